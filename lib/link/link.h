@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// A link: an RSocket session over a loop connection, and a dialler that keeps one up.
+//
+// Belongs to the loop's thread. Output is flushed at the end of each loop step: sessions that have
+// something are on the hub's list, and each link has at most one send in flight.
+#pragma once
+
+#include "lib/base/rng.h"
+#include "lib/loop/loop.h"
+#include "lib/rsocket/session.h"
+
+struct link;
+
+// All links of a loop. Registers itself as the loop's flush hook.
+struct link_hub {
+	struct loop *loop;
+	struct rs_pool *pool;
+	struct list dirty;   // links with output
+	struct rng rng;      // jitter
+	size_t send_bytes_max;  // of one send; 0 at init takes 256 KiB
+	uint64_t sends, frames_out_bytes;  // for statistics
+};
+
+void link_hub_init(struct link_hub *hub, struct loop *loop, struct rs_pool *pool);
+
+struct link_ops {
+	// The transport is up; a client's SETUP is on its way. Calls may be made before that, too.
+	void (*up)(struct link *link);
+	// The link is gone, after all streams were reported lost; why is a sentence. Last event of
+	// a served link. A dialled one is tried again after back-off until link_close().
+	void (*down)(struct link *link, const char *why);
+};
+
+enum link_state { LINK_CONNECTING, LINK_UP, LINK_CLOSING, LINK_BACKOFF, LINK_CLOSED };
+
+// Embed it. The session exists in every state but LINK_BACKOFF and LINK_CLOSED.
+struct link {
+	struct rs_session session;  // its user is this link
+	struct link_hub *hub;
+	struct loop_conn *conn;
+	const struct link_ops *ops;
+	void *user;
+	enum link_state state;
+	bool dialled;
+	struct list dirty;
+	struct timer timer;    // keepalive while up, the next attempt in back-off
+	struct rs_config config;
+	struct sockaddr_storage addr;
+	socklen_t addr_len;
+	ns_t backoff_ns;       // of the next attempt, before jitter
+	uint32_t attempts;     // since the last time it was up
+};
+
+#define LINK_BACKOFF_MIN (20 * NS_PER_MS)
+#define LINK_BACKOFF_MAX (2 * NS_PER_S)
+#define LINK_CONNECT_TIMEOUT (2 * NS_PER_S)
+
+// Dials and keeps dialling: back-off doubles from MIN to MAX, each wait spread by +-25 %, and starts
+// again at MIN after LINK_BACKOFF_MAX of being up. The handler must have .wake = link_wake and
+// .closed = link_ended; pool, user and role of the config are set by the link; its strings must
+// outlive the link, and a setup message is copied for each attempt. 0 or -E... (nothing was started).
+int link_dial(struct link *link, struct link_hub *hub, const struct sockaddr *addr, socklen_t len,
+	const struct rs_config *config, const struct link_ops *ops, void *user);
+// Serves an accepted socket. 0 or -E... (fd is closed).
+int link_serve(struct link *link, struct link_hub *hub, int fd, const struct rs_config *config,
+	const struct link_ops *ops, void *user);
+// Ends it for good, without waiting for streams: they are reported lost, then `down`. Afterwards the
+// memory is the caller's again once `down` was called (it may be called from within).
+void link_close(struct link *link);
+// For the handler of every session on a link.
+void link_wake(struct rs_session *s);
+void link_ended(struct rs_session *s, uint32_t code, const char *why);
+
+static inline struct link *link_of(struct rs_session *s)
+{
+	return container_of(s, struct link, session);
+}
