@@ -65,7 +65,7 @@ struct rs_stream {
 	uint32_t credit;          // items the peer still allows us to send
 	uint32_t granted;         // items we still allow the peer to send
 	uint32_t reassembly_n;
-	uint64_t request_end;     // output position just behind the request
+	uint64_t request_start;   // output position of the request, UINT64_MAX while it is queued
 	struct rs_message reassembly;
 	size_t queued_bytes;
 	uint32_t deficit_bytes;
