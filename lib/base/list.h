@@ -10,7 +10,9 @@ struct list {
 	struct list *next;
 };
 
+#ifndef container_of  // DPDK has the same
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#endif
 #define list_entry(ptr, type, member) container_of(ptr, type, member)
 #define list_for_each(at, head) for (struct list *at = (head)->next; at != (head); at = at->next)
 // Safe against removal of `at` alone.

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// The limits of the data plane, in one place. Those that an operator may want to change are flags or
+// fields of the Gateway resource and take their defaults from here.
+#pragma once
+
+#include "lib/base/clock.h"
+
+#define SERVICES_MAX 8192u             // routes in the table
+#define SERVICE_TARGETS_MAX 1024u      // targets of one service
+#define TARGETS_MAX 8192u              // distinct addresses
+#define ROUTE_LEN_MAX 255u             // of a routing tag
+
+#define CLIENTS_MAX 65536u             // connections of clients on one worker
+#define STREAMS_MAX 131072u            // open streams of one worker, both sides counted
+#define CALLS_MAX 65536u               // calls in flight on one worker
+#define MIME_PAIRS_MAX 256u            // distinct pairs of MIME types of one worker
+
+#define BLOCK_BYTES 4096u              // of the pool of copies
+#define BLOCKS_BYTES_MAX ((size_t)512 << 20)  // of it all, a worker
+
+#define MESSAGE_BYTES_MAX ((size_t)16 << 20)  // of one message, after reassembly
+#define UPSTREAM_FRAGMENT_BYTES (64u << 10)   // longer frames are cut
+#define STREAM_WINDOW_BYTES (256u << 10)      // unsent items of one stream
+#define CLIENT_QUEUE_BYTES_MAX ((size_t)64 << 20)    // replies waiting for one client
+#define CLIENT_PAUSE_BYTES ((size_t)1 << 20)  // above this many, its requests wait in the TCP window
+#define UPSTREAM_QUEUE_BYTES_MAX ((size_t)64 << 20)  // requests waiting for one upstream connection
+
+#define SETUP_TIMEOUT (10 * NS_PER_SEC)         // from the handshake to SETUP
+#define UPSTREAM_IDLE (60 * NS_PER_SEC)         // an upstream connection without calls is closed
+#define DRAIN_TIMEOUT (10 * NS_PER_SEC)         // calls that last longer are cut off at the end
+
+_Static_assert(STREAMS_MAX >= 2 * CALLS_MAX, "a call takes a stream on each side");
+_Static_assert(CLIENT_PAUSE_BYTES < CLIENT_QUEUE_BYTES_MAX, "a client is paused before it is cut");
+_Static_assert(MESSAGE_BYTES_MAX < CLIENT_QUEUE_BYTES_MAX, "the largest reply fits the queue");
+_Static_assert(MESSAGE_BYTES_MAX < UPSTREAM_QUEUE_BYTES_MAX, "the largest request fits the queue");

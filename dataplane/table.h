@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// The service table: which targets serve a route. The only state that workers share.
+//
+// One writer (the control thread) and lock-free readers (the workers). A reader may use what a
+// look-up returns until it next reports quiescence (rte_rcu_qsbr), and must take a reference
+// to a target that it keeps longer. A service record never changes; a change replaces it.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "dataplane/limits.h"
+#include "lib/base/addr.h"
+
+struct rte_rcu_qsbr;
+struct table;
+
+// An address that calls are sent to. Shared by the services and worker connections that refer to it.
+struct target {
+	uint32_t id;        // index for what a worker keeps about it; below TARGETS_MAX, unique while it lives
+	uint32_t refs;      // atomic
+	bool gone;          // atomic: no service refers to it any more
+	bool fragments;     // can reassemble
+	struct sockaddr_storage addr;
+	socklen_t addr_len;
+	char text[ADDR_TEXT_MAX * 2];
+	struct table *table;
+};
+
+struct service {
+	uint32_t slot;        // index for what a worker keeps about it; below SERVICES_MAX
+	uint32_t generation;  // differs when the slot was given to another service
+	char namespace[64];
+	char route[ROUTE_LEN_MAX + 1];
+	uint8_t route_len;
+	bool prefix;
+	uint32_t timeout_ms;
+	uint32_t targets_count;
+	struct target *targets[];
+};
+
+// What a service shall be.
+struct service_spec {
+	const char *namespace, *route;
+	bool prefix;
+	bool fragments;
+	uint32_t timeout_ms;
+	uint32_t targets_count;
+	const char *const *targets;  // "10.77.0.1:7000", "unix:/path"
+};
+
+// NULL when out of memory. qsbr: the workers' grace periods; NULL: there are no concurrent readers.
+struct table *table_new(struct rte_rcu_qsbr *qsbr);
+// No reader is left.
+void table_destroy(struct table *table);
+
+// Writer. Creates or replaces. 0, -EINVAL (an address, a name), -ENOSPC (a limit).
+int table_put(struct table *table, const struct service_spec *spec);
+// Writer. 0 or -ENOENT.
+int table_remove(struct table *table, const char *namespace, const char *route, bool prefix);
+// Writer. Starts a snapshot: services not put again until table_sweep() are then removed. Sweep returns their number.
+void table_mark(struct table *table);
+unsigned table_sweep(struct table *table);
+// Writer. Frees what no reader can see any more; call it now and then. Returns what still waits.
+unsigned table_reclaim(struct table *table);
+// Writer, or a thread that the writer waits for: calls visit for each service.
+void table_each(struct table *table, void (*visit)(const struct service *s, void *arg), void *arg);
+unsigned table_services(const struct table *table);
+
+// Reader. The exact route, else the longest prefix; NULL: no such service. route: `[namespace/]name[@version]`
+// as called; the default namespace is "default".
+const struct service *table_find(const struct table *table, const char *route, uint8_t len);
+
+struct target *target_ref(struct target *target);
+// From any thread.
+void target_unref(struct target *target);
