@@ -52,8 +52,8 @@ struct link {
 };
 
 #define LINK_BACKOFF_MIN (20 * NS_PER_MS)
-#define LINK_BACKOFF_MAX (2 * NS_PER_S)
-#define LINK_CONNECT_TIMEOUT (2 * NS_PER_S)
+#define LINK_BACKOFF_MAX (2 * NS_PER_SEC)
+#define LINK_CONNECT_TIMEOUT (2 * NS_PER_SEC)
 
 // Dials and keeps dialling: back-off doubles from MIN to MAX, each wait spread by +-25 %, and starts
 // again at MIN after LINK_BACKOFF_MAX of being up. The handler must have .wake = link_wake and
