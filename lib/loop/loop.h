@@ -24,7 +24,16 @@ struct loop_config {
 	unsigned buffer_bytes;  // of each; 0: 16 KiB
 };
 
-// Events of a connection. Each may call any loop_ function.
+// Counters since loop_new().
+struct loop_stats {
+	uint64_t enters;       // system calls to submit, wait or reap
+	uint64_t receives, received_bytes;
+	uint64_t copied_bytes; // of those, copied because receive buffers were short
+	uint64_t starved;      // receives that ended for want of a buffer
+	uint64_t sends, sent_bytes;
+};
+
+// Events of a connection. Each may call any loop_ function but loop_step() and loop_destroy().
 struct loop_conn_ops {
 	// A connect has ended: 0, or -E... (then `closed` follows).
 	void (*opened)(struct loop_conn *c, int error);
@@ -35,13 +44,16 @@ struct loop_conn_ops {
 	void (*writable)(struct loop_conn *c);
 	// The peer has finished sending. Without this callback the connection is closed.
 	void (*eof)(struct loop_conn *c);
-	// Last event; the pointer is dead afterwards. 0 after loop_close(), else -E... (-ECONNRESET ...)
+	// Last event; the pointer is dead afterwards, and everything given to loop_send() is released. 0
+	// after loop_close() and loop_abort(), -ESHUTDOWN when the peer has finished, else -E...
+	// (-ECONNRESET ...)
 	void (*closed)(struct loop_conn *c, int error);
 };
 
 // NULL with *error = -E... . -ENOMEM often means RLIMIT_MEMLOCK; -ENOSYS or -EINVAL a kernel too old.
 struct loop *loop_new(const struct loop_config *config, int *error);
-// Closes what is open (with `closed` events) and frees all.
+// Closes what is open (with `closed` events) and frees all. Received bytes must not be referenced
+// any more after those events.
 void loop_destroy(struct loop *loop);
 // Submits, waits until `until` at the latest (0: does not wait; NS_NEVER: no limit) or for the first event, then
 // handles all completions there are and due timers. Returns how many events it handled, or -E... .
@@ -49,10 +61,12 @@ int loop_step(struct loop *loop, ns_t until);
 // The time read at the start of the current step.
 ns_t loop_now(const struct loop *loop);
 struct timer_wheel *loop_timers(struct loop *loop);
-// Becomes readable when completions wait: for callers that sleep in an epoll of their own. Call
-// loop_submit() before sleeping.
+// Becomes readable when completions wait: for callers that sleep in an epoll of their own, on the
+// loop's thread. Call loop_submit() before sleeping and mind timer_wheel_next(); such a sleep also ends
+// with EINTR when the kernel has work for the loop.
 int loop_fd(const struct loop *loop);
 int loop_submit(struct loop *loop);
+const struct loop_stats *loop_stats(const struct loop *loop);
 // From any thread: ends a wait; the loop then calls on_wake (once for many wakes).
 void loop_wake(struct loop *loop);
 void loop_on_wake(struct loop *loop, void (*on_wake)(struct loop *loop, void *user), void *user);
@@ -69,7 +83,8 @@ struct loop_conn *loop_adopt(
 // Sends all of `out` (taken). Only when no send is in flight: loop_conn_idle(). 0, -EBUSY, -ENOTCONN.
 int loop_send(struct loop_conn *c, struct chain *out);
 bool loop_conn_idle(const struct loop_conn *c);
-// Closes after a send in flight; `closed` follows. abort: at once, and with RST for TCP.
+// Closes after a send in flight, for which it waits 5 s at most; `closed` follows, never from within.
+// abort: at once, and with RST for TCP.
 void loop_close(struct loop_conn *c);
 void loop_abort(struct loop_conn *c);
 // Stops and resumes receiving; the socket's window does the rest.
