@@ -13,6 +13,7 @@
 #define CLIENTS_MAX 65536u             // connections of clients on one worker
 #define STREAMS_MAX 131072u            // open streams of one worker, both sides counted
 #define CALLS_MAX 65536u               // calls in flight on one worker
+#define UPSTREAM_CALLS_MAX 16384u      // calls in flight on one upstream connection
 #define MIME_PAIRS_MAX 256u            // distinct pairs of MIME types of one worker
 
 #define BLOCK_BYTES 4096u              // of the pool of copies
@@ -20,16 +21,19 @@
 
 #define MESSAGE_BYTES_MAX ((size_t)16 << 20)  // of one message, after reassembly
 #define UPSTREAM_FRAGMENT_BYTES (64u << 10)   // longer frames are cut
-#define STREAM_WINDOW_BYTES (256u << 10)      // unsent items of one stream
+#define STREAM_WINDOW_BYTES (256u << 10)      // items of one stream, queued or on their way
+#define STREAM_FIRST_ITEMS 128u               // granted before the size of items is known
 #define CLIENT_QUEUE_BYTES_MAX ((size_t)64 << 20)    // replies waiting for one client
-#define CLIENT_PAUSE_BYTES ((size_t)1 << 20)  // above this many, its requests wait in the TCP window
+#define CLIENT_PAUSE_BYTES ((size_t)20 << 20)  // above this many, its requests wait in the TCP window
 #define UPSTREAM_QUEUE_BYTES_MAX ((size_t)64 << 20)  // requests waiting for one upstream connection
 
 #define SETUP_TIMEOUT (10 * NS_PER_SEC)         // from the handshake to SETUP
+#define LINGER_TIMEOUT (5 * NS_PER_SEC)       // from our FIN to the reset of a client that does not close
 #define UPSTREAM_IDLE (60 * NS_PER_SEC)         // an upstream connection without calls is closed
 #define DRAIN_TIMEOUT (10 * NS_PER_SEC)         // calls that last longer are cut off at the end
 
 _Static_assert(STREAMS_MAX >= 2 * CALLS_MAX, "a call takes a stream on each side");
+_Static_assert(MESSAGE_BYTES_MAX < CLIENT_PAUSE_BYTES, "one large reply does not pause a client");
 _Static_assert(CLIENT_PAUSE_BYTES < CLIENT_QUEUE_BYTES_MAX, "a client is paused before it is cut");
 _Static_assert(MESSAGE_BYTES_MAX < CLIENT_QUEUE_BYTES_MAX, "the largest reply fits the queue");
 _Static_assert(MESSAGE_BYTES_MAX < UPSTREAM_QUEUE_BYTES_MAX, "the largest request fits the queue");

@@ -5,13 +5,18 @@
 
 #include "lib/base/atomic.h"
 
+void hist_add_n(struct hist *h, uint64_t value, uint64_t n)
+{
+	counter_add(&h->bucket[hist_index(value)], n);
+	counter_add(&h->sum, value * n);
+	counter_add(&h->count, n);
+	if (n && value > counter_read(&h->max))
+		counter_set(&h->max, value);
+}
+
 void hist_add(struct hist *h, uint64_t value)
 {
-	counter_add(&h->bucket[hist_index(value)], 1);
-	counter_add(&h->sum, value);
-	counter_add(&h->count, 1);
-	if (value > counter_read(&h->max))
-		counter_set(&h->max, value);
+	hist_add_n(h, value, 1);
 }
 
 void hist_merge(struct hist *to, const struct hist *from)

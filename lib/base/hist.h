@@ -34,6 +34,8 @@ static inline unsigned hist_index(uint64_t value)
 }
 
 void hist_add(struct hist *h, uint64_t value);
+// The same n times.
+void hist_add_n(struct hist *h, uint64_t value, uint64_t n);
 void hist_merge(struct hist *to, const struct hist *from);
 // to += now - before, for reports of what happened since the last one; max is that of `now`.
 void hist_merge_diff(struct hist *to, const struct hist *now, const struct hist *before);

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// A call: a stream of a client joined to a stream of an upstream connection. Credits, items, cancels and
+// errors pass both ways.
+#pragma once
+
+#include "dataplane/client/client.h"
+#include "dataplane/upstream/upstream.h"
+
+struct call {
+	struct relay *relay;
+	struct rs_stream *client;
+	struct rs_stream *upstream;
+	struct upstream *via;
+	uint32_t slot, generation;  // of the service, for its statistics
+	ns_t started;
+	// The ledger of a stream's credit, in items.
+	uint32_t wanted;       // granted by the client, not yet passed on
+	uint32_t outstanding;  // passed on, not yet arrived
+	uint32_t low_water;    // more is passed on when outstanding has fallen to this
+	uint32_t item_bytes;   // moving average
+	struct call *next_free;
+};
+
+// The request handler of clients' sessions: starts a call, or answers at once why not.
+void call_begin(struct rs_stream *stream, struct rs_message *message);
+// The other events of a client's stream.
+void call_request_n(struct rs_stream *stream, uint32_t n);
+void call_cancel(struct rs_stream *stream);
+void call_lost(struct rs_stream *stream, bool sent);
+void call_pulled(struct rs_stream *stream, size_t bytes);

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// A client: an RSocket session on a TCP connection of the worker's stack.
+#pragma once
+
+#include "dataplane/relay.h"
+
+struct client {
+	struct rs_session session;
+	struct relay *relay;
+	struct tcp_conn *conn;
+	struct mime *mime;   // from SETUP
+	struct list all;
+	struct list dirty;   // in the relay's list: output to pull
+	struct timer timer;  // SETUP's time-out, then keepalive
+	struct chain held;   // copied input that waits while paused
+	bool paused;         // too many replies wait: input is held, and with it the TCP window
+	struct client *next_free;
+};
+
+static inline struct client *client_of(struct rs_session *s)
+{
+	return list_entry(s, struct client, session);
+}
+
+// Puts output of all dirty clients into TCP.
+void clients_flush(struct relay *r);
+// Refuses new calls on all clients; force cuts their connections.
+void clients_drain(struct relay *r, bool force);

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// The relay of one worker: see relay.h. Memory is taken here, at start.
+
+#include "dataplane/relay.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "dataplane/call.h"
+#include "dataplane/client/client.h"
+#include "dataplane/upstream/upstream.h"
+
+// Untouched parts of these arrays cost address space only.
+static int take_memory(struct relay *r)
+{
+	r->blocks = buf_pool_new(BLOCK_BYTES, BLOCKS_BYTES_MAX);
+	r->pool = r->blocks ? rs_pool_new(STREAMS_MAX, r->blocks) : NULL;
+	r->targets = calloc(TARGETS_MAX, sizeof(*r->targets));
+	r->services = calloc(SERVICES_MAX, sizeof(*r->services));
+	r->clients_memory = calloc(CLIENTS_MAX, sizeof(*r->clients_memory));
+	r->calls_memory = calloc(CALLS_MAX, sizeof(*r->calls_memory));
+	if (!r->pool || !r->targets || !r->services || !r->clients_memory || !r->calls_memory)
+		return -ENOMEM;
+	return 0;
+}
+
+static void free_memory(struct relay *r)
+{
+	free(r->calls_memory);
+	free(r->clients_memory);
+	free(r->services);
+	free(r->targets);
+	if (r->pool)
+		rs_pool_destroy(r->pool);
+	buf_pool_destroy(r->blocks);
+}
+
+int relay_init(struct relay *r, const struct relay_config *config)
+{
+	int rc;
+
+	*r = (struct relay){
+		.tcp = config->tcp,
+		.loop = config->loop,
+		.timers = config->timers,
+		.table = config->table,
+		.now = config->now,
+	};
+	list_init(&r->clients);
+	list_init(&r->clients_dirty);
+	list_init(&r->upstreams);
+	rng_seed(&r->rng, config->seed);
+	rc = take_memory(r);
+	if (rc) {
+		free_memory(r);
+		return rc;
+	}
+	link_hub_init(&r->hub, r->loop, r->pool);
+	r->sweep.fire = upstream_sweep;
+	timer_arm(r->timers, &r->sweep, r->now);
+	return 0;
+}
+
+void relay_fini(struct relay *r)
+{
+	timer_cancel(r->timers, &r->sweep);
+	mime_table_fini(&r->mimes);
+	free_memory(r);
+}
+
+void relay_flush(struct relay *r, ns_t started)
+{
+	uint64_t calls = r->counters.calls - r->calls_seen;
+
+	clients_flush(r);
+	if (calls == 0)
+		return;
+	r->calls_seen = r->counters.calls;
+	hist_add_n(&r->gateway_time_ns, (uint64_t)(clock_now() - started), calls);
+}
+
+bool relay_drain(struct relay *r, bool force)
+{
+	if (!r->draining || force) {
+		r->draining = true;
+		clients_drain(r, force);
+	}
+	if (r->clients_count > 0)
+		return false;
+	upstream_close_all(r);
+	return list_empty(&r->upstreams);
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// The relay of one worker: its clients, its upstream connections, and the calls between them.
+//
+// Belongs to the worker's thread, but for counters and histograms, which the control thread reads.
+// Knows no port and no DPDK but for the service table.
+#pragma once
+
+#include "dataplane/client/mime.h"
+#include "dataplane/limits.h"
+#include "dataplane/table.h"
+#include "dataplane/tcp/tcp.h"
+#include "lib/base/hist.h"
+#include "lib/base/rng.h"
+#include "lib/link/link.h"
+
+struct call;
+struct client;
+struct upstream;
+
+// Counters: name, sentence.
+#define RELAY_COUNTERS(X)                                                                          \
+	X(calls, "calls received from clients")                                                    \
+	X(calls_ok, "calls answered by a backend")                                                 \
+	X(calls_error, "calls answered with an error of the application")                          \
+	X(calls_rejected, "calls rejected before they started")                                    \
+	X(calls_canceled, "calls lost with the backend they were sent to")                         \
+	X(calls_invalid, "calls that were malformed")                                              \
+	X(calls_abandoned, "calls cancelled by the client, or whose client left")                  \
+	X(drop_no_route, "calls without routing metadata, or with malformed metadata")             \
+	X(drop_no_service, "calls to a function that does not exist")                              \
+	X(drop_no_target, "calls to a function without live instances")                            \
+	X(drop_targets_down, "calls to a function all of whose backends are unreachable")          \
+	X(drop_calls_full, "calls above the worker's limit of calls in flight")                    \
+	X(drop_queue_full, "calls whose backend's queue was full")                                 \
+	X(drop_unsent, "calls queued for a backend that was lost before they were sent")           \
+	X(drop_too_large, "calls larger than a message may be")                                    \
+	X(drop_reply, "replies that found the client's queue full")                                \
+	X(drop_overrun, "streams whose backend sent more than was asked for")                      \
+	X(items, "stream items carried to clients")                                                \
+	X(clients_opened, "client connections accepted")                                           \
+	X(clients_refused_full, "client connections refused because there are too many")           \
+	X(clients_refused_setup, "client connections whose SETUP was refused")                     \
+	X(clients_no_setup, "client connections closed because no SETUP came")                     \
+	X(clients_failed, "client connections ended by an error on the connection")                \
+	X(clients_paused, "times a client was held back because its replies were not read")        \
+	X(upstream_dialled, "upstream connections opened")                                         \
+	X(upstream_up, "upstream connections established")                                         \
+	X(upstream_down, "upstream connections lost or failed")                                    \
+	X(upstream_idle_closed, "upstream connections closed because they were idle")              \
+	X(upstream_full, "upstream connections not opened for want of memory")
+
+struct relay_counters {
+#define X(name, text) uint64_t name;
+	RELAY_COUNTERS(X)
+#undef X
+};
+
+enum call_outcome {
+	CALL_OK,
+	CALL_ERROR,
+	CALL_REJECTED,
+	CALL_CANCELED,
+	CALL_INVALID,
+	CALL_ABANDONED,
+	CALL_OUTCOMES,
+};
+
+// What a worker keeps about a service, by slot. Valid while the generation is the service's.
+struct relay_service {
+	uint32_t generation;
+	bool used;
+	uint64_t outcomes[CALL_OUTCOMES];
+	uint64_t in_flight;
+	struct hist service_time_ns;  // from arrival to the last frame of the reply
+};
+
+// What a worker keeps about a target, by id.
+struct relay_target {
+	struct upstream *first;
+	uint32_t calls;        // in flight
+	uint32_t connections;  // up
+	uint32_t dialled;      // all
+	int32_t error;         // -E... of the last failure, 0 after a success
+};
+
+struct relay_config {
+	struct tcp_stack *tcp;  // may be set later
+	struct loop *loop;
+	struct timer_wheel *timers;
+	struct table *table;
+	uint64_t seed;
+	ns_t now;
+};
+
+struct relay {
+	struct tcp_stack *tcp;
+	struct loop *loop;
+	struct timer_wheel *timers;
+	struct table *table;
+	struct buf_pool *blocks;
+	struct rs_pool *pool;
+	struct link_hub hub;
+	struct rng rng;
+	struct mime_table mimes;
+	ns_t now;               // of this iteration
+	bool draining;
+
+	struct client *clients_free;    // used before
+	struct client *clients_memory;  // CLIENTS_MAX
+	uint32_t clients_touched;       // of these, used at least once
+	struct list clients;
+	struct list clients_dirty;  // with output to pull
+	uint32_t clients_count;
+
+	struct call *calls_free;
+	struct call *calls_memory;      // CALLS_MAX
+	uint32_t calls_touched;
+	uint64_t calls_in_flight;
+
+	struct list upstreams;
+	struct timer sweep;     // closes idle and gone upstream connections
+	struct relay_target *targets;    // TARGETS_MAX
+	struct relay_service *services;  // SERVICES_MAX
+
+	struct relay_counters counters;
+	struct hist gateway_time_ns;     // from a burst's arrival to its output, once for each call in it
+	uint64_t calls_seen;             // of `counters.calls` at the last flush
+};
+
+// 0 or -ENOMEM.
+int relay_init(struct relay *r, const struct relay_config *config);
+// The loop and the stack have reported all their connections closed; frees the rest.
+void relay_fini(struct relay *r);
+// Start of an iteration.
+static inline void relay_begin(struct relay *r, ns_t now)
+{
+	r->now = now;
+}
+// End of an iteration: puts clients' output into TCP. Upstream output is flushed by the loop's step.
+void relay_flush(struct relay *r, ns_t started);
+// Refuses new calls and tells when the last is done: true when nothing is in flight. Call it again and
+// again. force: cuts off what is left.
+bool relay_drain(struct relay *r, bool force);
+// The tcp_ops of accepted connections; their listener's user is the relay.
+extern const struct tcp_ops client_tcp_ops;
