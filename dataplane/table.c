@@ -435,6 +435,13 @@ void table_each(struct table *t, void (*visit)(const struct service *s, void *ar
 			visit(t->slots[i].service, arg);
 }
 
+void table_each_target(struct table *t, void (*visit)(const struct target *t, void *arg), void *arg)
+{
+	for (uint32_t i = 0; i < TARGETS_MAX; i++)
+		if (t->targets[i] && !t->targets[i]->gone)
+			visit(t->targets[i], arg);
+}
+
 unsigned table_services(const struct table *t)
 {
 	return t->services;

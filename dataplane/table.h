@@ -66,6 +66,8 @@ unsigned table_sweep(struct table *table);
 unsigned table_reclaim(struct table *table);
 // Writer, or a thread that the writer waits for: calls visit for each service.
 void table_each(struct table *table, void (*visit)(const struct service *s, void *arg), void *arg);
+// Writer. Those that no service refers to any more are left out.
+void table_each_target(struct table *table, void (*visit)(const struct target *t, void *arg), void *arg);
 unsigned table_services(const struct table *table);
 
 // Reader. The exact route, else the longest prefix; NULL: no such service. route: `[namespace/]name[@version]`
