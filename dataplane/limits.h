@@ -20,7 +20,7 @@
 #define BLOCKS_BYTES_MAX ((size_t)512 << 20)  // of it all, a worker
 
 #define MESSAGE_BYTES_MAX ((size_t)16 << 20)  // of one message, after reassembly
-#define UPSTREAM_FRAGMENT_BYTES (64u << 10)   // longer frames are cut
+#define FRAGMENT_BYTES (64u << 10)   // longer frames are cut
 #define STREAM_WINDOW_BYTES (256u << 10)      // items of one stream, queued or on their way
 #define STREAM_FIRST_ITEMS 128u               // granted before the size of items is known
 #define CLIENT_QUEUE_BYTES_MAX ((size_t)64 << 20)    // replies waiting for one client

@@ -125,8 +125,7 @@ static bool on_accept(struct tcp_conn *conn, void *listener_user)
 		.role = RS_SERVER,
 		.handler = &handler,
 		.pool = r->pool,
-		// Whole frames: not every client can reassemble (rsocket-js 0.0.27).
-		.fragment_bytes = RS_FRAGMENT_NEVER,
+		.fragment_bytes = FRAGMENT_BYTES,
 		.message_bytes_max = MESSAGE_BYTES_MAX,
 		.queue_bytes_max = CLIENT_QUEUE_BYTES_MAX,
 		.stream_queue_bytes_max = CLIENT_QUEUE_BYTES_MAX / 2,

@@ -87,7 +87,7 @@ static struct upstream *dial(struct relay *r, struct target *target, struct mime
 		.lifetime_ms = LIFETIME_MS,
 		.metadata_mime = mime->metadata,
 		.data_mime = mime->data,
-		.fragment_bytes = target->fragments ? UPSTREAM_FRAGMENT_BYTES : RS_FRAGMENT_NEVER,
+		.fragment_bytes = target->fragments ? FRAGMENT_BYTES : RS_FRAGMENT_NEVER,
 		.message_bytes_max = MESSAGE_BYTES_MAX,
 		.queue_bytes_max = UPSTREAM_QUEUE_BYTES_MAX,
 		.stream_queue_bytes_max = UPSTREAM_QUEUE_BYTES_MAX,
@@ -153,7 +153,7 @@ int upstream_pick(struct relay *r, const struct service *s, struct mime *mime, s
 		return -EHOSTUNREACH;
 	target = s->targets[i];
 	*out = find(r, target, mime, false);
-	if (target->fragments || message_bytes <= UPSTREAM_FRAGMENT_BYTES)
+	if (target->fragments || message_bytes <= FRAGMENT_BYTES)
 		return 0;
 	*out = find(r, target, mime, true);
 	if (!*out)
