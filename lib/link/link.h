@@ -24,10 +24,11 @@ struct link_hub {
 void link_hub_init(struct link_hub *hub, struct loop *loop, struct rs_pool *pool);
 
 struct link_ops {
-	// The transport is up; a client's SETUP is on its way. Calls may be made before that, too.
+	// Dialled: the transport is up; SETUP is on its way. Calls may be made before that, too.
 	void (*up)(struct link *link);
-	// The link is gone, after all streams were reported lost; why is a sentence. Last event of
-	// a served link. A dialled one is tried again after back-off until link_close().
+	// The link is gone, or an attempt failed, after all streams were reported lost; why is a
+	// sentence. Last event of a served link. A dialled one is tried again after back-off until
+	// link_close(), which brings a last `down` of its own. Never called from rs_ functions.
 	void (*down)(struct link *link, const char *why);
 };
 
@@ -43,8 +44,17 @@ struct link {
 	enum link_state state;
 	bool dialled;
 	struct list dirty;
-	struct timer timer;    // keepalive while up, the next attempt in back-off
+	// Keepalive while up (before a served link's SETUP: its time-out), the end of patience while
+	// connecting and closing, the next attempt in back-off.
+	struct timer timer;
+	bool ticking;          // the timer is the keepalive's
+	bool close_asked;      // link_close() was called: no further attempt
+	char why[96];          // for `down`
+	ns_t up_since;
+	uint64_t received_bytes;  // on this connection
+	uint64_t read_max;        // reading stops behind this many; for tests; UINT64_MAX: never
 	struct rs_config config;
+	struct rs_message setup;  // kept for all attempts
 	struct sockaddr_storage addr;
 	socklen_t addr_len;
 	ns_t backoff_ns;       // of the next attempt, before jitter
@@ -56,6 +66,8 @@ struct link {
 #define LINK_BACKOFF_MIN (20 * NS_PER_MS)
 #define LINK_BACKOFF_MAX (2 * NS_PER_SEC)
 #define LINK_CONNECT_TIMEOUT (2 * NS_PER_SEC)
+#define LINK_SETUP_TIMEOUT (10 * NS_PER_SEC)  // of a served link
+#define LINK_CLOSE_TIMEOUT (5 * NS_PER_SEC)   // for the last bytes of an ended session
 
 // Dials and keeps dialling: back-off doubles from MIN to MAX, each wait spread by +-25 %, and starts
 // again at MIN after LINK_BACKOFF_MAX of being up. The handler must have .wake = link_wake and
@@ -66,6 +78,8 @@ int link_dial(struct link *link, struct link_hub *hub, const struct sockaddr *ad
 // Serves an accepted socket. 0 or -E... (fd is closed).
 int link_serve(struct link *link, struct link_hub *hub, int fd, const struct rs_config *config,
 	const struct link_ops *ops, void *user);
+// Close all links of a loop, and step it until each was reported down, before loop_destroy().
+
 // Ends it for good, without waiting for streams: they are reported lost, then `down`. Afterwards the
 // memory is the caller's again once `down` was called (it may be called from within).
 void link_close(struct link *link);

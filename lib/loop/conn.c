@@ -153,6 +153,11 @@ struct loop *loop_conn_loop(const struct loop_conn *c)
 	return c->loop;
 }
 
+int loop_conn_fd(const struct loop_conn *c)
+{
+	return c->fd;
+}
+
 void conn_die(struct loop_conn *c, int error)
 {
 	if (c->state == CONN_DYING)

@@ -92,6 +92,8 @@ void loop_conn_pause(struct loop_conn *c, bool pause);
 void *loop_conn_user(const struct loop_conn *c);
 void loop_conn_set_user(struct loop_conn *c, void *user);
 struct loop *loop_conn_loop(const struct loop_conn *c);
+// For socket options; it stays the loop's.
+int loop_conn_fd(const struct loop_conn *c);
 
 // Accepts connections; on_accept sets ops and user by calling loop_adopt(fd) or closes fd.
 // A Unix path of a dead listener is replaced. NULL with *error = -E... .
