@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Values as people read them: cells of tables.
+#pragma once
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/clock.h"
+
+// Any value on one line: numbers and text as they are, lists joined by commas, the rest as JSON. null and
+// absent write nothing.
+void format_plain(const json_t *value, char *text, size_t size);
+void format_list(const json_t *value, char *text, size_t size);
+void format_words(const json_t *value, char *text, size_t size);      // joined by spaces
+void format_namespace(const json_t *value, char *text, size_t size);  // absent is "default"
+void format_age(const json_t *value, char *text, size_t size);        // RFC 3339 -> "3d", "5m"
+void format_port_addresses(const json_t *ports, char *text, size_t size);
+void format_listeners(const json_t *listeners, char *text, size_t size);
+
+// "1.25 ms", three significant figures. Returns text.
+const char *format_ns(double ns, char *text, size_t size);
+// "12.3k", "4.5M"; below 1,000 at most one decimal.
+const char *format_rate(double per_s, char *text, size_t size);
+// "45s", "12m", "3h", "5d".
+const char *format_span(double seconds, char *text, size_t size);
+// Nanoseconds since 1970 of "2025-01-31T12:00:00Z" with any fraction, or of a number of seconds; 0 or -EINVAL.
+int format_time_parse(const json_t *value, int64_t *wall_ns);
+// Replaces control characters, so that nobody's data moves the terminal's cursor. In place.
+void format_clean(char *text);

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// Output in the formats of -o.
+#include "tools/cli/output.h"
+
+#include <stdlib.h>
+
+#include "tools/cli/format.h"
+#include "tools/cli/table.h"
+#include "tools/cli/yaml_out.h"
+
+static void write_json(FILE *out, const json_t *value)
+{
+	json_dumpf(value, out, JSON_INDENT(2) | JSON_ENCODE_ANY);
+	fputc('\n', out);
+}
+
+void output_value(struct cli *cli, const json_t *value)
+{
+	size_t i;
+	json_t *item;
+
+	if (cli->format != FORMAT_YAML) {
+		write_json(cli->out, value);
+		return;
+	}
+	if (!json_is_array(value)) {
+		yaml_write(cli->out, value, 0);
+		return;
+	}
+	json_array_foreach(value, i, item) {
+		fputs(i ? "---\n" : "", cli->out);
+		yaml_write(cli->out, item, 0);
+	}
+}
+
+static bool is_shown(const struct cli *cli, const struct column *column)
+{
+	return !column->wide || cli->format == FORMAT_WIDE;
+}
+
+static void add_row(struct cli *cli, struct table *t, const struct noun *noun, const json_t *resource)
+{
+	char text[TABLE_CELL_MAX];
+
+	for (size_t i = 0; i < noun->column_count; i++) {
+		const struct column *c = &noun->columns[i];
+
+		if (!is_shown(cli, c))
+			continue;
+		(c->format ? c->format : format_plain)(json_at(resource, c->path), text, sizeof(text));
+		table_cell(t, text);
+	}
+}
+
+static enum cli_exit print_table(struct cli *cli, const struct noun *noun, const json_t *list)
+{
+	struct table t = {0};
+	size_t i;
+	json_t *resource;
+	int r;
+
+	for (i = 0; i < noun->column_count; i++) {
+		if (is_shown(cli, &noun->columns[i]))
+			table_column(&t, noun->columns[i].title, false);
+	}
+	json_array_foreach(list, i, resource)
+		add_row(cli, &t, noun, resource);
+	r = table_print(&t, cli->out);
+	table_fini(&t);
+	return r ? CLI_REFUSED : CLI_DONE;
+}
+
+static void print_names(struct cli *cli, const struct noun *noun, const json_t *list)
+{
+	size_t i;
+	json_t *resource;
+
+	json_array_foreach(list, i, resource) {
+		char *title = noun_title(noun, resource);
+
+		fprintf(cli->out, "%s\n", title ? title : "?");
+		free(title);
+	}
+}
+
+enum cli_exit output_resources(
+	struct cli *cli, const struct noun *noun, const json_t *list, bool single)
+{
+	switch (cli->format) {
+	case FORMAT_JSON:
+	case FORMAT_YAML:
+		output_value(cli, single ? json_array_get(list, 0) : list);
+		return CLI_DONE;
+	case FORMAT_NAME:
+		print_names(cli, noun, list);
+		return CLI_DONE;
+	default:
+		break;
+	}
+	if (json_array_size(list) > 0)
+		return print_table(cli, noun, list);
+	fprintf(cli->err, "There are no %s.\n", noun->plural);
+	return CLI_DONE;
+}
