@@ -30,6 +30,7 @@
 #define SETUP_TIMEOUT (10 * NS_PER_SEC)         // from the handshake to SETUP
 #define LINGER_TIMEOUT (5 * NS_PER_SEC)       // from our FIN to the reset of a client that does not close
 #define UPSTREAM_IDLE (60 * NS_PER_SEC)         // an upstream connection without calls is closed
+#define RELAY_HOUSEKEEPING (NS_PER_SEC / 2)
 #define DRAIN_TIMEOUT (10 * NS_PER_SEC)         // calls that last longer are cut off at the end
 
 _Static_assert(STREAMS_MAX >= 2 * CALLS_MAX, "a call takes a stream on each side");

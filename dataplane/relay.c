@@ -9,6 +9,7 @@
 #include "dataplane/call.h"
 #include "dataplane/client/client.h"
 #include "dataplane/upstream/upstream.h"
+#include "lib/base/atomic.h"
 
 // Untouched parts of these arrays cost address space only.
 static int take_memory(struct relay *r)
@@ -35,6 +36,30 @@ static void free_memory(struct relay *r)
 	buf_pool_destroy(r->blocks);
 }
 
+static void write_gauges(struct relay *r)
+{
+	counter_set(&r->gauges.clients, r->clients_count);
+	counter_set(&r->gauges.calls, r->calls_in_flight);
+	counter_set(&r->gauges.streams, rs_pool_streams(r->pool));
+	counter_set(&r->gauges.block_bytes, buf_pool_bytes(r->blocks));
+	counter_set(&r->gauges.slices, chain_nodes_in_use());
+	counter_set(&r->gauges.tcp_connections, tcp_conns(r->tcp));
+}
+
+static void on_housekeeping(struct timer *timer, ns_t now)
+{
+	struct relay *r = list_entry(timer, struct relay, housekeeping);
+	uint64_t upstreams = 0;
+
+	r->now = now;
+	upstream_sweep(r);
+	list_for_each(at, &r->upstreams)
+		upstreams++;
+	counter_set(&r->gauges.upstreams, upstreams);
+	write_gauges(r);
+	timer_arm(r->timers, timer, now + RELAY_HOUSEKEEPING);
+}
+
 int relay_init(struct relay *r, const struct relay_config *config)
 {
 	int rc;
@@ -56,14 +81,14 @@ int relay_init(struct relay *r, const struct relay_config *config)
 		return rc;
 	}
 	link_hub_init(&r->hub, r->loop, r->pool);
-	r->sweep.fire = upstream_sweep;
-	timer_arm(r->timers, &r->sweep, r->now);
+	r->housekeeping.fire = on_housekeeping;
+	timer_arm(r->timers, &r->housekeeping, r->now);
 	return 0;
 }
 
 void relay_fini(struct relay *r)
 {
-	timer_cancel(r->timers, &r->sweep);
+	timer_cancel(r->timers, &r->housekeeping);
 	mime_table_fini(&r->mimes);
 	free_memory(r);
 }

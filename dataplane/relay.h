@@ -55,6 +55,22 @@ struct relay_counters {
 #undef X
 };
 
+// What is in use now; written each RELAY_HOUSEKEEPING. Name, sentence.
+#define RELAY_GAUGES(X)                                                                            \
+	X(clients, "client connections")                                                           \
+	X(calls, "calls in flight")                                                                \
+	X(streams, "RSocket streams, of clients and upstream")                                     \
+	X(upstreams, "upstream connections, in every state")                                       \
+	X(block_bytes, "bytes of blocks that hold copies")                                         \
+	X(slices, "slices of buffers, queued anywhere")                                            \
+	X(tcp_connections, "TCP connections but those in TIME-WAIT")
+
+struct relay_gauges {
+#define X(name, text) uint64_t name;
+	RELAY_GAUGES(X)
+#undef X
+};
+
 enum call_outcome {
 	CALL_OK,
 	CALL_ERROR,
@@ -118,11 +134,12 @@ struct relay {
 	uint64_t calls_in_flight;
 
 	struct list upstreams;
-	struct timer sweep;     // closes idle and gone upstream connections
+	struct timer housekeeping;  // closes idle and gone upstream connections, writes gauges
 	struct relay_target *targets;    // TARGETS_MAX
 	struct relay_service *services;  // SERVICES_MAX
 
 	struct relay_counters counters;
+	struct relay_gauges gauges;
 	struct hist gateway_time_ns;     // from a burst's arrival to its output, once for each call in it
 	uint64_t calls_seen;             // of `counters.calls` at the last flush
 };

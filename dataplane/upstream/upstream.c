@@ -16,7 +16,6 @@
 #include "lib/balance/two_choices.h"
 #include "lib/base/atomic.h"
 
-#define SWEEP_INTERVAL (NS_PER_SEC / 2)
 #define KEEPALIVE_MS 5000u
 #define LIFETIME_MS 20000u
 // Added to the load of a target that is not connected yet.
@@ -177,21 +176,18 @@ void upstream_call_end(struct upstream *u)
 	u->used = u->relay->now;
 }
 
-void upstream_sweep(struct timer *timer, ns_t now)
+void upstream_sweep(struct relay *r)
 {
-	struct relay *r = list_entry(timer, struct relay, sweep);
-
 	list_for_each_safe(at, after, &r->upstreams)
 	{
 		struct upstream *u = list_entry(at, struct upstream, all);
 		bool gone = __atomic_load_n(&u->target->gone, __ATOMIC_RELAXED);
 
-		if (u->calls > 0 || (!gone && now - u->used < UPSTREAM_IDLE))
+		if (u->calls > 0 || (!gone && r->now - u->used < UPSTREAM_IDLE))
 			continue;
 		counter_add(&r->counters.upstream_idle_closed, 1);
 		link_close(&u->link);
 	}
-	timer_arm(r->timers, timer, now + SWEEP_INTERVAL);
 }
 
 void upstream_close_all(struct relay *r)

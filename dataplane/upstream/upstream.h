@@ -26,7 +26,7 @@ void upstream_call_begin(struct upstream *u);
 void upstream_call_end(struct upstream *u);
 // Closes all; the loop's steps complete it.
 void upstream_close_all(struct relay *r);
-// The sweep timer's function.
-void upstream_sweep(struct timer *timer, ns_t now);
+// Closes those that are idle, or whose target is gone.
+void upstream_sweep(struct relay *r);
 // The targets' configuration of sessions; call.c has the handler.
 extern const struct rs_handler upstream_handler;
