@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Gets a machine ready: rights, packages, build, huge pages. Needs base.sh; $root is the project.
+# shellcheck disable=SC2154
+
+need_root() {
+	[ "$(id -u)" = 0 ] || die "this needs root: it installs packages and makes a network namespace" \
+		"sudo $0${*:+ $*}"
+}
+
+need_debian() {
+	command -v apt-get >/dev/null || die "this script knows Debian's apt-get only" \
+		"install what tools/packages lists by hand, then run it with --no-install"
+	# shellcheck source=/dev/null
+	. /etc/os-release
+	[ "${VERSION_ID:-0}" = 12 ] ||
+		warn "made for Debian 12; this is ${PRETTY_NAME:-unknown}, so package names may differ"
+}
+
+need_tun() {
+	[ -c /dev/net/tun ] || die "there is no /dev/net/tun, so no tap port can be made" \
+		"modprobe tun (in a container: start it with --device /dev/net/tun)"
+}
+
+# packages_of GROUP...: the names that tools/packages lists under these groups.
+packages_of() {
+	local group
+	for group; do
+		awk -v group="$group" '$1 == group { print $2 }' "$root/tools/packages"
+	done
+}
+
+# install_packages GROUP...: what is missing of them. Set no_install to only be told.
+install_packages() {
+	local name missing=() log
+	while read -r name; do
+		[ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null || true)" = installed ] ||
+			missing+=("$name")
+	done < <(packages_of "$@")
+	[ ${#missing[@]} -gt 0 ] || return 0
+	[ -z "${no_install:-}" ] || die "not installed: ${missing[*]}" "apt-get install ${missing[*]}"
+	need_debian
+	step "Installing ${#missing[@]} packages (a few minutes at most): ${missing[*]}"
+	log=$(mktemp)
+	if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y \
+		--no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
+		tail -n 20 "$log" >&2
+		die "apt-get failed; all it said is in $log" "apt-get install ${missing[*]}"
+	fi
+	rm -f "$log"
+}
+
+# build DIR [MESON OPTIONS]: sets up once, then compiles what changed.
+build() {
+	local dir=$1 log=$1.log
+	shift
+	if ! [ -e "$dir/build.ninja" ]; then
+		rm -rf "$dir"
+		if ! meson setup "$dir" "$root" "$@" >"$log" 2>&1; then
+			tail -n 20 "$log" >&2
+			die "meson setup failed; all it said is in $log"
+		fi
+	fi
+	if ! meson compile -C "$dir" >"$log" 2>&1; then
+		tail -n 40 "$log" >&2
+		die "the build failed; all it said is in $log"
+	fi
+	rm -f "$log"
+}
+
+# --- huge pages ---
+# hugepages_reserve N: sees to N free huge pages of 2 MiB and has them given back at the end. Fails where
+# that cannot be done.
+
+hugepages_dir=/sys/kernel/mm/hugepages/hugepages-2048kB
+
+hugepages_free() { cat $hugepages_dir/free_hugepages 2>/dev/null || echo 0; }
+
+hugepages_give_back() { echo "$1" >$hugepages_dir/nr_hugepages; }
+
+hugepages_reserve() {
+	local want=$1 had
+	[ "$(hugepages_free)" -lt "$want" ] || return 0
+	[ -w $hugepages_dir/nr_hugepages ] || return 1
+	had=$(<$hugepages_dir/nr_hugepages)
+	undo_push hugepages_give_back "$had"
+	echo $((had + want - $(hugepages_free))) >$hugepages_dir/nr_hugepages 2>/dev/null || true
+	[ "$(hugepages_free)" -ge "$want" ]
+}

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# A whole set on one machine: control plane, gateway on a tap port, backends, all in one network
+# namespace. quickstart and the smoke tests run it. Needs base.sh and netns.sh, and these:
+#   stack_build    build directory          stack_ns    network namespace, already made
+#   stack_run      directory for sockets, logs and state
+#   stack_workers  of the gateway           stack_args  an array of more flags for it
+# Settable: stack_link (pn0). The addresses are the same everywhere, since each set has its own namespace.
+# shellcheck disable=SC2154,SC2034
+
+stack_host=10.77.0.1
+stack_gateway=10.77.0.2
+stack_port=7878
+stack_link=pn0
+stack_args=()
+
+stack_in() { ip netns exec "$stack_ns" "$@"; }
+
+# The command line, inside the namespace, on this set's control socket.
+penstock() {
+	PENSTOCK_SOCKET=$stack_run/control.sock stack_in "$stack_build/tools/cli/penstock" "$@"
+}
+
+stack_program() {
+	local path
+	for path in "$stack_build/$1/$1" "$stack_build"/*/"$1" "$stack_build"/*/*/"$1"; do
+		if [ -f "$path" ] && [ -x "$path" ]; then
+			printf '%s' "$path"
+			return 0
+		fi
+	done
+	die "there is no $1 in $stack_build"
+}
+
+# Sets stack_controlplane_pid. State is kept over restarts.
+stack_start_controlplane() {
+	local program
+	program=$(stack_program penstock-controlplane)
+	mkdir -p "$stack_run/state"
+	process_start "$stack_run/controlplane.log" ip netns exec "$stack_ns" "$program" \
+		--control "$stack_run/control.sock" --peer "$stack_run/peer.sock" \
+		--state "$stack_run/state" --metrics off
+	stack_controlplane_pid=$process_pid
+	wait_for 10 "the control plane" "$process_pid" penstock get gateways
+}
+
+# Sets stack_dataplane_pid.
+stack_start_dataplane() {
+	local program
+	program=$(stack_program penstock-dataplane)
+	process_start "$stack_run/dataplane.log" ip netns exec "$stack_ns" "$program" \
+		--name gw1 --control "unix:$stack_run/peer.sock" --workers "$stack_workers" \
+		--port "p0=net_tap0,iface=$stack_link" --file-prefix "$stack_ns" \
+		${stack_args[@]+"${stack_args[@]}"}
+	stack_dataplane_pid=$process_pid
+	netns_tap "$stack_ns" "$stack_link" "$stack_host/24" "$process_pid"
+}
+
+stack_listens() { netns_open "$stack_ns" "$stack_gateway" "$stack_port"; }
+
+# After the gateway's manifest was applied.
+stack_wait_dataplane() {
+	wait_for 20 "the gateway's port $stack_port" "$stack_dataplane_pid" stack_listens
+}
+
+# stack_start_backend PORT [FLAGS]: penstock-gen serve; its pid is in process_pid.
+stack_start_backend() {
+	local port=$1 program
+	shift
+	program=$(stack_program penstock-gen)
+	process_start "$stack_run/backend-$port.log" ip netns exec "$stack_ns" "$program" serve \
+		--listen "$stack_host:$port" "$@"
+	wait_for 10 "the backend on port $port" "$process_pid" netns_open "$stack_ns" "$stack_host" "$port"
+}
+
+# stack_start_js GENERATION PORT: a backend on rsocket-js; its pid is in process_pid.
+stack_start_js() {
+	process_start "$stack_run/backend-$2.log" ip netns exec "$stack_ns" \
+		node "$root/test/interop/server.js" "$1" "$2" "$stack_host"
+	wait_for 10 "the rsocket-js backend on port $2" "$process_pid" \
+		netns_open "$stack_ns" "$stack_host" "$2"
+}
+
+# stack_wait_call ROUTE: until a call to it gets a reply.
+stack_wait_call() {
+	wait_for 15 "a reply from $1" "$stack_dataplane_pid" penstock call "$1" -d ready
+}
