@@ -105,6 +105,7 @@ void link_ended(struct rs_session *s, uint32_t code, const char *why)
 {
 	struct link *link = link_of(s);
 
+	link->error = -EPROTO;
 	if (link->state == LINK_CONNECTING) {
 		end(link, why);
 		loop_close(link->conn);
@@ -123,6 +124,8 @@ static void on_opened(struct loop_conn *c, int error)
 	link->state = LINK_UP;
 	link->up_since = now_of(link);
 	link->attempts = 0;
+	link->was_up = true;
+	link->error = 0;
 	tick(link);
 	link_wake(&link->session);
 	if (link->ops->up && link->state == LINK_UP)
@@ -171,6 +174,7 @@ static void schedule(struct link *link)
 	ns_t wait = link->backoff_ns - spread / 2 + (ns_t)(rng_unit(&hub->rng) * (double)spread);
 
 	link->state = LINK_BACKOFF;
+	link->attempts++;
 	arm(link, now_of(link) + wait);
 	link->backoff_ns *= 2;
 	if (link->backoff_ns > LINK_BACKOFF_MAX)
@@ -194,6 +198,8 @@ static void on_closed(struct loop_conn *c, int error)
 	char why[sizeof(link->why)];
 
 	set_why(link, error ? strerrordesc_np(-error) : "closed");
+	if (!link->error)
+		link->error = error ? error : -ECONNRESET;
 	link->conn = NULL;
 	link->state = LINK_CLOSING;  // for what `lost` callbacks may call
 	timer_cancel(loop_timers(link->hub->loop), &link->timer);
@@ -223,6 +229,8 @@ static const struct loop_conn_ops conn_ops = {
 static void reset(struct link *link)
 {
 	link->why[0] = 0;
+	link->was_up = false;
+	link->error = 0;
 	link->up_since = 0;
 	link->ticking = false;
 	link->received_bytes = 0;
@@ -250,7 +258,6 @@ static int attempt(struct link *link)
 		return error;
 	}
 	link->state = LINK_CONNECTING;
-	link->attempts++;
 	arm(link, now_of(link) + LINK_CONNECT_TIMEOUT);
 	return 0;
 }
@@ -267,6 +274,7 @@ static void on_timer(struct timer *timer, ns_t now)
 	} else {
 		set_why(link, link->state == LINK_CONNECTING ? "connecting took too long"
 							     : "no SETUP came in time");
+		link->error = -ETIMEDOUT;
 		loop_abort(link->conn);
 	}
 }
@@ -323,6 +331,7 @@ int link_serve(struct link *link, struct link_hub *hub, int fd, const struct rs_
 		goto fail;
 	}
 	link->state = LINK_UP;
+	link->was_up = true;
 	link->up_since = now_of(link);
 	arm(link, now_of(link) + LINK_SETUP_TIMEOUT);
 	return 0;

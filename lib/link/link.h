@@ -58,7 +58,7 @@ struct link {
 	struct sockaddr_storage addr;
 	socklen_t addr_len;
 	ns_t backoff_ns;       // of the next attempt, before jitter
-	uint32_t attempts;     // that failed since the last time it was up
+	uint32_t attempts;     // connections that ended since it was last up; 0 while it is first dialled
 	bool was_up;           // this connection has been LINK_UP; still valid in `down`
 	int error;             // -E... of the last failure; -EPROTO for an error of the session; valid in `down`
 };
