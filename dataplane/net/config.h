@@ -14,6 +14,8 @@
 #define NET_ADDRESSES_MAX 64
 #define NET_ROUTES_MAX 64
 #define NET_LISTENERS_MAX 16
+#define NET_MTU_MIN 576   // RFC 1122 3.3.3
+#define NET_MTU_MAX 9216
 
 struct net_address {
 	struct ip_addr addr;

@@ -16,8 +16,6 @@ struct neighbour;
 #define NET_ETHER_HEADER 14
 #define NET_IPV4_HEADER 20
 #define NET_HEADERS (NET_ETHER_HEADER + NET_IPV4_HEADER)
-#define NET_MTU_MIN 576   // RFC 1122 3.3.3
-#define NET_MTU_MAX 9216
 
 struct net_port {
 	uint8_t mac[6];
