@@ -120,7 +120,7 @@ static struct call *call_new(struct relay *r, const struct service *s, struct up
 		return NULL;
 	counter_add(&r->calls_in_flight, 1);
 	*call = (struct call){.relay = r, .via = via, .slot = s->slot, .generation = s->generation,
-		.started = r->now};
+		.started = *r->now};
 	counter_add(&statistics(r, s)->in_flight, 1);
 	upstream_call_begin(via);
 	return call;
@@ -149,7 +149,7 @@ static void finish(struct call *call, enum call_outcome outcome)
 	if (rs->generation == call->generation) {
 		counter_add(&rs->outcomes[outcome], 1);
 		if (outcome == CALL_OK)
-			hist_add(&rs->service_time_ns, (uint64_t)(r->now - call->started));
+			hist_add(&rs->service_time_ns, (uint64_t)(*r->now - call->started));
 	}
 	call_free(call);
 }

@@ -16,11 +16,9 @@ static int take_memory(struct relay *r)
 {
 	r->blocks = buf_pool_new(BLOCK_BYTES, BLOCKS_BYTES_MAX);
 	r->pool = r->blocks ? rs_pool_new(STREAMS_MAX, r->blocks) : NULL;
-	r->targets = calloc(TARGETS_MAX, sizeof(*r->targets));
-	r->services = calloc(SERVICES_MAX, sizeof(*r->services));
 	r->clients_memory = calloc(CLIENTS_MAX, sizeof(*r->clients_memory));
 	r->calls_memory = calloc(CALLS_MAX, sizeof(*r->calls_memory));
-	if (!r->pool || !r->targets || !r->services || !r->clients_memory || !r->calls_memory)
+	if (!r->pool || !r->clients_memory || !r->calls_memory)
 		return -ENOMEM;
 	return 0;
 }
@@ -29,8 +27,6 @@ static void free_memory(struct relay *r)
 {
 	free(r->calls_memory);
 	free(r->clients_memory);
-	free(r->services);
-	free(r->targets);
 	if (r->pool)
 		rs_pool_destroy(r->pool);
 	buf_pool_destroy(r->blocks);
@@ -51,7 +47,6 @@ static void on_housekeeping(struct timer *timer, ns_t now)
 	struct relay *r = list_entry(timer, struct relay, housekeeping);
 	uint64_t upstreams = 0;
 
-	r->now = now;
 	upstream_sweep(r);
 	list_for_each(at, &r->upstreams)
 		upstreams++;
@@ -70,6 +65,8 @@ int relay_init(struct relay *r, const struct relay_config *config)
 		.timers = config->timers,
 		.table = config->table,
 		.now = config->now,
+		.targets = config->targets,
+		.services = config->services,
 	};
 	list_init(&r->clients);
 	list_init(&r->clients_dirty);
@@ -82,7 +79,7 @@ int relay_init(struct relay *r, const struct relay_config *config)
 	}
 	link_hub_init(&r->hub, r->loop, r->pool);
 	r->housekeeping.fire = on_housekeeping;
-	timer_arm(r->timers, &r->housekeeping, r->now);
+	timer_arm(r->timers, &r->housekeeping, *r->now);
 	return 0;
 }
 
@@ -93,7 +90,7 @@ void relay_fini(struct relay *r)
 	free_memory(r);
 }
 
-void relay_flush(struct relay *r, ns_t started)
+void relay_flush(struct relay *r)
 {
 	uint64_t calls = r->counters.calls - r->calls_seen;
 
@@ -101,7 +98,7 @@ void relay_flush(struct relay *r, ns_t started)
 	if (calls == 0)
 		return;
 	r->calls_seen = r->counters.calls;
-	hist_add_n(&r->gateway_time_ns, (uint64_t)(clock_now() - started), calls);
+	hist_add_n(&r->gateway_time_ns, (uint64_t)(clock_now() - *r->now), calls);
 }
 
 bool relay_drain(struct relay *r, bool force)

@@ -100,12 +100,15 @@ struct relay_target {
 };
 
 struct relay_config {
-	struct tcp_stack *tcp;  // may be set later
+	struct tcp_stack *tcp;
 	struct loop *loop;
 	struct timer_wheel *timers;
 	struct table *table;
 	uint64_t seed;
-	ns_t now;
+	const ns_t *now;        // the worker's, of this iteration
+	// Zeroed; read by the control thread, so they outlive the relay.
+	struct relay_target *targets;    // TARGETS_MAX
+	struct relay_service *services;  // SERVICES_MAX
 };
 
 struct relay {
@@ -118,7 +121,7 @@ struct relay {
 	struct link_hub hub;
 	struct rng rng;
 	struct mime_table mimes;
-	ns_t now;               // of this iteration
+	const ns_t *now;
 	bool draining;
 
 	struct client *clients_free;    // used before
@@ -148,15 +151,8 @@ struct relay {
 int relay_init(struct relay *r, const struct relay_config *config);
 // The loop and the stack have reported all their connections closed; frees the rest.
 void relay_fini(struct relay *r);
-// Start of an iteration.
-static inline void relay_begin(struct relay *r, ns_t now)
-{
-	r->now = now;
-}
 // End of an iteration: puts clients' output into TCP. Upstream output is flushed by the loop's step.
-void relay_flush(struct relay *r, ns_t started);
+void relay_flush(struct relay *r);
 // Refuses new calls and tells when the last is done: true when nothing is in flight. Call it again and
 // again. force: cuts off what is left.
 bool relay_drain(struct relay *r, bool force);
-// The tcp_ops of accepted connections; their listener's user is the relay.
-extern const struct tcp_ops client_tcp_ops;

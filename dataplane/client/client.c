@@ -38,7 +38,7 @@ static uint32_t on_setup(struct rs_session *s, struct rs_setup *setup, const cha
 		return RS_ERROR_REJECTED_SETUP;
 	}
 	// The first tick arms the keepalive.
-	timer_arm(c->relay->timers, &c->timer, c->relay->now);
+	timer_arm(c->relay->timers, &c->timer, *c->relay->now);
 	return 0;
 }
 
@@ -49,7 +49,7 @@ static void on_closed(struct rs_session *s, uint32_t code, const char *why)
 	(void)why;
 	if (code != RS_ERROR_CONNECTION_CLOSE)
 		counter_add(&c->relay->counters.clients_failed, 1);
-	timer_arm(c->relay->timers, &c->timer, c->relay->now + LINGER_TIMEOUT);
+	timer_arm(c->relay->timers, &c->timer, *c->relay->now + LINGER_TIMEOUT);
 	mark_dirty(c);
 }
 
@@ -69,7 +69,6 @@ static void on_timer(struct timer *timer, ns_t now)
 	struct client *c = list_entry(timer, struct client, timer);
 	ns_t next;
 
-	c->relay->now = now;
 	if (rs_session_ended(&c->session)) {
 		tcp_abort(c->conn);
 		return;
@@ -118,9 +117,8 @@ static void client_free(struct client *c)
 	r->clients_count--;
 }
 
-static bool on_accept(struct tcp_conn *conn, void *listener_user)
+bool client_accept(struct tcp_conn *conn, struct relay *r)
 {
-	struct relay *r = listener_user;
 	struct rs_config config = {
 		.role = RS_SERVER,
 		.handler = &handler,
@@ -132,7 +130,7 @@ static bool on_accept(struct tcp_conn *conn, void *listener_user)
 	};
 	struct client *c = r->draining ? NULL : client_new(r);
 
-	if (c && rs_session_init(&c->session, &config, r->now)) {
+	if (c && rs_session_init(&c->session, &config, *r->now)) {
 		client_free(c);
 		c = NULL;
 	}
@@ -142,7 +140,7 @@ static bool on_accept(struct tcp_conn *conn, void *listener_user)
 	}
 	c->conn = conn;
 	c->timer.fire = on_timer;
-	timer_arm(r->timers, &c->timer, r->now + SETUP_TIMEOUT);
+	timer_arm(r->timers, &c->timer, *r->now + SETUP_TIMEOUT);
 	tcp_set_user(conn, c);
 	counter_add(&r->counters.clients_opened, 1);
 	return true;
@@ -150,7 +148,7 @@ static bool on_accept(struct tcp_conn *conn, void *listener_user)
 
 // Input is taken at once, but from a client that does not read its replies: then it waits here, not
 // consumed, until the TCP window is full.
-static void on_data(struct tcp_conn *conn, struct chain *data)
+void client_data(struct tcp_conn *conn, struct chain *data)
 {
 	struct client *c = tcp_user(conn);
 	size_t bytes = data->len;
@@ -160,7 +158,7 @@ static void on_data(struct tcp_conn *conn, struct chain *data)
 			tcp_abort(conn);
 		return;
 	}
-	rs_input(&c->session, data, c->relay->now);
+	rs_input(&c->session, data, *c->relay->now);
 	tcp_consumed(conn, bytes);
 	if (rs_session_queued_bytes(&c->session) > CLIENT_PAUSE_BYTES) {
 		c->paused = true;
@@ -175,26 +173,26 @@ static void resume(struct client *c)
 	c->paused = false;
 	if (bytes == 0)
 		return;
-	rs_input(&c->session, &c->held, c->relay->now);
+	rs_input(&c->session, &c->held, *c->relay->now);
 	tcp_consumed(c->conn, bytes);
 }
 
-static void on_writable(struct tcp_conn *conn)
+void client_writable(struct tcp_conn *conn)
 {
 	mark_dirty(tcp_user(conn));
 }
 
 // RSocket has no half-closed connections: a client that has finished sending has left.
-static void on_eof(struct tcp_conn *conn)
+void client_eof(struct tcp_conn *conn)
 {
 	struct client *c = tcp_user(conn);
 
 	rs_session_abort(&c->session);
-	timer_arm(c->relay->timers, &c->timer, c->relay->now + LINGER_TIMEOUT);
+	timer_arm(c->relay->timers, &c->timer, *c->relay->now + LINGER_TIMEOUT);
 	tcp_close(conn);
 }
 
-static void on_conn_closed(struct tcp_conn *conn, int error)
+void client_closed(struct tcp_conn *conn, int error)
 {
 	struct client *c = tcp_user(conn);
 
@@ -202,14 +200,6 @@ static void on_conn_closed(struct tcp_conn *conn, int error)
 	rs_session_fini(&c->session);
 	client_free(c);
 }
-
-const struct tcp_ops client_tcp_ops = {
-	.accept = on_accept,
-	.data = on_data,
-	.writable = on_writable,
-	.eof = on_eof,
-	.closed = on_conn_closed,
-};
 
 // Output
 

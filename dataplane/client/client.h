@@ -26,3 +26,9 @@ static inline struct client *client_of(struct rs_session *s)
 void clients_flush(struct relay *r);
 // Refuses new calls on all clients; force cuts their connections.
 void clients_drain(struct relay *r, bool force);
+// Events of accepted connections.
+bool client_accept(struct tcp_conn *conn, struct relay *r);
+void client_data(struct tcp_conn *conn, struct chain *data);
+void client_writable(struct tcp_conn *conn);
+void client_eof(struct tcp_conn *conn);
+void client_closed(struct tcp_conn *conn, int error);

@@ -94,7 +94,7 @@ static struct upstream *dial(struct relay *r, struct target *target, struct mime
 
 	if (!u)
 		goto fail;
-	*u = (struct upstream){.relay = r, .target = target, .mime = mime, .bulk = bulk, .used = r->now};
+	*u = (struct upstream){.relay = r, .target = target, .mime = mime, .bulk = bulk, .used = *r->now};
 	if (link_dial(&u->link, &r->hub, (const struct sockaddr *)&target->addr, target->addr_len,
 		    &config, &link_ops, u))
 		goto fail;
@@ -130,7 +130,7 @@ static uint32_t load(void *arg, uint32_t i)
 		u = dial(c->relay, target, c->mime, false);
 	if (!u)
 		return LB_DOWN;
-	u->used = c->relay->now;
+	u->used = *c->relay->now;
 	if (u->link.state == LINK_UP)
 		return c->relay->targets[target->id].calls;
 	if (u->link.state == LINK_CONNECTING && u->link.attempts == 0)
@@ -159,7 +159,7 @@ int upstream_pick(struct relay *r, const struct service *s, struct mime *mime, s
 		*out = dial(r, target, mime, true);
 	if (!*out)
 		return -ENOMEM;
-	(*out)->used = r->now;
+	(*out)->used = *r->now;
 	return (*out)->link.state == LINK_BACKOFF ? -EHOSTUNREACH : 0;
 }
 
@@ -173,7 +173,7 @@ void upstream_call_end(struct upstream *u)
 {
 	u->calls--;
 	u->relay->targets[u->target->id].calls--;
-	u->used = u->relay->now;
+	u->used = *u->relay->now;
 }
 
 void upstream_sweep(struct relay *r)
@@ -183,7 +183,7 @@ void upstream_sweep(struct relay *r)
 		struct upstream *u = list_entry(at, struct upstream, all);
 		bool gone = __atomic_load_n(&u->target->gone, __ATOMIC_RELAXED);
 
-		if (u->calls > 0 || (!gone && r->now - u->used < UPSTREAM_IDLE))
+		if (u->calls > 0 || (!gone && *r->now - u->used < UPSTREAM_IDLE))
 			continue;
 		counter_add(&r->counters.upstream_idle_closed, 1);
 		link_close(&u->link);
