@@ -6,7 +6,7 @@
 #pragma once
 
 #include "dataplane/client/mime.h"
-#include "dataplane/limits.h"
+#include "dataplane/capacity.h"
 #include "dataplane/table.h"
 #include "dataplane/tcp/tcp.h"
 #include "lib/base/hist.h"

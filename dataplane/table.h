@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#include "dataplane/limits.h"
+#include "dataplane/capacity.h"
 #include "lib/base/addr.h"
 
 struct rte_rcu_qsbr;

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "dataplane/limits.h"
+#include "dataplane/capacity.h"
 #include "lib/rsocket/frame.h"
 #include "lib/rsocket/metadata.h"
 
