@@ -54,25 +54,28 @@ void rs_message_clear(struct rs_message *message);
 struct rs_stream {
 	struct rs_session *session;
 	void *user;       // the user's own; NULL at first for requests from the peer
-	uint32_t id;
+	uint32_t id;      // of our own requests: 0 until they are encoded (rule 16)
 	uint8_t type;     // RS_REQUEST_RESPONSE, RS_REQUEST_FNF, RS_REQUEST_STREAM
 	bool requester;   // this end asked
 	// the rest is the session's own
-	uint8_t state;
-	uint8_t reassembly_type;
-	bool reassembly_next;
-	bool reassembly_complete;
-	uint32_t credit;          // items the peer still allows us to send
-	uint32_t granted;         // items we still allow the peer to send
-	uint32_t reassembly_n;
-	uint64_t request_start;   // output position of the request, UINT64_MAX while it is queued
-	struct rs_message reassembly;
-	size_t queued_bytes;
-	uint32_t deficit_bytes;
-	struct list active;       // in the session's round robin
-	struct list all;          // in the session's streams
-	struct list queue;        // outgoing messages
+	uint8_t state;             // enum rs_stream_state in internal.h
+	uint8_t reassembly_flags;  // N and C of the fragments so far
+	bool reassembling;
+	uint32_t credit;           // items the peer still allows us to send
+	uint32_t granted;          // items we still allow the peer to send
 	struct rs_stream *hash_next;
+	struct list all;           // in the session's streams
+	uint64_t request_start;    // output position of the request, UINT64_MAX while it is queued
+	struct list queue;         // struct rs_out
+	struct list active;        // in the session's round robin
+	size_t queued_bytes;
+	uint32_t queued_count;
+	uint32_t queued_items;     // of these, those that take credit
+	uint32_t deficit_bytes;
+	uint32_t request_n;        // grants that wait behind the queued request
+	uint32_t excess_items;     // received beyond what was granted
+	uint32_t excess_bytes;
+	struct rs_message reassembly;
 };
 
 struct rs_setup {
@@ -86,7 +89,8 @@ struct rs_setup {
 // Callbacks. Each may call any rs_ function, also on other sessions, but rs_session_fini on the session
 // it is called for. Any may be NULL but wake.
 struct rs_handler {
-	// The session has something to put out that it had not before: pull it with rs_output soon.
+	// The session has something to put out that it had not before: pull it with rs_output soon. A
+	// client's first call comes from rs_session_init (SETUP).
 	void (*wake)(struct rs_session *s);
 	// Server: a SETUP arrived. 0 accepts; an RS_ERROR_*_SETUP code refuses, with *why as its text.
 	uint32_t (*setup)(struct rs_session *s, struct rs_setup *setup, const char **why);
@@ -197,5 +201,11 @@ size_t rs_stream_queued_bytes(const struct rs_stream *stream);
 // True if a byte of the requester's request has left through rs_output.
 bool rs_stream_sent(const struct rs_stream *stream);
 uint32_t rs_session_streams(const struct rs_session *s);  // open streams of both sides
+// Bytes waiting for rs_output, encoded or not.
+static inline size_t rs_session_queued_bytes(const struct rs_session *s)
+{
+	return s->queued_bytes + s->ready.len;
+}
+
 bool rs_session_ended(const struct rs_session *s);
 bool rs_session_established(const struct rs_session *s);  // server: SETUP accepted; client: at once
