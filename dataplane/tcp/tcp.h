@@ -92,6 +92,17 @@ int tcp_unlisten(struct tcp_stack *stack, uint16_t port);
 // More than this many connections from one address are refused with RST and counted. 0: no limit.
 void tcp_set_limit_per_address(struct tcp_stack *stack, uint32_t connections);
 
+// An active open. local_port 0: one of 49152 to 65535 that is free. ops must have what the stack's have; accept's
+// listener_user is user. A failure after this is told by closed.
+struct tcp_connect {
+	struct ip_addr local, remote;
+	uint16_t local_port, remote_port;
+	const struct tcp_ops *ops;
+	void *user;
+};
+// 0 and the connection in out; -EADDRINUSE, -EADDRNOTAVAIL (MUST-46), -ENOBUFS.
+int tcp_connect(struct tcp_stack *stack, const struct tcp_connect *to, ns_t now, struct tcp_conn **out);
+
 void tcp_input(struct tcp_stack *stack, const struct tcp_rx *rx, ns_t now);
 // Fills at most n segments; returns how many. Call again while it returns n. Those that it has handed out count as sent.
 unsigned tcp_output(struct tcp_stack *stack, ns_t now, struct tcp_tx *out, unsigned n);
@@ -105,7 +116,7 @@ uint32_t tcp_tx_write(const struct tcp_tx *tx, uint8_t *to, bool checksum_offloa
 void tcp_icmp(struct tcp_stack *stack, const struct ip_addr *local, const struct ip_addr *remote,
 	uint8_t type, uint8_t code, uint32_t mtu, const uint8_t *quoted, uint32_t len, ns_t now);
 
-// Appends `out` (taken) to the send buffer; may exceed tcp_send_room() by one call's bytes. 0, -EPIPE after
+// Appends `out` (taken in any case) to the send buffer; may exceed tcp_send_room() by one call's bytes. 0, -EPIPE after
 // tcp_close() or a reset.
 int tcp_send(struct tcp_conn *c, struct chain *out);
 size_t tcp_send_room(const struct tcp_conn *c);
@@ -122,6 +133,7 @@ void *tcp_user(const struct tcp_conn *c);
 void tcp_set_nagle(struct tcp_conn *c, bool on);          // SHLD-7, off by default (MUST-17)
 void tcp_set_keepalive(struct tcp_conn *c, ns_t idle);    // MUST-24..29; 0: off, the default
 void tcp_set_user_timeout(struct tcp_conn *c, ns_t timeout);  // R2 (MUST-21); 0: the default
+void tcp_set_dscp(struct tcp_conn *c, uint8_t dscp);      // MUST-48; 0 is the default
 
 struct tcp_conn_info {
 	struct ip_addr local, remote;
@@ -151,7 +163,7 @@ uint32_t tcp_conns(const struct tcp_stack *stack);  // all states but TIME-WAIT
 	X(drop_paws, "segments with an old timestamp (PAWS)")                                      \
 	X(drop_ooo, "out-of-order segments dropped because the queue is full")                     \
 	X(drop_ack, "segments that acknowledge what was never sent")                               \
-	X(drop_after_close, "payload that arrived after the application had closed")               \
+	X(drop_after_close, "payload that arrived after the end of its stream")               \
 	X(challenge_acks, "challenge acknowledgements sent (RFC 5961)")                            \
 	X(challenge_limited, "challenge acknowledgements not sent because of their rate limit")    \
 	X(resets_in, "connections reset by the peer")                                              \
