@@ -71,6 +71,7 @@ smoke_open() {
 	undo_arm
 	stack_ns=penstock-test-$$
 	stack_run=$(mktemp -d "${TMPDIR:-/tmp}/penstock-test.XXXXXX")
+	stack_logs=$stack_run
 	undo_push smoke_close
 	netns_make "$stack_ns"
 	if [ -z "$smoke_no_huge" ] && ! hugepages_reserve 256; then

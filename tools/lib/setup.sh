@@ -50,7 +50,9 @@ install_packages() {
 	rm -f "$log"
 }
 
-# build DIR [MESON OPTIONS]: sets up once, then compiles what changed.
+# build DIR [MESON OPTIONS]: sets up once, then compiles what changed; of it only what build_only names.
+build_only=()
+
 build() {
 	local dir=$1 log=$1.log
 	shift
@@ -61,7 +63,7 @@ build() {
 			die "meson setup failed; all it said is in $log"
 		fi
 	fi
-	if ! meson compile -C "$dir" >"$log" 2>&1; then
+	if ! meson compile -C "$dir" "${build_only[@]}" >"$log" 2>&1; then
 		tail -n 40 "$log" >&2
 		die "the build failed; all it said is in $log"
 	fi

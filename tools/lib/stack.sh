@@ -3,7 +3,8 @@
 # A whole set on one machine: control plane, gateway on a tap port, backends, all in one network
 # namespace. quickstart and the smoke tests run it. Needs base.sh and netns.sh, and these:
 #   stack_build    build directory          stack_ns    network namespace, already made
-#   stack_run      directory for sockets, logs and state
+#   stack_run      directory for the sockets
+#   stack_logs     directory for logs and state
 #   stack_workers  of the gateway           stack_args  an array of more flags for it
 # Settable: stack_link (pn0). The addresses are the same everywhere, since each set has its own namespace.
 # shellcheck disable=SC2154,SC2034
@@ -36,10 +37,10 @@ stack_program() {
 stack_start_controlplane() {
 	local program
 	program=$(stack_program penstock-controlplane)
-	mkdir -p "$stack_run/state"
-	process_start "$stack_run/controlplane.log" ip netns exec "$stack_ns" "$program" \
+	mkdir -p "$stack_logs/state"
+	process_start "$stack_logs/controlplane.log" ip netns exec "$stack_ns" "$program" \
 		--control "$stack_run/control.sock" --peer "$stack_run/peer.sock" \
-		--state "$stack_run/state" --metrics off
+		--state "$stack_logs/state" --metrics off
 	stack_controlplane_pid=$process_pid
 	wait_for 10 "the control plane" "$process_pid" penstock get gateways
 }
@@ -48,7 +49,7 @@ stack_start_controlplane() {
 stack_start_dataplane() {
 	local program
 	program=$(stack_program penstock-dataplane)
-	process_start "$stack_run/dataplane.log" ip netns exec "$stack_ns" "$program" \
+	process_start "$stack_logs/dataplane.log" ip netns exec "$stack_ns" "$program" \
 		--name gw1 --control "unix:$stack_run/peer.sock" --workers "$stack_workers" \
 		--port "p0=net_tap0,iface=$stack_link" --file-prefix "$stack_ns" \
 		${stack_args[@]+"${stack_args[@]}"}
@@ -68,14 +69,14 @@ stack_start_backend() {
 	local port=$1 program
 	shift
 	program=$(stack_program penstock-gen)
-	process_start "$stack_run/backend-$port.log" ip netns exec "$stack_ns" "$program" serve \
+	process_start "$stack_logs/backend-$port.log" ip netns exec "$stack_ns" "$program" serve \
 		--listen "$stack_host:$port" "$@"
 	wait_for 10 "the backend on port $port" "$process_pid" netns_open "$stack_ns" "$stack_host" "$port"
 }
 
 # stack_start_js GENERATION PORT: a backend on rsocket-js; its pid is in process_pid.
 stack_start_js() {
-	process_start "$stack_run/backend-$2.log" ip netns exec "$stack_ns" \
+	process_start "$stack_logs/backend-$2.log" ip netns exec "$stack_ns" \
 		node "$root/test/interop/server.js" "$1" "$2" "$stack_host"
 	wait_for 10 "the rsocket-js backend on port $2" "$process_pid" \
 		netns_open "$stack_ns" "$stack_host" "$2"
