@@ -110,7 +110,7 @@ static enum cli_exit run_verb(
 		return CLI_DONE;
 	}
 	choose_socket(cli);
-	exit = choose_format(cli);
+	exit = verb->own_output ? CLI_DONE : choose_format(cli);
 	if (exit == CLI_DONE)
 		exit = check_words(cli, verb, count, words);
 	return exit == CLI_DONE ? verb->run(cli, values, count, words) : exit;

@@ -5,7 +5,7 @@
 #include "tools/cli/cli.h"
 
 const struct verb *const cli_verbs[] = {
-	&verb_apply, &verb_plan, &verb_get, &verb_describe, &verb_delete,
+	&verb_apply, &verb_plan, &verb_get, &verb_describe, &verb_delete, &verb_call,
 	&verb_events, &verb_doctor, &verb_completion, &verb_help,
 };
 const size_t cli_verb_count = sizeof(cli_verbs) / sizeof(cli_verbs[0]);
