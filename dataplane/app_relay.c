@@ -13,6 +13,7 @@
 #include "dataplane/app.h"
 #include "dataplane/client/client.h"
 #include "dataplane/control.h"
+#include "dataplane/metrics.h"
 #include "dataplane/upstream/upstream.h"
 
 // Left for resets to get out when the time for draining is over.
@@ -37,6 +38,7 @@ struct app {
 	struct table *table;
 	struct control control;
 	bool controlled;
+	struct metrics *metrics;
 	const char *ports[NET_PORTS_MAX];
 	struct worker_part parts[WORKERS_MAX];
 };
@@ -166,6 +168,22 @@ static int parts_init(struct app *app)
 	return 0;
 }
 
+static int start_metrics(struct app *app)
+{
+	const char *address = app->dp->options.metrics;
+	struct report_sources sources;
+	int error;
+
+	if (strcmp(address, "off") == 0)
+		return 0;
+	set_sources(app, &sources);
+	app->metrics = metrics_new(app->loop, address, &sources, &error);
+	if (app->metrics)
+		return 0;
+	log_error("main", "--metrics %s: %s; another address, or 'off'", address, strerror(-error));
+	return error;
+}
+
 static int start_control(struct app *app)
 {
 	struct control_config config = {
@@ -209,10 +227,11 @@ int app_init(struct dataplane *dp)
 		log_error("main", "io_uring: %s (Linux 6.1 is needed)", strerror(-error));
 		goto fail;
 	}
-	error = start_control(app);
-	if (error)
-		goto fail;
-	return 0;
+	error = start_metrics(app);
+	if (!error)
+		error = start_control(app);
+	if (!error)
+		return 0;
 fail:
 	app_fini(dp);
 	return error;
@@ -233,10 +252,12 @@ void app_fini(struct dataplane *dp)
 
 	if (!app)
 		return;
+	metrics_stop(app->metrics);
 	if (app->controlled)
 		stop_control(app);
 	if (app->loop)
 		loop_destroy(app->loop);
+	metrics_free(app->metrics);
 	if (app->controlled)
 		control_fini(&app->control);
 	table_destroy(app->table);

@@ -35,7 +35,7 @@ static const struct option table[] = {
 	{"name", KIND_TEXT, "NAME", "this gateway's name, as its Gateway resource has it [gw1]", TEXT(name)},
 	{"control", KIND_TEXT, "ADDR",
 		"the control plane: unix:PATH or HOST:PORT [unix:/run/penstock/peer.sock]", TEXT(control)},
-	{"metrics", KIND_TEXT, "ADDR", "serve /metrics here; 'off': do not [127.0.0.1:9478]",
+	{"metrics", KIND_TEXT, "ADDR", "serve this process's counters as /metrics here [off: the control plane has them]",
 		TEXT(metrics)},
 	{"port", KIND_LIST, "NAME=DEVARGS",
 		"a port: p0=net_tap0,iface=pn0  p0=net_memif0,role=client,id=0,socket=/run/m.sock\n"
@@ -307,7 +307,7 @@ static void defaults(struct options *out)
 	*out = (struct options){.spin_us = UINT32_MAX, .connections_max = 65536, .log_level = LOG_INFO};
 	strcpy(out->name, "gw1");
 	strcpy(out->control, "unix:/run/penstock/peer.sock");
-	strcpy(out->metrics, "127.0.0.1:9478");
+	strcpy(out->metrics, "off");
 	strcpy(out->file_prefix, "penstock");
 }
 
