@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the verbs of penstock-gen share.
+#pragma once
+
+enum gen_exit { GEN_DONE = 0, GEN_FAILED = 1, GEN_USAGE = 2 };
+
+// Each takes what follows its name on the command line and returns the exit code.
+int gen_serve(int argc, char **argv);
+int gen_load(int argc, char **argv);
