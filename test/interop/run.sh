@@ -52,12 +52,25 @@ declare -A codes=([gen]=--codes [0.0.27]='' [alpha]=--codes)
 servers=(gen 0.0.27 alpha)
 generations=(0.0.27 alpha)
 
-start_servers() {
+# The gateway first: with its tap comes the address that the servers listen on.
+start_all() {
+	stack_start_controlplane
+	stack_start_dataplane
 	stack_start_backend 7000
 	stack_start_js 0.0.27 7001
 	server_pid[0.0.27]=$process_pid
 	stack_start_js alpha 7002
 	server_pid[alpha]=$process_pid
+	{
+		manifest_gateway
+		manifest_endpoint gen '[echo, count, delay, error]' "$stack_host:7000"
+		manifest_endpoint jsold '["jsold."]' "$stack_host:7001"
+		manifest_endpoint jsalpha '["jsalpha."]' "$stack_host:7002"
+	} | smoke_apply
+	stack_wait_dataplane
+	stack_wait_call echo
+	stack_wait_call jsold.echo
+	stack_wait_call jsalpha.echo
 }
 
 # Without the gateway: are the peers and our own server what the next tests take them for?
@@ -77,21 +90,6 @@ direct() {
 			--to "$stack_host:${port[$server]}" --connections 4 --outstanding 16 --duration 2 \
 			--functions echo
 	done
-}
-
-start_gateway() {
-	stack_start_controlplane
-	{
-		manifest_gateway
-		manifest_endpoint gen '[echo, count, delay, error]' "$stack_host:7000"
-		manifest_endpoint jsold '["jsold."]' "$stack_host:7001"
-		manifest_endpoint jsalpha '["jsalpha."]' "$stack_host:7002"
-	} | smoke_apply
-	stack_start_dataplane
-	stack_wait_dataplane
-	stack_wait_call echo
-	stack_wait_call jsold.echo
-	stack_wait_call jsalpha.echo
 }
 
 through_gateway() {
@@ -140,10 +138,9 @@ smoke_open
 command -v node >/dev/null && command -v npm >/dev/null ||
 	die "Node.js or npm is missing" "apt-get install nodejs npm"
 install_js
-start_servers
+start_all
 fragments
 direct
-start_gateway
 through_gateway
 tried "the snippet of README.md" readme_snippet
 for server in 0.0.27 alpha; do

@@ -119,13 +119,13 @@ smoke_backend() {
 smoke_start() {
 	smoke_open
 	stack_start_controlplane
+	stack_start_dataplane
 	smoke_backend 7000
 	smoke_backend 7001
 	{
 		manifest_gateway
 		manifest_endpoint demo '[echo, count, delay, error]' "$stack_host:7000" "$stack_host:7001"
 	} | smoke_apply
-	stack_start_dataplane
 	stack_wait_dataplane
 	stack_wait_call echo
 	smoke_pools_note

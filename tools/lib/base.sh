@@ -58,7 +58,7 @@ declare -gA process_log=()
 # A process' start time in clock ticks; with the pid it names one process for ever.
 process_started() {
 	local stat field
-	{ stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 1
+	read -r stat 2>/dev/null <"/proc/$1/stat" || return 1
 	read -ra field <<<"${stat##*) }"
 	[ "${field[0]}" != Z ] || return 1
 	printf '%s' "${field[19]}"

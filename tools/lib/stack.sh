@@ -45,7 +45,7 @@ stack_start_controlplane() {
 	wait_for 10 "the control plane" "$process_pid" penstock get gateways
 }
 
-# Sets stack_dataplane_pid.
+# Sets stack_dataplane_pid. The backends' address exists from here on, on the kernel's side of the tap.
 stack_start_dataplane() {
 	local program
 	program=$(stack_program penstock-dataplane)
