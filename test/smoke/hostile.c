@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// A client with bad manners, for smoke tests: hostile cut|garbage|mutate ADDRESS:PORT [CONNECTIONS] [SEED]
+// A client with bad manners, for smoke tests:
+// hostile cut|garbage|mutate|hold ADDRESS:PORT [CONNECTIONS] [SEED] [SOURCE ADDRESS]
 //
 // cut      valid traffic cut at every byte, by FIN and by RST in turn
 // garbage  random bytes
 // mutate   valid traffic with random bytes changed
+// hold     valid traffic with a lifetime of 2 s, then silence for 30 s; for the test to cut the wire
 //
-// Afterwards a well-mannered call must be answered: exit 0. Bounded in connections and in time.
+// Afterwards, but not after hold, a well-mannered call must be answered: exit 0. Bounded in connections and in time.
 
 #include <errno.h>
 #include <poll.h>
@@ -20,9 +22,14 @@
 
 #define SETUP_MIME "message/x.rsocket.routing.v0"
 #define REPLY_TIMEOUT_MS 5000
+#define LIFETIME_MS 90000
+#define HOLD_MAX 256
+#define HOLD_S 30
 
 static struct sockaddr_storage address;
 static socklen_t address_len;
+static struct sockaddr_storage source;
+static socklen_t source_len;  // 0: any
 
 static void put_prefix(struct writer *w, uint32_t len, uint32_t stream, uint16_t type_flags)
 {
@@ -31,13 +38,13 @@ static void put_prefix(struct writer *w, uint32_t len, uint32_t stream, uint16_t
 	writer_u16(w, type_flags);
 }
 
-static void put_setup(struct writer *w)
+static void put_setup(struct writer *w, uint32_t lifetime_ms)
 {
 	put_prefix(w, 6 + 12 + 1 + sizeof(SETUP_MIME) - 1 + 1 + 10, 0, 0x01 << 10);
 	writer_u16(w, 1);
 	writer_u16(w, 0);
 	writer_u32(w, 20000);
-	writer_u32(w, 90000);
+	writer_u32(w, lifetime_ms);
 	writer_u8(w, sizeof(SETUP_MIME) - 1);
 	writer_bytes(w, SETUP_MIME, sizeof(SETUP_MIME) - 1);
 	writer_u8(w, 10);
@@ -64,7 +71,7 @@ static size_t put_traffic(uint8_t *bytes, size_t room)
 {
 	struct writer w = writer_of(bytes, room);
 
-	put_setup(&w);
+	put_setup(&w, LIFETIME_MS);
 	put_request(&w, 1, 0x04, 0, "echo", "hello");
 	put_request(&w, 3, 0x06, 2, "count", "10");
 	put_prefix(&w, 10, 3, 0x08 << 10);  // REQUEST_N
@@ -87,6 +94,10 @@ static int dial(void)
 		return -1;
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+	if (source_len && bind(fd, (struct sockaddr *)&source, source_len)) {
+		close(fd);
+		return -1;
+	}
 	if (connect(fd, (struct sockaddr *)&address, address_len)) {
 		close(fd);
 		return -1;
@@ -177,6 +188,27 @@ static int mutate(unsigned connections, struct rng *rng)
 	return 0;
 }
 
+static int hold(unsigned connections, struct rng *rng)
+{
+	int fds[HOLD_MAX];
+	uint8_t bytes[512];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+
+	(void)rng;
+	put_setup(&w, 2000);
+	put_request(&w, 1, 0x04, 0, "delay", "60000");
+	put_request(&w, 3, 0x06, 5, "count", "100000");
+	for (unsigned i = 0; i < connections && i < HOLD_MAX; i++) {
+		fds[i] = dial();
+		if (fds[i] < 0 || send(fds[i], bytes, (size_t)(w.at - bytes), MSG_NOSIGNAL) < 0)
+			return -1;
+	}
+	printf("hold: %u connections\n", connections);
+	fflush(stdout);
+	sleep(HOLD_S);
+	exit(0);
+}
+
 // The reply to a call: PAYLOAD of stream 1 that ends with what was sent.
 static int behave(void)
 {
@@ -189,7 +221,7 @@ static int behave(void)
 
 	if (fd < 0)
 		return -1;
-	put_setup(&w);
+	put_setup(&w, LIFETIME_MS);
 	put_request(&w, 1, 0x04, 0, "echo", "still there?");
 	if (send(fd, bytes, (size_t)(w.at - bytes), MSG_NOSIGNAL) < 0)
 		return -1;
@@ -207,7 +239,7 @@ static int behave(void)
 static const struct {
 	const char *name;
 	int (*run)(unsigned connections, struct rng *rng);
-} modes[] = {{"cut", cut}, {"garbage", garbage}, {"mutate", mutate}};
+} modes[] = {{"cut", cut}, {"garbage", garbage}, {"mutate", mutate}, {"hold", hold}};
 
 int main(int argc, char **argv)
 {
@@ -215,8 +247,16 @@ int main(int argc, char **argv)
 	unsigned connections = argc > 3 ? (unsigned)atoi(argv[3]) : 1000;
 
 	if (argc < 3 || sockaddr_parse(argv[2], &address, &address_len)) {
-		fprintf(stderr, "usage: hostile cut|garbage|mutate ADDRESS:PORT [CONNECTIONS] [SEED]\n");
+		fprintf(stderr, "usage: hostile cut|garbage|mutate|hold ADDRESS:PORT [CONNECTIONS] "
+				"[SEED] [SOURCE]\n");
 		return 2;
+	}
+	if (argc > 5) {
+		char text[ADDR_TEXT_MAX];
+
+		snprintf(text, sizeof(text), "%s:0", argv[5]);
+		if (sockaddr_parse(text, &source, &source_len))
+			return 2;
 	}
 	rng_seed(&rng, argc > 4 ? strtoull(argv[4], NULL, 0) : 1);
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
