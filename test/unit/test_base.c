@@ -338,7 +338,7 @@ static void timers_cancel_and_rearm(void **state)
 	timer_wheel_run(&wheel, 11 * NS_PER_MS);
 	assert_int_equal(b.times, 2);
 	timer_arm(&wheel, &b.timer, NS_NEVER);
-	timer_wheel_run(&wheel, 3600 * NS_PER_S);
+	timer_wheel_run(&wheel, 3600 * NS_PER_SEC);
 	assert_int_equal(b.times, 2);
 }
 
