@@ -64,7 +64,7 @@ build() {
 		fi
 	fi
 	if ! meson compile -C "$dir" "${build_only[@]}" >"$log" 2>&1; then
-		tail -n 40 "$log" >&2
+		{ grep -A 15 '^FAILED' "$log" || cat "$log"; } | tail -n 40 >&2
 		die "the build failed; all it said is in $log"
 	fi
 	rm -f "$log"
