@@ -8,9 +8,7 @@ static void sample_rtt(struct tcp_conn *c, const struct tcp_seg *seg)
 {
 	struct tcp_stack *s = c->stack;
 
-	if (c->flags & C_TIMING) {
-		if (seq_lt(seg->ack, c->rtt_seq))
-			return;
+	if (c->flags & C_TIMING && seq_ge(seg->ack, c->rtt_seq)) {
 		c->flags &= ~(uint32_t)C_TIMING;
 		tcp_rtt_sample(c, (s->now - c->rtt_start) / NS_PER_US);
 		return;

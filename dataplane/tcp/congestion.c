@@ -25,7 +25,7 @@ static uint32_t max_u32(uint32_t a, uint32_t b)
 // RFC 6928: ten segments. One if the SYN was lost (RFC 5681 3.1).
 uint32_t tcp_cc_initial_window(const struct tcp_conn *c)
 {
-	uint32_t mss = c->mss;
+	uint32_t mss = tcp_conn_mss(c);
 
 	if (c->flags & C_SYN_LOST)
 		return mss;
@@ -46,7 +46,7 @@ static void grow(struct tcp_conn *c, uint32_t bytes)
 
 static void newreno_acked(struct tcp_conn *c, uint32_t bytes)
 {
-	uint32_t mss = c->mss;
+	uint32_t mss = tcp_conn_mss(c);
 
 	if (c->cwnd < c->ssthresh) {
 		// After a timeout the limit is one segment (RFC 3465 2.3).
@@ -65,7 +65,7 @@ static void newreno_acked(struct tcp_conn *c, uint32_t bytes)
 static uint32_t newreno_ssthresh(struct tcp_conn *c, uint32_t flight)
 {
 	c->cc_state[0] = 0;
-	return max_u32(flight / 2, 2u * c->mss);
+	return max_u32(flight / 2, 2u * tcp_conn_mss(c));
 }
 
 const struct tcp_cc_ops tcp_cc_newreno = {
@@ -79,7 +79,7 @@ static void enter_recovery(struct tcp_conn *c)
 {
 	c->ssthresh = c->cc->ssthresh(c, c->snd_max - c->snd_una);
 	c->recover = c->snd_max;
-	c->cwnd = c->ssthresh + TCP_DUPACKS * c->mss;
+	c->cwnd = c->ssthresh + TCP_DUPACKS * tcp_conn_mss(c);
 	c->flags |= C_RECOVERY | C_RTX_DUE;
 	c->flags &= ~(uint32_t)C_PARTIAL;
 	c->stack->counters.fast_retransmits++;
@@ -91,7 +91,7 @@ void tcp_cc_dupack(struct tcp_conn *c)
 	if (c->dupacks < UINT8_MAX)
 		c->dupacks++;
 	if (c->flags & C_RECOVERY)
-		grow(c, c->mss);  // another segment has left the network
+		grow(c, tcp_conn_mss(c));  // another segment has left the network
 	else if (c->dupacks == TCP_DUPACKS && seq_gt(c->snd_una, c->recover))
 		enter_recovery(c);
 	tcp_conn_ready(c);
@@ -99,7 +99,7 @@ void tcp_cc_dupack(struct tcp_conn *c)
 
 static void partial_ack(struct tcp_conn *c, uint32_t bytes)
 {
-	uint32_t mss = c->mss;
+	uint32_t mss = tcp_conn_mss(c);
 
 	c->flags |= C_RTX_DUE;
 	c->cwnd -= min_u32(bytes, c->cwnd - min_u32(c->cwnd, mss));
@@ -118,7 +118,7 @@ void tcp_cc_new_ack(struct tcp_conn *c, uint32_t bytes)
 		}
 		// RFC 6582 3.2 step 3, option 1: no burst when little is in flight.
 		c->cwnd = min_u32(
-			c->ssthresh, max_u32(tcp_conn_in_flight(c), c->mss) + c->mss);
+			c->ssthresh, max_u32(tcp_conn_in_flight(c), tcp_conn_mss(c)) + tcp_conn_mss(c));
 		c->flags &= ~(uint32_t)(C_RECOVERY | C_PARTIAL);
 		return;
 	}
@@ -132,7 +132,7 @@ void tcp_cc_timeout(struct tcp_conn *c)
 {
 	if (c->retries == 0)
 		c->ssthresh = c->cc->ssthresh(c, c->snd_max - c->snd_una);
-	c->cwnd = c->mss;
+	c->cwnd = tcp_conn_mss(c);
 	c->recover = c->snd_max;
 	c->dupacks = 0;
 	c->flags &= ~(uint32_t)(C_RECOVERY | C_PARTIAL);
@@ -141,5 +141,5 @@ void tcp_cc_timeout(struct tcp_conn *c)
 // RFC 5681 4.1: after an idle RTO the window is no longer known to be right.
 void tcp_cc_idle(struct tcp_conn *c)
 {
-	c->cwnd = min_u32(c->cwnd, max_u32(tcp_cc_initial_window(c), c->mss));
+	c->cwnd = min_u32(c->cwnd, max_u32(tcp_cc_initial_window(c), tcp_conn_mss(c)));
 }

@@ -36,9 +36,19 @@ static void acked_now(struct tcp_conn *c)
 	tcp_timer_stop(c, TCP_TIMER_ACK);
 }
 
+// The number of a segment without payload: the highest sent, for snd_nxt goes back on a timeout and the peer
+// ignores what lies behind its rcv_nxt; two sides that both went back would be deaf to each
+// other for ever. Not beyond a window that has shrunk.
+static uint32_t bare_seq(const struct tcp_conn *c)
+{
+	uint32_t edge = c->snd_una + c->snd_wnd;
+
+	return seq_le(c->snd_max, edge) ? c->snd_max : seq_max(c->snd_nxt, edge);
+}
+
 static bool emit_ack(struct tcp_conn *c, struct tcp_tx *tx)
 {
-	begin(c, tx, c->snd_nxt, TCP_ACK);
+	begin(c, tx, bare_seq(c), TCP_ACK);
 	acked_now(c);
 	c->acks_due--;
 	return true;
@@ -186,7 +196,7 @@ static uint32_t send_window(struct tcp_conn *c)
 
 	// Limited transmit (RFC 3042): two segments more on the first two duplicates.
 	if (c->dupacks > 0 && c->dupacks < TCP_DUPACKS && !(c->flags & C_RECOVERY))
-		cwnd += c->dupacks * c->mss;
+		cwnd += c->dupacks * tcp_conn_mss(c);
 	if (cwnd < c->snd_wnd) {
 		c->flags |= C_FULL;
 		return cwnd;
@@ -208,7 +218,7 @@ static uint32_t sendable(struct tcp_conn *c, uint32_t queued)
 	if (flight >= window)
 		return 0;
 	len = min_u32(min_u32(window - flight, queued), full);
-	if (len == full || seq_lt(c->snd_nxt, c->snd_max))
+	if (len == full)
 		return len;
 	if (len == queued) {
 		c->flags &= ~(uint32_t)C_FULL;
