@@ -14,8 +14,11 @@ MAY_USE = {
     "lib/base": [],
     "lib/rsocket": ["lib/base"],
     "lib/balance": ["lib/base"],
+    "lib/loop": ["lib/base"],
+    "lib/link": ["lib/base", "lib/rsocket", "lib/loop"],
     "dataplane": ["lib"],
     "dataplane/tcp": ["lib/base"],
+    "dataplane/net": ["lib/base", "dataplane/tcp"],
     "sched": ["lib"],
     "controlplane": ["lib", "sched"],
     "fnhost": ["lib"],
@@ -27,10 +30,10 @@ MAY_USE = {
 
 # Folders that may include DPDK's headers and name its dependency.
 MAY_USE_DPDK = ["dataplane", "tools/gen", "test"]
-MAY_NOT_USE_DPDK = ["dataplane/tcp"]
+MAY_NOT_USE_DPDK = ["dataplane/tcp", "dataplane/net"]
 
 # Protocols are pure: no sockets, threads, clocks or log.
-PURE = ["lib/rsocket", "lib/balance", "dataplane/tcp", "sched"]
+PURE = ["lib/rsocket", "lib/balance", "dataplane/tcp", "dataplane/net", "sched"]
 IMPURE_HEADERS = {
     "sys/socket.h", "sys/epoll.h", "unistd.h", "pthread.h", "threads.h", "time.h", "sys/time.h",
     "liburing.h", "lib/base/log.h",
