@@ -13,8 +13,6 @@
 #include "lib/base/atomic.h"
 #include "tools/gen/load.h"
 
-#define CREDIT_DEFAULT 128
-
 static struct load_stats *stats_of(struct client *cl, ns_t start)
 {
 	return &cl->stats[start >= cl->measure];
@@ -53,7 +51,7 @@ static void call_free(struct call *call, ns_t now)
 	conn->calls_out--;
 	cl->calls_out--;
 	if (cl->rate == 0 && cl->phase == PHASE_RUN && now < cl->end)
-		calls_fill(cl, conn);
+		calls_fill(cl, conn, now);
 }
 
 static void call_failed(struct call *call, const char *text)
@@ -231,7 +229,10 @@ static void on_error(struct rs_stream *stream, uint32_t code, struct chain *text
 // What a gateway would tell with CANCELED and REJECTED.
 static void on_lost(struct rs_stream *stream, bool sent)
 {
-	call_failed(stream->user, sent ? "lost: the connection broke after sending"
+	struct call *call = stream->user;
+
+	conn_lost(call->conn);
+	call_failed(call, sent ? "lost: the connection broke after sending"
 				       : "lost: the connection broke before sending");
 }
 
@@ -281,7 +282,7 @@ static void count_start(struct client *cl, struct client_conn *conn, ns_t start)
 	conn->calls_made++;
 	counter_add(&stats_of(cl, start)->started, 1);
 	if (conn->faulty && config->vanish && conn->calls_made % config->vanish == 0)
-		loop_abort(conn->link.conn);
+		conn->vanish = true;
 }
 
 // A fire-and-forget ends when it is handed over; its place is taken until it has left the session, which is
@@ -322,6 +323,8 @@ bool call_start(struct client *cl, struct client_conn *conn, ns_t start)
 		list_push_first(&cl->free_calls, &call->age);
 		counter_add(&stats_of(cl, start)->functions[entry_index(cl, call->entry)].errors, 1);
 		calls_error(cl, start, why_not(error));
+		if (error == -ESHUTDOWN)
+			conn_lost(conn);
 		cl->budget--;
 		return false;
 	}
@@ -336,14 +339,14 @@ bool call_start(struct client *cl, struct client_conn *conn, ns_t start)
 	return true;
 }
 
-void calls_fill(struct client *cl, struct client_conn *conn)
+void calls_fill(struct client *cl, struct client_conn *conn, ns_t now)
 {
 	uint64_t outstanding = cl->load->config.outstanding;
 
 	if (conn->fnf_out && !rs_output_pending(&conn->link.session))
 		conn->fnf_out = 0;
 	while (conn->up && conn->calls_out + conn->fnf_out < outstanding && cl->budget)
-		if (!call_start(cl, conn, clock_now()))
+		if (!call_start(cl, conn, now))
 			break;
 }
 

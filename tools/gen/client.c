@@ -46,7 +46,19 @@ static void on_up(struct link *link)
 			fprintf(stderr, "this socket cannot be slowed down\n");
 	}
 	if (measuring(cl) && cl->rate == 0)
-		calls_fill(cl, conn);
+		calls_fill(cl, conn, clock_now());
+}
+
+void conn_lost(struct client_conn *conn)
+{
+	struct client *cl = conn->client;
+
+	if (!conn->up)
+		return;
+	conn->up = false;
+	cl->conns_up--;
+	if (cl->phase < PHASE_CLOSE)
+		counter_add(&cl->downs, 1);
 }
 
 static void on_down(struct link *link, const char *why)
@@ -55,12 +67,7 @@ static void on_down(struct link *link, const char *why)
 	struct client *cl = conn->client;
 	const struct load_config *config = &cl->load->config;
 
-	if (conn->up) {
-		conn->up = false;
-		cl->conns_up--;
-		if (cl->phase < PHASE_CLOSE)
-			counter_add(&cl->downs, 1);
-	}
+	conn_lost(conn);
 	conn->fnf_out = 0;
 	if (link->state == LINK_CLOSED) {
 		conn->open = false;
@@ -113,7 +120,7 @@ static void on_sweep(struct timer *timer, ns_t now)
 	calls_sweep(cl, now);
 	if (measuring(cl) && cl->rate == 0)
 		for (unsigned i = 0; i < cl->conns_count; i++)
-			calls_fill(cl, &cl->conns[i]);
+			calls_fill(cl, &cl->conns[i], clock_now());
 	timer_arm(loop_timers(cl->loop), &cl->sweep, now + SWEEP_PERIOD);
 }
 
@@ -129,7 +136,7 @@ static void begin_run(struct client *cl)
 	if (config->idle || cl->rate > 0)
 		return;
 	for (unsigned i = 0; i < cl->conns_count; i++)
-		calls_fill(cl, &cl->conns[i]);
+		calls_fill(cl, &cl->conns[i], clock_now());
 }
 
 static struct client_conn *next_conn(struct client *cl)
@@ -171,7 +178,21 @@ static void fill_fnf(struct client *cl)
 {
 	for (unsigned i = 0; i < cl->conns_count; i++)
 		if (cl->conns[i].fnf_out)
-			calls_fill(cl, &cl->conns[i]);
+			calls_fill(cl, &cl->conns[i], clock_now());
+}
+
+// Calls made in the last step are on their way now.
+static void vanish(struct client *cl)
+{
+	for (unsigned i = 0; i < cl->conns_count; i++) {
+		struct client_conn *conn = &cl->conns[i];
+
+		if (conn->vanish && conn->up) {
+			conn_lost(conn);
+			loop_abort(conn->link.conn);
+		}
+		conn->vanish = false;
+	}
 }
 
 static void close_links(struct client *cl)
@@ -236,6 +257,8 @@ static void run(struct client *cl)
 			ready = true;
 			atomic_fetch_add(&cl->load->ready, 1);
 		}
+		if (cl->load->config.vanish)
+			vanish(cl);
 		advance_phase(cl, clock_now());
 		if (measuring(cl) && cl->rate > 0)
 			arrivals(cl);
@@ -256,7 +279,6 @@ static uint32_t calls_limit(const struct client *cl)
 static int init(struct client *cl)
 {
 	const struct load_config *config = &cl->load->config;
-	unsigned functions = cl->load->mix.count;
 	int error;
 
 	rng_seed(&cl->rng, config->seed + cl->index);
@@ -282,7 +304,6 @@ static int init(struct client *cl)
 			return error;
 		}
 	}
-	(void)functions;
 	cl->sweep.fire = on_sweep;
 	timer_arm(loop_timers(cl->loop), &cl->sweep, clock_now() + SWEEP_PERIOD);
 	return 0;

@@ -308,42 +308,51 @@ static const struct function functions[] = {
 };
 
 // A gateway passes metadata on unchanged: "namespace/name@version" is served by its name.
-static const struct function *find(char *route)
+static const struct function *find(const char *route)
 {
-	char *name = strrchr(route, '/');
+	const char *slash = strrchr(route, '/');
+	const char *name = slash ? slash + 1 : route;
+	const char *at = strchr(name, '@');
+	size_t len = at ? (size_t)(at - name) : strlen(name);
 
-	name = name ? name + 1 : route;
-	name[strcspn(name, "@")] = 0;
 	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
-		if (strcmp(functions[i].name, name) == 0)
+		if (strncmp(functions[i].name, name, len) == 0 && !functions[i].name[len])
 			return &functions[i];
 	return NULL;
 }
 
-// NULL after the call was answered with what is wrong. Without any routing it is an echo.
+static void refuse(struct rs_stream *stream, const char *what, const char *which)
+{
+	char text[300];
+
+	snprintf(text, sizeof(text), "%s%s", what, which);
+	if (stream->type != RS_REQUEST_FNF)
+		fail(stream, RS_ERROR_INVALID, text);
+	else
+		counter_add(&peer_of(stream)->worker->counts.errors, 1);
+}
+
+// NULL after the call was refused. Without any routing it is an echo.
 static const struct function *route(
 	struct peer *peer, struct rs_stream *stream, const struct rs_message *message)
 {
 	const struct function *function;
 	struct rs_route tag;
-	char text[sizeof(tag.text) + 32];
-	int error = rs_route_find(peer->kind, &message->metadata, &tag);
+	int error;
 
-	if (error == -ENOENT || peer->kind == RS_METADATA_OTHER)
+	if (peer->kind == RS_METADATA_OTHER)
+		return &echo;
+	error = rs_route_find(peer->kind, &message->metadata, &tag);
+	if (error == -ENOENT)
 		return &echo;
 	if (error) {
-		snprintf(text, sizeof(text), "malformed routing metadata");
-	} else {
-		snprintf(text, sizeof(text), "no such route: %s", tag.text);
-		function = find(tag.text);
-		if (function)
-			return function;
+		refuse(stream, "malformed routing metadata", "");
+		return NULL;
 	}
-	if (stream->type != RS_REQUEST_FNF)
-		fail(stream, RS_ERROR_INVALID, text);
-	else
-		counter_add(&peer->worker->counts.errors, 1);
-	return NULL;
+	function = find(tag.text);
+	if (!function)
+		refuse(stream, "no such route: ", tag.text);
+	return function;
 }
 
 static void on_request(struct rs_stream *stream, struct rs_message *message)

@@ -61,7 +61,7 @@ struct client;
 struct client_conn {
 	struct link link;
 	struct client *client;
-	bool up, open, faulty;
+	bool up, open, faulty, vanish;
 	uint32_t calls_out;   // in flight
 	uint32_t fnf_out;     // of these, fire-and-forgets that have not left the session yet
 	uint64_t calls_made;
@@ -124,6 +124,8 @@ struct load {
 
 // client.c: the thread.
 void *client_run(void *arg);
+// No more calls on this connection; it was lost, or is about to be. May be called again.
+void conn_lost(struct client_conn *conn);
 
 // calls.c: the life of a call.
 extern const struct rs_handler call_handler;
@@ -131,7 +133,7 @@ int calls_init(struct client *cl);
 // Starts one. False when none could be started; then that was counted.
 bool call_start(struct client *cl, struct client_conn *conn, ns_t start);
 // Closed loop: fills the connection up to its number of calls in flight.
-void calls_fill(struct client *cl, struct client_conn *conn);
+void calls_fill(struct client *cl, struct client_conn *conn, ns_t now);
 // Ends those whose time is over.
 void calls_sweep(struct client *cl, ns_t now);
 void calls_error(struct client *cl, ns_t start, const char *text);
