@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+// The API's handlers for what is observed: events, health, stats, metrics, openapi. Main thread; no I/O.
+#include "controlplane/api_internal.h"
+#include "controlplane/publish.h"
+#include "controlplane/telemetry.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---- events ----
+
+static bool flag(const struct api_call *call, const char *name)
+{
+	const char *text = api_query(call, name);
+
+	return text && strcmp(text, "0") != 0 && strcmp(text, "false") != 0;
+}
+
+void api_events(struct api_call *call)
+{
+	const struct registry *r = call->api->registry;
+	uint64_t floor = registry_event_floor(r), after;
+
+	if (!api_query_number(call, "after", 0, INT64_MAX, 0, &after))
+		return;
+	if (!api_query(call, "after") || (after == 0 && floor > 0))
+		after = floor;
+	if (after < floor) {
+		api_error(call->response, 410, "events_gone", "after",
+			"events up to %" PRIu64 " are no longer kept: list the resources again, then follow "
+			"from the seq of that list",
+			floor);
+		return;
+	}
+	// A seq that is yet to come is that of another store: the follower would wait for ever.
+	if (after > r->seq) {
+		api_error(call->response, 410, "events_gone", "after",
+			"the last event is %" PRIu64 ": after is from another store; list the resources again, "
+			"then follow from the seq of that list",
+			r->seq);
+		return;
+	}
+	call->response->status = 200;
+	call->response->content_type = "application/x-ndjson";
+	call->response->follow = true;
+	call->response->follow_more = flag(call, "follow") && strcmp(call->request->method, "HEAD") != 0;
+	call->response->follow_after = after;
+	api_wait(call);
+}
+
+char *api_events_gone_line(const struct registry *r)
+{
+	char *line = NULL;
+
+	if (asprintf(&line,
+		    "{\"error\":{\"code\":\"events_gone\",\"message\":\"events up to %" PRIu64
+		    " are no longer kept: list the resources again, then follow from the seq of that "
+		    "list\"}}",
+		    registry_event_floor(r)) < 0)
+		abort();
+	return line;
+}
+
+// ---- health ----
+
+static void problem(json_t *problems, const char *what, const char *hint)
+{
+	json_t *p = json_object();
+
+	json_object_set_new(p, "problem", api_string(what));
+	json_object_set_new(p, "hint", api_string(hint));
+	json_array_append_new(problems, p);
+}
+
+struct health {
+	const struct api *api;
+	json_t *problems, *waiting;
+	size_t connected;
+};
+
+static void gateway_health(void *user, const char *name, bool connected)
+{
+	struct health *h = user;
+	bool known = registry_get(h->api->registry, KIND_GATEWAY, name);
+	char what[160], hint[200];
+
+	h->connected += connected;
+	if (connected && !known) {
+		json_array_append_new(h->waiting, json_string(name));
+		snprintf(what, sizeof(what), "gateway %s is connected and waits for its configuration", name);
+		snprintf(hint, sizeof(hint), "create it: PUT /v1/gateways/%s", name);
+		problem(h->problems, what, hint);
+	} else if (!connected && known) {
+		snprintf(what, sizeof(what), "gateway %s is not connected", name);
+		problem(h->problems, what,
+			"start penstock-dataplane with this name, or see its log; calls through it go on");
+	}
+}
+
+static json_t *store_health(const struct registry *r, json_t *problems)
+{
+	json_t *store = json_object();
+
+	json_object_set_new(store, "ok", json_boolean(r->last_error == 0));
+	json_object_set_new(store, "commits", json_integer((json_int_t)r->commits));
+	json_object_set_new(store, "errors", json_integer((json_int_t)r->commit_errors));
+	json_object_set_new(store, "used_bytes", json_integer((json_int_t)r->stat.used_bytes));
+	json_object_set_new(store, "records", json_integer((json_int_t)r->stat.records));
+	if (r->last_error) {
+		json_object_set_new(store, "last_error", json_string(strerror(-r->last_error)));
+		problem(problems, "the last change could not be stored",
+			"free some space in the state directory and see the log; what was acknowledged is kept");
+	}
+	return store;
+}
+
+void api_health(struct api_call *call)
+{
+	const struct api *api = call->api;
+	const struct registry *r = api->registry;
+	struct health h = {api, json_array(), json_array(), 0};
+	json_t *out = json_object(), *gateways = json_object();
+	json_t *store = store_health(r, h.problems);
+	const char *status = "ok";
+
+	telemetry_each(api->telemetry, gateway_health, &h);
+	if (json_array_size(h.problems))
+		status = r->last_error ? "failed" : "degraded";
+	json_object_set_new(gateways, "connected", json_integer((json_int_t)h.connected));
+	json_object_set_new(gateways, "waiting", h.waiting);
+	json_object_set_new(out, "status", json_string(status));
+	json_object_set_new(out, "version", json_string(api->version));
+	json_object_set_new(out, "uptime_ms",
+		json_integer((json_int_t)((call->request->now - api->start_ns) / NS_PER_MS)));
+	json_object_set_new(out, "epoch", json_string(r->epoch));
+	json_object_set_new(out, "seq", json_integer((json_int_t)r->durable));
+	json_object_set_new(
+		out, "services", json_integer((json_int_t)publisher_services(api->publisher)));
+	json_object_set_new(out, "gateways", gateways);
+	json_object_set_new(out, "store", store);
+	json_object_set_new(out, "problems", h.problems);
+	api_reply(call, r->last_error ? 503 : 200, out);
+}
+
+// ---- stats, metrics, openapi ----
+
+void api_stats(struct api_call *call)
+{
+	api_reply(call, 200,
+		telemetry_stats(call->api->telemetry, call->request->now, call->request->wall_ns));
+}
+
+static void control_metrics(const struct api *api, FILE *out, ns_t now)
+{
+	const struct registry *r = api->registry;
+
+	fputs("# HELP penstock_resources Resources by kind.\n# TYPE penstock_resources gauge\n", out);
+	for (enum kind kind = 0; kind < KIND_COUNT; kind++)
+		fprintf(out, "penstock_resources{kind=\"%s\"} %zu\n", kinds[kind].name,
+			registry_count(r, kind));
+	fprintf(out,
+		"# HELP penstock_services Routes that gateways are told of.\n# TYPE penstock_services gauge\n"
+		"penstock_services %zu\n",
+		publisher_services(api->publisher));
+	fprintf(out,
+		"# HELP penstock_controlplane_seq The last durable change.\n"
+		"# TYPE penstock_controlplane_seq gauge\npenstock_controlplane_seq %" PRIu64 "\n",
+		r->durable);
+	fprintf(out,
+		"# HELP penstock_controlplane_commits_total Batches of changes stored.\n"
+		"# TYPE penstock_controlplane_commits_total counter\n"
+		"penstock_controlplane_commits_total %" PRIu64 "\n",
+		r->commits);
+	fprintf(out,
+		"# HELP penstock_controlplane_commit_errors_total Batches that could not be stored.\n"
+		"# TYPE penstock_controlplane_commit_errors_total counter\n"
+		"penstock_controlplane_commit_errors_total %" PRIu64 "\n",
+		r->commit_errors);
+	fputs("# HELP penstock_controlplane_requests_total Requests answered, by the status's first digit.\n"
+	      "# TYPE penstock_controlplane_requests_total counter\n",
+		out);
+	for (int i = 2; i < 6; i++)
+		fprintf(out, "penstock_controlplane_requests_total{status=\"%dxx\"} %" PRIu64 "\n", i,
+			api->requests[i]);
+	fprintf(out,
+		"# HELP penstock_controlplane_uptime_seconds Since the control plane started.\n"
+		"# TYPE penstock_controlplane_uptime_seconds gauge\n"
+		"penstock_controlplane_uptime_seconds %.3f\n",
+		(double)(now - api->start_ns) / 1e9);
+}
+
+void api_metrics(struct api_call *call)
+{
+	struct api_response *r = call->response;
+	FILE *out = open_memstream(&r->body, &r->body_len);
+
+	if (!out)
+		abort();  // out of memory
+	telemetry_metrics(call->api->telemetry, out);
+	control_metrics(call->api, out, call->request->now);
+	if (fclose(out) != 0)
+		abort();
+	r->status = 200;
+	r->content_type = "text/plain; version=0.0.4; charset=utf-8";
+}
+
+void api_openapi(struct api_call *call)
+{
+	struct api_response *r = call->response;
+
+	r->body = strdup(call->api->openapi);
+	if (!r->body)
+		abort();
+	r->body_len = strlen(r->body);
+	r->status = 200;
+	r->content_type = "application/json";
+}

@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: Apache-2.0
+// penstock-controlplane: starts the parts in order, runs them on one thread, stops them in reverse.
+//
+// One epoll waits for the API's sockets (libmicrohttpd), the peers' loop (io_uring), the committing thread and
+// signals. A turn: settle what the store has finished (publish it, answer who waited), run the API, run
+// the peers, hand the next batch to the store. So all state belongs to this thread, and changes
+// that arrive while the disk is busy are stored together.
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "controlplane/commit.h"
+#include "controlplane/http.h"
+#include "controlplane/options.h"
+#include "controlplane/peers.h"
+#include "controlplane/publish.h"
+#include "controlplane/registry.h"
+#include "controlplane/sockets.h"
+#include "controlplane/telemetry.h"
+#include "lib/base/addr.h"
+#include "lib/base/log.h"
+
+#define SUBSYSTEM "controlplane"
+#define STOP_TIMEOUT (2 * NS_PER_SEC)
+
+struct server {
+	struct options options;
+	struct store *store;
+	struct registry registry;
+	struct committer committer;
+	struct publisher publisher;
+	struct telemetry *telemetry;
+	struct api api;
+	struct http control, metrics;
+	bool has_metrics, stop;
+	struct loop *loop;
+	struct peers peers;
+	char peer_path[200];  // of a Unix socket, "" for TCP
+	int signal_fd, epoll_fd;
+	int exit_code;
+};
+
+// ---- starting ----
+
+static bool start_store(struct server *s)
+{
+	const char *dir = s->options.state;
+	int rc = directory_make(dir, 0750);
+
+	if (rc) {
+		log_error(SUBSYSTEM, "cannot make the state directory %s: %s; choose another with --state", dir,
+			strerror(-rc));
+		return false;
+	}
+	s->store = store_lmdb_open(dir, &rc);
+	if (!s->store) {
+		log_error(SUBSYSTEM, rc == -EBUSY
+				? "another control plane already uses the state directory %s (%s): stop it, or "
+				  "give this one its own with --state and --control"
+				: "cannot open the store in %s: %s; see whether the disk is full and who owns it",
+			dir, strerror(-rc));
+		return false;
+	}
+	rc = registry_init(&s->registry, s->store);
+	if (rc) {
+		log_error(SUBSYSTEM, "cannot read the store in %s: %s; restore it from a backup, or start with an "
+				     "empty directory",
+			dir, strerror(-rc));
+		return false;
+	}
+	store_stat(s->store, &s->registry.stat);
+	rc = committer_start(&s->committer, s->store);
+	if (rc)
+		log_error(SUBSYSTEM, "cannot start the committing thread: %s", strerror(-rc));
+	return rc == 0;
+}
+
+static void on_change(void *user, const struct change *change)
+{
+	publisher_apply(&((struct server *)user)->publisher, change);
+}
+
+static void start_core(struct server *s)
+{
+	publisher_init(&s->publisher, &s->registry);
+	registry_observe(&s->registry, on_change, s);
+	s->telemetry = telemetry_new(clock_now());
+	api_init(&s->api, &s->registry, s->telemetry, &s->publisher, PENSTOCK_VERSION, clock_now());
+}
+
+static void complain_listen(const char *what, const char *where, const char *flag, int error)
+{
+	if (error == -EADDRINUSE)
+		log_error(SUBSYSTEM, "%s %s is in use: another control plane already runs; stop it, or choose "
+				     "another with --%s",
+			what, where, flag);
+	else if (error == -ENOTSOCK)
+		log_error(SUBSYSTEM, "%s exists and is no socket: remove it, or choose another path with --%s",
+			where, flag);
+	else
+		log_error(SUBSYSTEM, "cannot listen on %s %s: %s; choose another with --%s", what, where,
+			strerror(-error), flag);
+}
+
+static bool start_control(struct server *s)
+{
+	const char *path = s->options.control;
+	int fd, rc = directory_of_make(path, 0755);
+
+	fd = rc ? rc : socket_listen_unix(path, 0660, "penstock");
+	rc = fd < 0 ? fd : http_start(&s->control, &s->api, fd, NULL);
+	if (rc)
+		complain_listen("the control socket", path, "control", rc);
+	return rc == 0;
+}
+
+static bool start_metrics(struct server *s)
+{
+	int fd, rc;
+
+	if (strcmp(s->options.metrics, "off") == 0)
+		return true;
+	fd = socket_listen_tcp(s->options.metrics);
+	rc = fd < 0 ? fd : http_start(&s->metrics, &s->api, fd, "/metrics");
+	if (rc)
+		complain_listen("the metrics port", s->options.metrics, "metrics", rc);
+	s->has_metrics = rc == 0;
+	return rc == 0;
+}
+
+// Parses --peer; a plain path is a Unix socket, too.
+static int peer_address(struct server *s, struct sockaddr_storage *addr, socklen_t *len)
+{
+	const char *text = s->options.peer;
+	int rc = sockaddr_parse(text, addr, len);
+
+	if (rc || addr->ss_family != AF_UNIX)
+		return rc;
+	snprintf(s->peer_path, sizeof(s->peer_path), "%s", strncmp(text, "unix:", 5) == 0 ? text + 5 : text);
+	rc = directory_of_make(s->peer_path, 0755);
+	return rc ? rc : socket_answers(s->peer_path);
+}
+
+static bool start_peers(struct server *s)
+{
+	struct sockaddr_storage addr;
+	socklen_t len;
+	mode_t old;
+	int rc;
+
+	s->loop = loop_new(NULL, &rc);
+	if (!s->loop) {
+		log_error(SUBSYSTEM, "cannot start io_uring: %s; the kernel must be 6.1 or newer and "
+				     "RLIMIT_MEMLOCK at least 8 MiB",
+			strerror(-rc));
+		return false;
+	}
+	rc = peer_address(s, &addr, &len);
+	if (rc) {
+		complain_listen("the peer socket", s->options.peer, "peer", rc > 0 ? -EADDRINUSE : rc);
+		return false;
+	}
+	old = umask(0177);
+	rc = peers_start(&s->peers, s->loop, &s->registry, &s->publisher, s->telemetry,
+		(const struct sockaddr *)&addr, len);
+	umask(old);
+	if (rc)
+		complain_listen("the peer socket", s->options.peer, "peer", rc);
+	return rc == 0;
+}
+
+static bool watch(struct server *s, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+
+	return fd >= 0 && epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+static bool start_waiting(struct server *s)
+{
+	sigset_t set;
+	bool good;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	good = s->epoll_fd >= 0 && watch(s, s->signal_fd) && watch(s, s->committer.event_fd) &&
+		watch(s, loop_fd(s->loop)) && watch(s, http_fd(&s->control)) &&
+		watch(s, s->control.watch_fd);
+	if (s->has_metrics)
+		good = good && watch(s, http_fd(&s->metrics));
+	if (!good)
+		log_error(SUBSYSTEM, "cannot wait for events: %s", strerror(errno));
+	return good;
+}
+
+// Blocked before the first thread starts, so that only the signalfd sees them.
+static void block_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+// ---- running ----
+
+// The store differs from what we hold: somebody else wrote, or a commit that was reported as failed is there
+// after all. Going on could undo it, so start again from the store.
+static void lost_track(struct server *s)
+{
+	log_error(SUBSYSTEM, "the store is not what this process last wrote: stopping, so that the next start "
+			     "reads it anew");
+	s->exit_code = 1;
+	s->stop = true;
+}
+
+static void settle(struct server *s, bool wait)
+{
+	int result;
+	struct store_stat stat;
+
+	if (!committer_take(&s->committer, wait, &result, &stat))
+		return;
+	if (result == 0)
+		s->registry.stat = stat;
+	else
+		log_error(SUBSYSTEM, "a change could not be stored and was undone: %s", strerror(-result));
+	registry_settle(&s->registry, result);
+	http_settled(&s->control, result);
+	if (result == -EAGAIN)
+		lost_track(s);
+}
+
+static void hand_over(struct server *s)
+{
+	const struct batch *batch = registry_seal(&s->registry);
+
+	if (batch)
+		committer_submit(&s->committer, batch);
+}
+
+static int sleep_ms(const struct server *s)
+{
+	ns_t next = timer_wheel_next(loop_timers(s->loop)), now = clock_now();
+	int ms = -1, limits[2] = {http_timeout_ms(&s->control),
+			    s->has_metrics ? http_timeout_ms(&s->metrics) : -1};
+
+	if (next != NS_NEVER)
+		ms = next <= now ? 0 : (int)((next - now < 60 * NS_PER_SEC ? next - now : 60 * NS_PER_SEC) /
+							NS_PER_MS) +
+				1;
+	for (int i = 0; i < 2; i++)
+		if (limits[i] >= 0 && (ms < 0 || limits[i] < ms))
+			ms = limits[i];
+	return ms;
+}
+
+static void take_signal(struct server *s)
+{
+	struct signalfd_siginfo info;
+
+	if (read(s->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+		log_info(SUBSYSTEM, "signal %u: stopping", info.ssi_signo);
+		s->stop = true;
+	}
+}
+
+static void turn(struct server *s)
+{
+	struct epoll_event events[8];
+
+	loop_submit(s->loop);
+	if (epoll_wait(s->epoll_fd, events, 8, sleep_ms(s)) < 0 && errno != EINTR) {
+		log_error(SUBSYSTEM, "cannot wait: %s", strerror(errno));
+		s->exit_code = 1;
+		s->stop = true;
+		return;
+	}
+	take_signal(s);
+	settle(s, false);
+	http_run(&s->control);
+	if (s->has_metrics)
+		http_run(&s->metrics);
+	loop_step(s->loop, 0);
+	hand_over(s);
+}
+
+// ---- stopping ----
+
+// Everything that was taken becomes durable or is refused before the end.
+static void finish_commits(struct server *s)
+{
+	for (int i = 0; i < 3; i++) {
+		settle(s, true);
+		http_run(&s->control);
+		hand_over(s);
+	}
+	settle(s, true);
+}
+
+static void stop_peers(struct server *s)
+{
+	ns_t until = clock_now() + STOP_TIMEOUT;
+
+	if (s->peers.listener || s->peers.count)
+		peers_stop(&s->peers);
+	while (s->peers.count && clock_now() < until)
+		loop_step(s->loop, until);
+	if (s->loop)
+		loop_destroy(s->loop);
+	peers_fini(&s->peers);
+	if (s->peer_path[0])
+		unlink(s->peer_path);
+}
+
+static void stop(struct server *s)
+{
+	if (s->committer.store)
+		finish_commits(s);
+	http_stop(&s->control);
+	unlink(s->options.control);
+	if (s->has_metrics)
+		http_stop(&s->metrics);
+	stop_peers(s);
+	committer_stop(&s->committer);
+	api_fini(&s->api);
+	publisher_fini(&s->publisher);
+	telemetry_destroy(s->telemetry);
+	registry_fini(&s->registry);
+	store_close(s->store);
+	chain_nodes_free();
+	close(s->signal_fd);
+	close(s->epoll_fd);
+}
+
+// The parts in the order of their needs; the kernel takes back what a failed start leaves, but files.
+static bool start(struct server *s)
+{
+	if (!start_store(s))
+		return false;
+	start_core(s);
+	if (!start_control(s))
+		return false;
+	if (!start_metrics(s) || !start_peers(s) || !start_waiting(s)) {
+		unlink(s->options.control);
+		return false;
+	}
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	static struct server server;
+	struct server *s = &server;
+	enum options_result options = options_read(&s->options, argc, argv, stdout, stderr);
+	enum log_level level;
+
+	if (options != OPTIONS_RUN)
+		return options == OPTIONS_EXIT ? 0 : 2;
+	if (log_level_parse(s->options.log_level, &level) != 0) {
+		fprintf(stderr, "--log-level must be error, warn, info or debug, but is '%s'\n",
+			s->options.log_level);
+		return 2;
+	}
+	log_set_level(level);
+	block_signals();
+	if (!start(s))
+		return 1;
+	log_info(SUBSYSTEM, "version %s serves %s with %zu services at seq %llu", PENSTOCK_VERSION,
+		s->options.control, publisher_services(&s->publisher),
+		(unsigned long long)s->registry.durable);
+	while (!s->stop)
+		turn(s);
+	stop(s);
+	return s->exit_code;
+}
