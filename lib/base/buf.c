@@ -446,3 +446,30 @@ size_t buf_pool_bytes_max(const struct buf_pool *pool)
 {
 	return pool->bytes_max;
 }
+
+int arena_copy(struct buf_arena *arena, struct chain *to, const struct chain *from)
+{
+	uint8_t *at;
+
+	if (chain_empty(from))
+		return 0;
+	if (!arena->block || arena->block->size - arena->block->used < from->len) {
+		struct buf *block = buf_pool_get(arena->pool);
+
+		if (!block)
+			return -ENOBUFS;
+		arena_release(arena);
+		arena->block = block;
+	}
+	assert(from->len <= arena->block->size && "an arena's copy must fit a block");
+	at = arena->block->base + arena->block->used;
+	arena->block->used += (uint32_t)chain_read(from, 0, at, from->len);
+	chain_push(to, arena->block, at, (uint32_t)from->len);
+	return 0;
+}
+
+void arena_release(struct buf_arena *arena)
+{
+	buf_unref(arena->block);
+	arena->block = NULL;
+}

@@ -111,6 +111,18 @@ const uint8_t *chain_peek(const struct chain *c, size_t n, void *scratch);
 // True if both hold the same bytes.
 bool chain_equal(const struct chain *c, const void *data, size_t len);
 
+// Small copies of different lifetimes, side by side in shared blocks; for queues, where a block for each would
+// waste most of it. A zeroed arena with its pool set is empty.
+struct buf_arena {
+	struct buf_pool *pool;
+	struct buf *block;  // the one being filled
+};
+
+// Appends a copy of all of `from` (at most a block's bytes) to `to`; `from` stays as it is. 0 or -ENOBUFS.
+int arena_copy(struct buf_arena *arena, struct chain *to, const struct chain *from);
+// Lets go of the block being filled; copies stay valid.
+void arena_release(struct buf_arena *arena);
+
 // Nodes of the calling thread that are in use, for leak checks in tests.
 size_t chain_nodes_in_use(void);
 // Gives the calling thread's free nodes back to the system; at the end of a thread.

@@ -66,6 +66,7 @@ struct rs_out {
 
 struct rs_pool {
 	struct buf_pool *blocks;
+	struct buf_arena arena;      // small messages that wait
 	uint32_t block_bytes;
 	uint32_t copy_bytes_max;   // RS_COPY_BYTES_MAX, or what fits a small block
 	size_t blocks_low_bytes;   // more out than this: the rest is for heads and control frames

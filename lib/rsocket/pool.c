@@ -49,6 +49,7 @@ struct rs_pool *rs_pool_new(uint32_t streams_max, struct buf_pool *blocks)
 	if (!pool)
 		return NULL;
 	pool->blocks = blocks;
+	pool->arena.pool = blocks;
 	pool->streams_max = streams_max;
 	pool->outs_max = streams_max * OUTS_PER_STREAM + OUTS_MIN;
 	pool->table_mask = buckets - 1;
@@ -68,6 +69,7 @@ void rs_pool_destroy(struct rs_pool *pool)
 	if (!pool)
 		return;
 	assert(pool->streams_used == 0 && "a pool ends while sessions still have streams");
+	arena_release(&pool->arena);
 	free(pool->table);
 	free(pool->outs);
 	free(pool->streams);
@@ -117,6 +119,9 @@ void rs_pool_out_free(struct rs_pool *pool, struct rs_out *out)
 {
 	out->pool_next = pool->outs_free;
 	pool->outs_free = out;
+	// Nothing that waits lies in it any more.
+	if (pool->arena.block && pool->arena.block->refs == 1)
+		arena_release(&pool->arena);
 }
 
 static struct rs_stream **bucket(const struct rs_session *s, uint32_t id)

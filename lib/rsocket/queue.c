@@ -83,6 +83,18 @@ void rs_queue_activate(struct rs_stream *stream)
 	rs_session_wake(s);
 }
 
+// What waits must not hold on to the storage of somebody's input: small messages move into blocks that
+// they share. Large ones fill their storage well enough, and stay if there is no block.
+static void settle(struct rs_pool *pool, struct chain *part)
+{
+	struct chain copy = {0};
+
+	if (part->len > pool->copy_bytes_max || arena_copy(&pool->arena, &copy, part))
+		return;
+	chain_clear(part);
+	*part = copy;
+}
+
 static int enqueue(struct rs_stream *stream, const struct rs_out *head, struct rs_message *message)
 {
 	struct rs_session *s = stream->session;
@@ -101,6 +113,8 @@ static int enqueue(struct rs_stream *stream, const struct rs_out *head, struct r
 	*out = *head;
 	out->message = *message;
 	*message = (struct rs_message){0};
+	settle(s->pool, &out->message.metadata);
+	settle(s->pool, &out->message.data);
 	list_push(&stream->queue, &out->link);
 	stream->queued_bytes += rs_message_bytes(&out->message);
 	stream->queued_count++;

@@ -221,6 +221,36 @@ static void chain_agrees_with_an_array(void **state)
 	buf_pool_destroy(pool);
 }
 
+// Many small copies share blocks; a block goes back when its last copy and the arena have let go.
+static void arena_packs_small_copies(void **state)
+{
+	struct buf_pool *pool = buf_pool_new(100, 300);
+	struct buf_arena arena = {.pool = pool};
+	struct chain from = {0}, copies[10] = {{0}}, more = {0};
+
+	chain_push(&from, NULL, (const uint8_t *)"0123456789", 10);
+	chain_push(&from, NULL, (const uint8_t *)"abcdefghij", 10);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(arena_copy(&arena, &copies[i], &from), 0);
+	assert_int_equal(buf_pool_bytes(pool), 200);
+	for (int i = 0; i < 5; i++)
+		chain_clear(&copies[i]);
+	assert_int_equal(buf_pool_bytes(pool), 100);
+	assert_true(chain_equal(&copies[9], "0123456789abcdefghij", 20));
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(arena_copy(&arena, &more, &from), 0);
+	assert_int_equal(arena_copy(&arena, &more, &from), -ENOBUFS);
+	assert_int_equal(more.len, 200);
+	for (int i = 5; i < 10; i++)
+		chain_clear(&copies[i]);
+	chain_clear(&more);
+	chain_clear(&from);
+	assert_int_equal(buf_pool_bytes(pool), 100);
+	arena_release(&arena);
+	assert_int_equal(buf_pool_bytes(pool), 0);
+	buf_pool_destroy(pool);
+}
+
 struct probe {
 	struct timer timer;
 	struct timer_wheel *wheel;
@@ -461,6 +491,7 @@ int main(void)
 		cmocka_unit_test(chain_reserve_is_contiguous),
 		cmocka_unit_test(chain_push_joins_neighbours),
 		cmocka_unit_test(chain_agrees_with_an_array),
+		cmocka_unit_test(arena_packs_small_copies),
 		cmocka_unit_test(timers_fire_on_time),
 		cmocka_unit_test(timer_next_is_never_late),
 		cmocka_unit_test(timers_cancel_and_rearm),
