@@ -3,6 +3,7 @@
 #include "tools/cli/format.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,6 +96,78 @@ void format_listeners(const json_t *listeners, char *text, size_t size)
 		add(text, size, *text ? "," : "");
 		add(text, size, part);
 	}
+}
+
+void format_count(const json_t *list, char *text, size_t size)
+{
+	*text = '\0';
+	if (json_is_array(list))
+		snprintf(text, size, "%zu", json_array_size(list));
+}
+
+// What the gateways that see an address make of it: the best is what a call can count on.
+static enum address_state address_state(const json_t *address)
+{
+	static const char *const names[ADDRESS_STATES] = ADDRESS_STATE_NAMES;
+	const json_t *gateways = json_object_get(address, "gateways");
+	enum address_state best = ADDRESS_UNKNOWN;
+	size_t i;
+	json_t *gateway;
+
+	json_array_foreach(gateways, i, gateway) {
+		const char *text = json_string_value(json_object_get(gateway, "state"));
+
+		for (int state = 0; text && state < (int)best; state++) {
+			if (strcmp(text, names[state]) == 0)
+				best = (enum address_state)state;
+		}
+	}
+	return best;
+}
+
+void format_address_states(const json_t *status, size_t count[ADDRESS_STATES])
+{
+	const json_t *addresses = json_object_get(status, "addresses");
+	size_t i;
+	json_t *address;
+
+	json_array_foreach(addresses, i, address)
+		count[address_state(address)]++;
+}
+
+void format_states(const size_t count[ADDRESS_STATES], char *text, size_t size)
+{
+	static const char *const names[ADDRESS_STATES] = ADDRESS_STATE_NAMES;
+	char part[64];
+
+	*text = '\0';
+	for (int state = 0; state < ADDRESS_STATES; state++) {
+		if (!count[state])
+			continue;
+		snprintf(part, sizeof(part), "%s%zu %s", *text ? ", " : "", count[state], names[state]);
+		add(text, size, part);
+	}
+}
+
+void format_endpoint_state(const json_t *status, char *text, size_t size)
+{
+	size_t count[ADDRESS_STATES] = {0};
+
+	format_address_states(status, count);
+	format_states(count, text, size);
+}
+
+void format_gateway_state(const json_t *status, char *text, size_t size)
+{
+	*text = '\0';
+	if (!status)
+		return;
+	if (!json_is_true(json_object_get(status, "connected")))
+		snprintf(text, size, "not connected");
+	else if (json_is_false(json_object_get(status, "reporting")))
+		snprintf(text, size, "silent");
+	else
+		snprintf(text, size, "connected");
 }
 
 int format_time_parse(const json_t *value, int64_t *wall_ns)

@@ -17,6 +17,17 @@ void format_namespace(const json_t *value, char *text, size_t size);  // absent 
 void format_age(const json_t *value, char *text, size_t size);        // RFC 3339 -> "3d", "5m"
 void format_port_addresses(const json_t *ports, char *text, size_t size);
 void format_listeners(const json_t *listeners, char *text, size_t size);
+void format_count(const json_t *list, char *text, size_t size);       // how many items
+// Of an endpoint's status: "2 up, 1 down".
+void format_endpoint_state(const json_t *status, char *text, size_t size);
+void format_gateway_state(const json_t *status, char *text, size_t size);
+
+// What an endpoint's address is to the gateways, best first. Idle: no call has needed it yet.
+enum address_state { ADDRESS_UP, ADDRESS_IDLE, ADDRESS_CONNECTING, ADDRESS_DOWN, ADDRESS_UNKNOWN, ADDRESS_STATES };
+#define ADDRESS_STATE_NAMES {"up", "idle", "connecting", "down", "unknown"}
+// Adds an endpoint's addresses to the counts.
+void format_address_states(const json_t *status, size_t count[ADDRESS_STATES]);
+void format_states(const size_t count[ADDRESS_STATES], char *text, size_t size);
 
 // "1.25 ms", three significant figures. Returns text.
 const char *format_ns(double ns, char *text, size_t size);

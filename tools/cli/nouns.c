@@ -25,10 +25,11 @@ static const struct column function_columns[] = {
 };
 
 static const struct column endpoint_columns[] = {
+	{"NAMESPACE", "metadata.namespace", .wide = true, .format = format_namespace},
 	{"NAME", "metadata.name"},
 	{"ADDRESSES", "spec.addresses", .format = format_list},
 	{"ROUTES", "spec.routes", .format = format_list},
-	{"STATE", "status.state"},
+	{"STATE", "status", .format = format_endpoint_state},
 	{"LEASE", "spec.lease", .wide = true},
 	{"FRAGMENTS", "spec.fragments", .wide = true},
 	{"VERSION", "metadata.version", .wide = true},
@@ -39,8 +40,10 @@ static const struct column gateway_columns[] = {
 	{"NAME", "metadata.name"},
 	{"ADDRESSES", "spec.ports", .format = format_port_addresses},
 	{"LISTENERS", "spec.listeners", .format = format_listeners},
-	{"STATE", "status.state"},
-	{"WORKERS", "status.workers", .wide = true},
+	{"STATE", "status", .format = format_gateway_state},
+	{"CONNECTIONS", "status.connections"},
+	{"IN FLIGHT", "status.calls_in_flight", .wide = true},
+	{"WORKERS", "status.workers", .wide = true, .format = format_count},
 	{"RELEASE", "status.version", .wide = true},
 	{"VERSION", "metadata.version", .wide = true},
 	{"AGE", "metadata.created", .format = format_age},

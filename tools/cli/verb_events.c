@@ -23,6 +23,7 @@ static const struct option options[] = {
 
 struct progress {
 	uint64_t seen, limit;
+	bool failed;
 };
 
 void event_print(FILE *out, const json_t *event)
@@ -44,33 +45,39 @@ void event_print(FILE *out, const json_t *event)
 		noun ? noun->singular : kind ? kind : "-", name, type, *text ? ": " : "", text);
 }
 
-static void print_line(struct cli *cli, const char *line)
+// The last line of a stream that the control plane gives up: the follower was too slow.
+static bool is_error(struct cli *cli, const json_t *event)
 {
-	json_t *event;
+	const char *message = json_string_value(json_at(event, "error.message"));
 
+	if (message)
+		cli_complain(cli, "events: %s", message);
+	return message != NULL;
+}
+
+static void print_event(struct cli *cli, const char *line, const json_t *event)
+{
 	if (cli->format == FORMAT_JSON) {
 		fprintf(cli->out, "%s\n", line);
-		return;
-	}
-	event = json_loads(line, 0, NULL);
-	if (!event)
-		return;
-	if (cli->format == FORMAT_YAML) {
+	} else if (cli->format == FORMAT_YAML) {
 		fputs("---\n", cli->out);
 		output_value(cli, event);
 	} else {
 		event_print(cli->out, event);
 	}
-	json_decref(event);
 }
 
 static bool on_line(struct cli *cli, const char *line, void *user)
 {
 	struct progress *p = user;
+	json_t *event = json_loads(line, 0, NULL);
 
-	print_line(cli, line);
+	p->failed = event && is_error(cli, event);
+	if (event && !p->failed)
+		print_event(cli, line, event);
+	json_decref(event);
 	// Readers behind a pipe see each event at once; a closed pipe ends it.
-	if (fflush(cli->out) != 0)
+	if (p->failed || fflush(cli->out) != 0)
 		return false;
 	return ++p->seen != p->limit;
 }
@@ -79,11 +86,13 @@ static enum cli_exit run(struct cli *cli, const void *values, int argc, char **a
 {
 	const struct values *v = values;
 	struct progress progress = {.limit = v->count};
+	enum cli_exit exit;
 	char path[96];
 
 	snprintf(path, sizeof(path), "/v1/events?after=%llu%s", (unsigned long long)v->after,
 		v->follow ? "&follow=1" : "");
-	return api_stream(cli, path, on_line, &progress);
+	exit = api_stream(cli, path, on_line, &progress);
+	return progress.failed ? CLI_REFUSED : exit;
 }
 
 const struct verb verb_events = {

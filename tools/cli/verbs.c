@@ -5,8 +5,8 @@
 #include "tools/cli/cli.h"
 
 const struct verb *const cli_verbs[] = {
-	&verb_apply, &verb_plan, &verb_get, &verb_describe, &verb_delete, &verb_call,
-	&verb_events, &verb_doctor, &verb_completion, &verb_help,
+	&verb_status, &verb_apply, &verb_plan, &verb_get, &verb_describe, &verb_delete, &verb_call,
+	&verb_stats, &verb_top, &verb_events, &verb_explain, &verb_doctor, &verb_completion, &verb_help,
 };
 const size_t cli_verb_count = sizeof(cli_verbs) / sizeof(cli_verbs[0]);
 
