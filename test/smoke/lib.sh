@@ -74,7 +74,7 @@ smoke_open() {
 	stack_logs=$stack_run
 	undo_push smoke_close
 	netns_make "$stack_ns"
-	if [ -z "$smoke_no_huge" ] && ! hugepages_reserve 256; then
+	if [ -z "$smoke_no_huge" ] && ! hugepages_take 256; then
 		warn "no huge pages to be had: going on with --no-huge"
 		smoke_no_huge=1
 	fi
@@ -189,10 +189,12 @@ stats() { PENSTOCK_SOCKET=$stack_run/control.sock penstock stats --json | jq -r 
 # Resident memory of a process in KiB.
 rss_kib() { awk '$1 == "VmRSS:" { print $2 }' "/proc/$1/status"; }
 
-# One line a pool and worker: what is in use of it.
+# One line a pool: what is in use of it. Connections to backends stay while they are used now and then, so they
+# are no leak.
 smoke_pools() {
-	penstock stats --json | jq -r '[.. | objects | select(has("pools")) | .pools | to_entries[]
-		| "\(.key) \(.value.used)"] | sort[]'
+	penstock stats --json | jq -r '[(.counters | to_entries[]
+		| select((.key | startswith("pool.")) and .key != "pool.upstreams") | "\(.key) \(.value)"),
+		(.gateways[].ports[] | "\(.name) mbufs \(.mbufs - .mbufs_free)")] | sort[]'
 }
 
 smoke_pools_note() {

@@ -71,21 +71,31 @@ build() {
 }
 
 # --- huge pages ---
-# hugepages_reserve N: sees to N free huge pages of 2 MiB and has them given back at the end. Fails where
-# that cannot be done.
+# hugepages_take N: N more huge pages of 2 MiB, given back at the end; what others took stays theirs. Fails
+# where N are not to be had. hugepages_note (if set) is a file that tells the run after a kill -9.
 
 hugepages_dir=/sys/kernel/mm/hugepages/hugepages-2048kB
+hugepages_note=
 
 hugepages_free() { cat $hugepages_dir/free_hugepages 2>/dev/null || echo 0; }
 
-hugepages_give_back() { echo "$1" >$hugepages_dir/nr_hugepages; }
+hugepages_give_back() {
+	local left
+	left=$(($(<$hugepages_dir/nr_hugepages) - $1))
+	echo $((left > 0 ? left : 0)) >$hugepages_dir/nr_hugepages
+	[ -z "$hugepages_note" ] || rm -f "$hugepages_note"
+}
 
-hugepages_reserve() {
+hugepages_take() {
 	local want=$1 had
-	[ "$(hugepages_free)" -lt "$want" ] || return 0
-	[ -w $hugepages_dir/nr_hugepages ] || return 1
-	had=$(<$hugepages_dir/nr_hugepages)
-	undo_push hugepages_give_back "$had"
-	echo $((had + want - $(hugepages_free))) >$hugepages_dir/nr_hugepages 2>/dev/null || true
+	if [ -w $hugepages_dir/nr_hugepages ]; then
+		had=$(<$hugepages_dir/nr_hugepages)
+		echo $((had + want)) >$hugepages_dir/nr_hugepages 2>/dev/null || true
+		had=$(($(<$hugepages_dir/nr_hugepages) - had))
+		if [ "$had" -gt 0 ]; then
+			undo_push hugepages_give_back "$had"
+			[ -z "$hugepages_note" ] || echo "$had" >"$hugepages_note"
+		fi
+	fi
 	[ "$(hugepages_free)" -ge "$want" ]
 }
