@@ -4,6 +4,7 @@
 // Worker thread, but for app_*. What arrives is sent back; what does not fit the send buffer waits, unconsumed, so
 // the client's own window closes.
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "dataplane/app.h"
@@ -110,8 +111,35 @@ int worker_app_init(struct worker *w)
 	return 0;
 }
 
+// What is not zero, for who reads the log of a test.
+static void log_counters(const struct worker *w)
+{
+	const struct tcp_counters *tcp = tcp_counters(w->tcp);
+	const struct net_counters *net = net_counters(w->net);
+	const struct worker_counters *worker = &w->counters;
+
+#define X(name, text)                                                                              \
+	if (tcp->name)                                                                             \
+		log_info("echo", "worker %u tcp.%s %" PRIu64 ": %s", w->id, #name, tcp->name, text);
+	TCP_COUNTERS(X)
+#undef X
+#define X(name, text)                                                                              \
+	if (net->name)                                                                             \
+		log_info("echo", "worker %u net.%s %" PRIu64 ": %s", w->id, #name, net->name, text);
+	NET_COUNTERS(X)
+#undef X
+#define X(name, text)                                                                              \
+	if (worker->name)                                                                          \
+		log_info("echo", "worker %u worker.%s %" PRIu64 ": %s", w->id, #name, worker->name, text);
+	WORKER_COUNTERS(X)
+#undef X
+	log_info("echo", "worker %u busy %.3f, packet buffers held %u", w->id, worker_busy(w),
+		w->mbufs_held);
+}
+
 void worker_app_fini(struct worker *w)
 {
+	log_counters(w);
 	// Connections that are left end with the stack, which comes after us: they must find their list.
 	tcp_stack_destroy(w->tcp);
 	w->tcp = NULL;

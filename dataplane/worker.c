@@ -267,7 +267,7 @@ static int init_tcp(struct worker *w)
 		.mtu = NET_MTU_MAX,
 		.recv_window_bytes = 1u << 20,
 		.send_buffer_bytes = 1u << 20,
-		.ooo_bytes_conn = 256u << 10,
+		.ooo_bytes_conn = 1u << 20,
 		.ooo_bytes_stack = (size_t)64 << 20,
 		.ops = &app_tcp_ops,
 	};
