@@ -15,6 +15,8 @@
 
 #define BACKLOG 4096
 #define RETRY (50 * NS_PER_MS)
+#define IN_USE_TRIES 50
+#define IN_USE_PAUSE_US 10000
 
 struct loop_listener {
 	struct loop *loop;
@@ -71,7 +73,7 @@ static bool unlink_dead(const struct sockaddr *addr, socklen_t len)
 	return dead && unlink(path) == 0;
 }
 
-static int open_socket(const struct sockaddr *addr, socklen_t len)
+static int try_open(const struct sockaddr *addr, socklen_t len)
 {
 	static const int one = 1;
 	int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -89,6 +91,19 @@ static int open_socket(const struct sockaddr *addr, socklen_t len)
 	if (error) {
 		close(fd);
 		return error;
+	}
+	return fd;
+}
+
+// The ring of a killed process is torn down behind its back: its listeners, also Unix ones, seem alive a
+// little longer than the process. A restarted daemon must not fail for that.
+static int open_socket(const struct sockaddr *addr, socklen_t len)
+{
+	int fd = try_open(addr, len);
+
+	for (int i = 0; fd == -EADDRINUSE && i < IN_USE_TRIES; i++) {
+		usleep(IN_USE_PAUSE_US);
+		fd = try_open(addr, len);
 	}
 	return fd;
 }

@@ -96,7 +96,8 @@ struct loop *loop_conn_loop(const struct loop_conn *c);
 int loop_conn_fd(const struct loop_conn *c);
 
 // Accepts connections; on_accept sets ops and user by calling loop_adopt(fd) or closes fd.
-// A Unix path of a dead listener is replaced. NULL with *error = -E... .
+// A Unix path of a dead listener is replaced. An address in use is tried again for half a second, as
+// the sockets of a process killed a moment ago are. NULL with *error = -E... .
 struct loop_listener *loop_listen(struct loop *loop, const struct sockaddr *addr, socklen_t len,
 	void (*on_accept)(struct loop_listener *l, int fd, void *user), void *user, int *error);
 void loop_listener_close(struct loop_listener *l);

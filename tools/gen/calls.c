@@ -230,7 +230,10 @@ static void on_error(struct rs_stream *stream, uint32_t code, struct chain *text
 static void on_lost(struct rs_stream *stream, bool sent)
 {
 	struct call *call = stream->user;
+	struct load *load = call->conn->client->load;
 
+	if (!load->config.reconnect)
+		atomic_fetch_add(&load->failed, 1);
 	conn_lost(call->conn);
 	call_failed(call, sent ? "lost: the connection broke after sending"
 				       : "lost: the connection broke before sending");

@@ -76,9 +76,15 @@ static void on_down(struct link *link, const char *why)
 	}
 	if (config->reconnect)
 		return;
-	if (atomic_fetch_add(&cl->load->failed, 1) == 0)
-		fprintf(stderr, "a connection was lost: %s\n", why);
 	link_close(link);
+	// A peer that closes when all is done takes nothing away.
+	if (cl->phase > PHASE_RUN || cl->budget == 0)
+		return;
+	atomic_fetch_add(&cl->load->failed, 1);
+	if (!cl->told)
+		fprintf(stderr, "%s: %s\n",
+			counter_read(&cl->ups) ? "a connection was lost" : "cannot connect", why);
+	cl->told = true;
 }
 
 static const struct link_ops link_ops = {.up = on_up, .down = on_down};

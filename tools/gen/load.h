@@ -105,6 +105,7 @@ struct client {
 	struct timer sweep;
 	struct load_stats stats[2];  // of the warm-up; of the measurement
 	uint64_t downs, ups;
+	bool told;              // the first failure, on standard error
 	ns_t last_end;          // when the last counted call ended
 };
 

@@ -81,7 +81,7 @@ void report_print(const struct report *r)
 
 	printf("calls      %" PRIu64 " in %.2f s\n", t->calls, r->seconds);
 	printf("rate       %.1f calls/s\n", (double)t->calls_in_time / r->seconds);
-	if (t->items != t->calls)
+	if (t->items > t->calls)
 		printf("items      %.1f items/s\n", (double)t->items / r->seconds);
 	printf("data       %.0f bytes/s sent, %.0f bytes/s received\n",
 		(double)t->bytes_out / r->seconds, (double)t->bytes_in / r->seconds);
