@@ -45,7 +45,9 @@ static const char *refusal(const struct rs_session *s, const struct rs_frame *f,
 		return "draining";
 	if (!s->handler->request)
 		return "no requests are taken here";
-	if (s->streams_peer >= s->streams_max)
+	// A fire-and-forget in one frame takes no stream.
+	if (s->streams_peer >= s->streams_max &&
+		(f->type != RS_REQUEST_FNF || f->flags & RS_FLAG_FOLLOWS))
 		return "too many streams";
 	return NULL;
 }
