@@ -21,12 +21,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "lib/base/cursor.h"
 
 #define MAP_BYTES_MIN ((size_t)16 << 20)
 #define MAP_BYTES_MAX ((size_t)1 << 40)
+#define DISK_FULL_BYTES (256u << 10)
 #define VERSION_BYTES 8
 
 struct store_lmdb {
@@ -286,6 +288,14 @@ static int attempt(struct store_lmdb *s, const struct store_txn *t)
 	return mdb_txn_commit(txn);
 }
 
+// A write that ends in the middle because the disk is full is EIO to LMDB.
+static bool disk_full(const struct store_lmdb *s)
+{
+	struct statvfs fs;
+
+	return statvfs(s->path, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < DISK_FULL_BYTES;
+}
+
 static int lmdb_commit(struct store *store, const struct store_txn *t)
 {
 	struct store_lmdb *s = (struct store_lmdb *)store;
@@ -301,6 +311,8 @@ static int lmdb_commit(struct store *store, const struct store_txn *t)
 	if (rc == 0 || rc == -EAGAIN)
 		return rc;
 	rc = error_of(rc);
+	if (rc == -EIO && disk_full(s))
+		rc = -ENOSPC;
 	// After a failed write of pages or of the root LMDB's own idea of the file may be wrong.
 	if (rc != -EINVAL)
 		s->broken = true;
