@@ -56,8 +56,7 @@ static void put(struct metrics *m, struct chain *page, const char *format, ...)
 
 static void put_group(struct metrics *m, struct chain *page, const struct report_group *group)
 {
-	// What is in use goes up and down.
-	bool gauge = strcmp(group->name, "pool") == 0;
+	bool gauge = group->gauges;
 
 	for (unsigned i = 0; i < group->count; i++) {
 		const struct report_counter *counter = &group->counters[i];

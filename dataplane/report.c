@@ -67,6 +67,21 @@ static void put_group(json_t *counters, json_t *help, const struct report_source
 	}
 }
 
+static void put_gauges(json_t *worker, const struct report_sources *s, unsigned w)
+{
+	for (unsigned i = 0; i < s->groups; i++) {
+		const struct report_group *group = &s->group[i];
+		json_t *object;
+
+		if (!group->gauges)
+			continue;
+		object = json_object();
+		for (unsigned k = 0; k < group->count; k++)
+			put(object, group->counters[k].name, counter_read(&group->values(w, s->arg)[k]));
+		json_object_set_new(worker, group->name, object);
+	}
+}
+
 static json_t *workers(const struct report_sources *s)
 {
 	json_t *array = json_array();
@@ -78,6 +93,7 @@ static json_t *workers(const struct report_sources *s)
 		put(object, "id", w);
 		put(object, "connections", __atomic_load_n(&relay->clients_count, __ATOMIC_RELAXED));
 		put(object, "calls_in_flight", counter_read(&relay->calls_in_flight));
+		put_gauges(object, s, w);
 		if (s->describe_worker)
 			s->describe_worker(w, object, s->arg);
 		json_array_append_new(array, object);
@@ -187,7 +203,8 @@ void report_build(struct report *r, const struct report_sources *sources, struct
 		.array = json_array(), .start = start, .send = send, .arg = arg};
 
 	for (unsigned i = 0; i < sources->groups; i++)
-		put_group(counters, help, sources, &sources->group[i]);
+		if (!sources->group[i].gauges)
+			put_group(counters, help, sources, &sources->group[i]);
 	table_each_target(table, add_target, &targets);
 	json_object_set_new(message, "start", json_string(start));
 	put(message, "uptime_ms", (uint64_t)((now - r->started) / NS_PER_MS));

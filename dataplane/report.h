@@ -21,6 +21,7 @@ struct report_counter {
 
 struct report_group {
 	const char *name;
+	bool gauges;  // what is in use now: goes up and down, and is told by worker
 	const struct report_counter *counters;
 	unsigned count;
 	// Where a worker's values are; one after the other.

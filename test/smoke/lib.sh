@@ -192,8 +192,8 @@ rss_kib() { awk '$1 == "VmRSS:" { print $2 }' "/proc/$1/status"; }
 # One line a pool: what is in use of it. Connections to backends stay while they are used now and then, so they
 # are no leak.
 smoke_pools() {
-	penstock stats --json | jq -r '[(.counters | to_entries[]
-		| select((.key | startswith("pool.")) and .key != "pool.upstreams") | "\(.key) \(.value)"),
+	penstock stats --json | jq -r '[(.gateways[].workers[] | .id as $id | .pools | to_entries[]
+		| select(.key != "upstreams") | "worker \($id) \(.key) \(.value)"),
 		(.gateways[].ports[] | "\(.name) mbufs \(.mbufs - .mbufs_free)")] | sort[]'
 }
 

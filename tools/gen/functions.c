@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "lib/base/atomic.h"
+#include "tools/gen/gen.h"
 #include "tools/gen/serve.h"
 
 // Items are made as long as less than this is queued on the stream.
@@ -308,12 +309,20 @@ static const struct function functions[] = {
 };
 
 // A gateway passes metadata on unchanged: "namespace/name@version" is served by its name.
+const char *function_name(const char *route, size_t *len)
+{
+	const char *end = route + strcspn(route, "@"), *name = end;
+
+	while (name > route && name[-1] != '/' && name[-1] != '.')
+		name--;
+	*len = (size_t)(end - name);
+	return name;
+}
+
 static const struct function *find(const char *route)
 {
-	const char *slash = strrchr(route, '/');
-	const char *name = slash ? slash + 1 : route;
-	const char *at = strchr(name, '@');
-	size_t len = at ? (size_t)(at - name) : strlen(name);
+	size_t len;
+	const char *name = function_name(route, &len);
 
 	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
 		if (strncmp(functions[i].name, name, len) == 0 && !functions[i].name[len])

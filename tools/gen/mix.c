@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/gen/gen.h"
+
 static const struct kind {
 	const char *name;
 	enum rs_type type;
@@ -48,9 +50,8 @@ const char *mix_kind_name(enum rs_type type)
 
 static const struct known *find_known(const char *route)
 {
-	const char *slash = strrchr(route, '/');
-	const char *name = slash ? slash + 1 : route;
-	size_t len = strcspn(name, "@");
+	size_t len;
+	const char *name = function_name(route, &len);
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (strlen(known[i].name) == len && memcmp(known[i].name, name, len) == 0)
