@@ -40,9 +40,11 @@ void event_print(FILE *out, const json_t *event)
 	format_clean(name);
 	format_clean(type);
 	format_clean(text);
-	fprintf(out, "%6lld  %s  %s/%s %s%s%s\n",
+	// Some events are of the control plane itself.
+	fprintf(out, "%6lld  %s  %s%s%s %s%s%s\n",
 		(long long)json_integer_value(json_object_get(event, "seq")), time,
-		noun ? noun->singular : kind ? kind : "-", name, type, *text ? ": " : "", text);
+		noun ? noun->singular : "", *name ? "/" : "", *name ? name : "control plane", type,
+		*text ? ": " : "", text);
 }
 
 // The last line of a stream that the control plane gives up: the follower was too slow.

@@ -135,8 +135,8 @@ static enum cli_exit print(struct cli *cli, const struct search *s)
 	bool exact = strcmp(s->best, s->route) == 0;
 	size_t count[ADDRESS_STATES] = {0};
 
-	fprintf(cli->out, "%s in namespace %s: %s %s\n", s->route, s->ns,
-		exact ? "declared as it is" : "by the longest prefix,", exact ? "" : s->best);
+	fprintf(cli->out, "%s in namespace %s: %s%s\n", s->route, s->ns,
+		exact ? "declared as it is" : "by the longest prefix, ", exact ? "" : s->best);
 	if (kind && strcmp(kind, "Function") == 0) {
 		fprintf(cli->out, "A function; its hosts take calls when they report live instances "
 				  "(penstock get instances). Until then: REJECTED.\n");

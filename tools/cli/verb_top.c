@@ -99,7 +99,10 @@ static void write_frame(struct top *top, FILE *out, const json_t *stats, ns_t no
 		stats_rates(rows, count, top->before, (double)(now - top->before_at) / 1e9);
 		stats_sort(rows, count, top->order);
 	}
-	stats_write_services(out, rows, count, 0);
+	if (count)
+		stats_write_services(out, rows, count, 0);
+	else
+		fputs("No call was made yet.\n", out);
 	free(rows);
 }
 
