@@ -309,16 +309,6 @@ static const struct function functions[] = {
 };
 
 // A gateway passes metadata on unchanged: "namespace/name@version" is served by its name.
-const char *function_name(const char *route, size_t *len)
-{
-	const char *end = route + strcspn(route, "@"), *name = end;
-
-	while (name > route && name[-1] != '/' && name[-1] != '.')
-		name--;
-	*len = (size_t)(end - name);
-	return name;
-}
-
 static const struct function *find(const char *route)
 {
 	size_t len;

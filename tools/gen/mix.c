@@ -48,6 +48,16 @@ const char *mix_kind_name(enum rs_type type)
 	return "?";
 }
 
+const char *function_name(const char *route, size_t *len)
+{
+	const char *end = route + strcspn(route, "@"), *name = end;
+
+	while (name > route && name[-1] != '/' && name[-1] != '.')
+		name--;
+	*len = (size_t)(end - name);
+	return name;
+}
+
 static const struct known *find_known(const char *route)
 {
 	size_t len;
