@@ -31,7 +31,7 @@ smoke_pools_settle
 
 # The small calls alone, then beside the upload.
 small() {
-	load_start 30 --connections 1 --outstanding 1 --count 1000 --rate 200 --quiet --functions large.echo \
+	load_start 30 --connections 1 --count 1000 --rate 200 --quiet --functions large.echo \
 		--expect-no-errors
 	expect "$1" no_errors
 	p99=$(load_get '.p99_us | floor')
