@@ -204,7 +204,7 @@ void stats_write_drops(FILE *out, const json_t *stats)
 
 	table_column(&t, "DROPPED", true);
 	table_column(&t, "CAUSE", false);
-	table_column(&t, "", false);
+	table_column(&t, "WHAT IT IS", false);
 	json_array_foreach(json_object_get(stats, "drops"), i, drop) {
 		if (!whole(drop, "count"))
 			continue;

@@ -42,6 +42,7 @@ struct top {
 	enum stats_order order;
 	json_t *before;  // the last answer
 	ns_t before_at;
+	bool away;       // the control plane did not answer; on a terminal that is shown and waited out
 };
 
 static void write_gateways(FILE *out, const json_t *stats)
@@ -87,6 +88,8 @@ static void write_frame(struct top *top, FILE *out, const json_t *stats, ns_t no
 
 	if (localtime_r(&wall, &tm))
 		strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
+	// Pages that stay are set apart.
+	fputs(top->before && !top->screen.active ? "\n" : "", out);
 	fprintf(out, "penstock top  %s  by %s%s\n", clock, orders[top->order].name,
 		top->screen.active ? "  (keys: c calls, l latency, f failures, n name, q quit)" : "");
 	stats_write_total(out, stats);
@@ -106,30 +109,62 @@ static void write_frame(struct top *top, FILE *out, const json_t *stats, ns_t no
 	free(rows);
 }
 
-static enum cli_exit draw(struct top *top)
+static void show(struct top *top, const char *text)
 {
-	struct api_reply reply;
+	screen_begin(&top->screen, top->cli->out);
+	screen_write(&top->screen, top->cli->out, text);
+	screen_end(&top->screen, top->cli->out);
+}
+
+static void draw(struct top *top, const json_t *stats)
+{
+	ns_t now = clock_now();
 	char *text = NULL;
 	size_t len;
-	enum cli_exit exit = api_get(top->cli, "/v1/stats", &reply);
-	ns_t now = clock_now();
-	FILE *page = exit == CLI_DONE ? open_memstream(&text, &len) : NULL;
+	FILE *page = open_memstream(&text, &len);
 
-	if (exit != CLI_DONE) {
-		api_complain(top->cli, "stats", &reply);
-	} else if (page) {
-		write_frame(top, page, reply.body, now);
-		fclose(page);
-		screen_begin(&top->screen, top->cli->out);
-		screen_write(&top->screen, top->cli->out, text);
-		screen_end(&top->screen, top->cli->out);
-		json_decref(top->before);
-		top->before = json_incref(reply.body);
-		top->before_at = now;
-	}
+	if (!page)
+		return;
+	write_frame(top, page, stats, now);
+	fclose(page);
+	show(top, text);
 	free(text);
+	json_decref(top->before);
+	top->before = json_incref((json_t *)stats);
+	top->before_at = now;
+}
+
+// One page. What goes wrong is said on `err` when it ends the program.
+static enum cli_exit refresh(struct top *top)
+{
+	FILE *err = top->cli->err;
+	char *complaint = NULL;
+	size_t len;
+	struct api_reply reply;
+	enum cli_exit exit;
+
+	top->cli->err = open_memstream(&complaint, &len);
+	if (!top->cli->err)
+		top->cli->err = err;
+	exit = api_get(top->cli, "/v1/stats", &reply);
+	if (exit == CLI_DONE)
+		draw(top, reply.body);
+	else
+		api_complain(top->cli, "stats", &reply);
 	api_reply_end(&reply);
-	return exit;
+	if (top->cli->err != err)
+		fclose(top->cli->err);
+	top->cli->err = err;
+	// A control plane that restarts is no reason to leave a screen that worked.
+	top->away = exit == CLI_UNREACHABLE && top->before && top->screen.active;
+	if (top->away)
+		show(top, complaint);
+	else if (exit != CLI_DONE) {
+		screen_fini(&top->screen);
+		fputs(complaint ? complaint : "", err);
+	}
+	free(complaint);
+	return top->away ? CLI_DONE : exit;
 }
 
 // False: quit.
@@ -142,42 +177,34 @@ static bool obey(struct top *top, int key)
 	return key != 'q';
 }
 
+static enum cli_exit choose_order(struct cli *cli, const char *name, enum stats_order *order)
+{
+	for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
+		if (strcmp(orders[i].name, name) != 0)
+			continue;
+		*order = orders[i].order;
+		return CLI_DONE;
+	}
+	return cli_usage(cli, "--sort takes calls, latency, failures or name, not '%s'", name);
+}
+
 static enum cli_exit run(struct cli *cli, const void *values, int argc, char **argv)
 {
 	const struct values *v = values;
 	struct top top = {.cli = cli};
-	enum cli_exit exit = v->sort ? CLI_USAGE : CLI_DONE;
-	FILE *err = cli->err;
-	char *complaint = NULL;
-	size_t len;
+	enum cli_exit exit = v->sort ? choose_order(cli, v->sort, &top.order) : CLI_DONE;
 
-	for (size_t i = 0; v->sort && i < sizeof(orders) / sizeof(orders[0]); i++) {
-		if (strcmp(orders[i].name, v->sort) == 0) {
-			top.order = orders[i].order;
-			exit = CLI_DONE;
-		}
-	}
 	if (exit != CLI_DONE)
-		return cli_usage(cli, "--sort takes calls, latency, failures or name, not '%s'", v->sort);
-	// What goes wrong is said after the terminal has been given back.
-	cli->err = open_memstream(&complaint, &len);
-	if (!cli->err)
-		cli->err = err;
+		return exit;
 	screen_init(&top.screen);
 	for (uint64_t n = 1;; n++) {
-		exit = draw(&top);
+		exit = refresh(&top);
 		if (exit != CLI_DONE || n == v->count || ferror(cli->out))
 			break;
 		if (!obey(&top, screen_key(&top.screen, v->interval ? v->interval : INTERVAL_DEFAULT)))
 			break;
 	}
 	screen_fini(&top.screen);
-	if (cli->err != err) {
-		fclose(cli->err);
-		fputs(complaint, err);
-		cli->err = err;
-	}
-	free(complaint);
 	json_decref(top.before);
 	return exit;
 }
