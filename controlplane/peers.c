@@ -333,6 +333,7 @@ static void on_down(struct link *link, const char *why)
 	}
 	list_del(&peer->all);
 	p->count--;
+	p->full = false;
 	free(peer);
 }
 
@@ -350,7 +351,10 @@ static void on_accept(struct loop_listener *l, int fd, void *user)
 	(void)l;
 	if (p->count >= PEERS_MAX) {
 		p->refused++;
-		log_warn(SUBSYSTEM, "a connection was refused: %d are open, the most that are served", PEERS_MAX);
+		if (!p->full)
+			log_warn(SUBSYSTEM, "connections are refused: %d are open, the most that are served",
+				PEERS_MAX);
+		p->full = true;
 		close(fd);
 		return;
 	}

@@ -22,6 +22,7 @@ struct peers {
 	struct list all;
 	size_t count;
 	uint64_t refused;  // connections and set-ups
+	bool full;         // told once
 	bool stopping;
 };
 
