@@ -17,3 +17,6 @@ struct mbuf_private {
 // Takes the mbuf, which has one segment: the last buf_unref() frees it. *held counts it until then, on
 // the thread that took it.
 struct buf *mbuf_buf(struct rte_mbuf *m, uint32_t *held);
+// A packet in several segments as one copy: TCP takes contiguous bytes. Takes the mbuf. NULL when the pool is at its
+// limit or the packet longer than a block.
+struct buf *mbuf_gather(struct rte_mbuf *m, struct buf_pool *pool);

@@ -32,23 +32,12 @@
 
 _Static_assert(GATHER_BYTES >= NET_MTU_MAX + NET_ETHER_HEADER, "a frame fits a block");
 
-// A packet in several buffers, as one: TCP takes contiguous segments.
-static struct buf *gather(struct worker *w, struct rte_mbuf *m, uint32_t *len)
+static struct buf *gather(struct worker *w, struct rte_mbuf *m)
 {
-	struct buf *block = m->pkt_len <= GATHER_BYTES ? buf_pool_get(w->gather) : NULL;
+	struct buf *buf = mbuf_gather(m, w->gather);
 
-	if (block) {
-		const void *data = rte_pktmbuf_read(m, 0, m->pkt_len, block->base);
-
-		if (data != block->base)
-			memcpy(block->base, data, m->pkt_len);
-		block->used = *len = m->pkt_len;
-		counter_add(&w->counters.rx_gathered, 1);
-	} else {
-		counter_add(&w->counters.rx_drop_gather, 1);
-	}
-	rte_pktmbuf_free(m);
-	return block;
+	counter_add(buf ? &w->counters.rx_gathered : &w->counters.rx_drop_gather, 1);
+	return buf;
 }
 
 static void receive(struct worker *w, unsigned index, struct rte_mbuf *m)
@@ -62,7 +51,7 @@ static void receive(struct worker *w, unsigned index, struct rte_mbuf *m)
 		(m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD;
 	rx.l4_checksum_good = port->rx_l4_checksum &&
 		(m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD;
-	rx.buf = m->nb_segs == 1 ? mbuf_buf(m, &w->mbufs_held) : gather(w, m, &rx.len);
+	rx.buf = m->nb_segs == 1 ? mbuf_buf(m, &w->mbufs_held) : gather(w, m);
 	if (!rx.buf)
 		return;
 	rx.data = rx.buf->base;
