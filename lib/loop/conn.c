@@ -322,9 +322,10 @@ static bool pump_recv(struct loop_conn *c)
 	struct io_uring_sqe *sqe;
 
 	if (c->recv_armed) {
-		if (c->state == CONN_OPEN && c->paused && !c->recv_cancelled)
-			c->recv_cancelled = cancel(c, OP_RECV);
-		return !c->paused || c->recv_cancelled;
+		if (c->state != CONN_OPEN || !c->paused || c->recv_cancelled)
+			return true;
+		c->recv_cancelled = cancel(c, OP_RECV);
+		return c->recv_cancelled;
 	}
 	if (c->eof || list_linked(&c->starved) || (c->state == CONN_OPEN && c->paused))
 		return true;

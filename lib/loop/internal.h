@@ -19,8 +19,6 @@
 // and dropped, since closing a socket with unread bytes resets it and may cost the peer what was sent.
 #define CLOSE_TIMEOUT (5 * NS_PER_SEC)
 #define LINGER_TIMEOUT (NS_PER_SEC / 2)
-// Copies made of received bytes while receive buffers are short.
-#define COPY_BYTES_MAX ((size_t)64 << 20)
 
 // What a completion is for: the low bits of its user_data; the rest points to the object.
 enum op { OP_IGNORE, OP_RECV, OP_SEND, OP_CONNECT, OP_ACCEPT, OP_WAKE, OP_COUNT };
@@ -48,6 +46,7 @@ struct loop {
 	struct io_uring ring;
 	bool multishot;  // receives (kernel 6.0)
 	bool stepping;
+	bool wake_armed;
 	ns_t now;
 	struct recv_ring recv;
 	struct list conns, listeners;
@@ -120,7 +119,8 @@ void listeners_close(struct loop *loop);
 void listeners_free(struct loop *loop);
 
 // recv_ring.c
-int recv_ring_init(struct recv_ring *r, struct io_uring *ring, uint32_t count, uint32_t bytes);
+int recv_ring_init(
+	struct recv_ring *r, struct io_uring *ring, uint32_t count, uint32_t bytes, size_t copy_bytes_max);
 void recv_ring_unregister(struct recv_ring *r, struct io_uring *ring);
 // After the ring is gone.
 void recv_ring_fini(struct recv_ring *r);

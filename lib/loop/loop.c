@@ -21,6 +21,7 @@
 #define ENTRIES_DEFAULT 1024
 #define BUFFERS_DEFAULT 256
 #define BUFFER_BYTES_DEFAULT (16 * 1024)
+#define COPY_BYTES_DEFAULT ((size_t)64 << 20)
 // Completions a submission entry may bring before we look: multishot operations bring many.
 #define COMPLETIONS_PER_ENTRY 4
 // How long loop_destroy() waits for cancelled operations to end.
@@ -63,9 +64,11 @@ static void arm_wake(struct loop *loop)
 {
 	struct io_uring_sqe *sqe = loop_sqe(loop);
 
-	assert(sqe && "a ring that was just made or has just completed this has room for it");
+	if (!sqe)
+		return;  // flush() tries again
 	io_uring_prep_read(sqe, loop->wake_fd, &loop->wake_value, sizeof(loop->wake_value), 0);
 	sqe_tag(sqe, loop, OP_WAKE);
+	loop->wake_armed = true;
 }
 
 struct loop *loop_new(const struct loop_config *config, int *error)
@@ -94,7 +97,8 @@ struct loop *loop_new(const struct loop_config *config, int *error)
 	if (*error)
 		goto fail;
 	*error = recv_ring_init(&loop->recv, &loop->ring, in->buffers ? in->buffers : BUFFERS_DEFAULT,
-		in->buffer_bytes ? in->buffer_bytes : BUFFER_BYTES_DEFAULT);
+		in->buffer_bytes ? in->buffer_bytes : BUFFER_BYTES_DEFAULT,
+		in->copy_bytes_max ? in->copy_bytes_max : COPY_BYTES_DEFAULT);
 	if (*error) {
 		io_uring_queue_exit(&loop->ring);
 		goto fail;
@@ -170,6 +174,7 @@ struct send_slot *loop_send_slot(struct loop *loop)
 
 static void on_wake(struct loop *loop)
 {
+	loop->wake_armed = false;
 	// First the flag, then the callback: a wake after this line causes another callback.
 	atomic_store(&loop->woken, false);
 	arm_wake(loop);
@@ -224,6 +229,8 @@ static unsigned completions(struct loop *loop)
 
 static unsigned flush(struct loop *loop)
 {
+	if (!loop->wake_armed)
+		arm_wake(loop);
 	if (loop->on_flush)
 		loop->on_flush(loop, loop->flush_user);
 	return conns_pump(loop);

@@ -22,6 +22,7 @@ struct loop_config {
 	unsigned entries;       // submission entries, a power of two; 0: 1024
 	unsigned buffers;       // receive buffers, a power of two; 0: 256
 	unsigned buffer_bytes;  // of each; 0: 16 KiB
+	size_t copy_bytes_max;  // of copies made while buffers are short; then receiving stops; 0: 64 MiB
 };
 
 // Counters since loop_new().

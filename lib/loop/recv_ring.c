@@ -50,7 +50,8 @@ static void unmap(struct recv_ring *r)
 	free(r->bufs);
 }
 
-int recv_ring_init(struct recv_ring *r, struct io_uring *ring, uint32_t count, uint32_t bytes)
+int recv_ring_init(
+	struct recv_ring *r, struct io_uring *ring, uint32_t count, uint32_t bytes, size_t copy_bytes_max)
 {
 	struct io_uring_buf_reg reg = {.ring_entries = count, .bgid = GROUP};
 	int error = -ENOMEM;
@@ -61,7 +62,7 @@ int recv_ring_init(struct recv_ring *r, struct io_uring *ring, uint32_t count, u
 	r->ring = map(r->ring_bytes);
 	r->memory = map(r->memory_bytes);
 	r->bufs = calloc(count, sizeof(*r->bufs));
-	r->copies = buf_pool_new(bytes, COPY_BYTES_MAX);
+	r->copies = buf_pool_new(bytes, copy_bytes_max);
 	if (!r->ring || !r->memory || !r->bufs || !r->copies)
 		goto fail;
 	reg.ring_addr = (uint64_t)(uintptr_t)r->ring;

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -361,6 +362,93 @@ static void test_pinned_buffers(void **state)
 	RUN_UNTIL(env, hoarder->closes && other->closes);
 	end_free(hoarder);
 	end_free(other);
+	env_free(env);
+}
+
+// With buffers and copies used up receiving stops, and goes on when bytes are let go.
+static void test_memory_limit(void **state)
+{
+	const struct loop_config config = {
+		.buffers = 16, .buffer_bytes = 4096, .copy_bytes_max = 64 << 10};
+	struct env *env = env_new(&config);
+	struct end *e;
+	uint64_t sum;
+	size_t seen = 0;
+
+	listen_tcp(env);
+	e = dial(env);
+	RUN_UNTIL(env, env->accepted && e->opens);
+	env->served[0].keep = true;
+	env->served[0].echo = false;
+	sum = fill(env, &e->queue, 8 << 20, 60000);
+	pump_queue(e);
+	for (int i = 0; i < 1000 && env->served[0].received < 8 << 20; i++) {
+		run_for(env, 2 * NS_PER_MS);
+		assert_true(env->served[0].kept.len <= (16 * 4096) + (64 << 10));
+		if (env->served[0].received == seen)
+			chain_clear(&env->served[0].kept);
+		seen = env->served[0].received;
+	}
+	assert_int_equal(env->served[0].received, 8 << 20);
+	assert_true(env->served[0].sum == sum);
+	assert_true(loop_stats(env->loop)->starved > 0);
+	loop_abort(e->conn);
+	RUN_UNTIL(env, e->closes);
+	end_free(e);
+	env_free(env);
+}
+
+// A pause, a close and then a peer that stays: no spinning until the lingering ends.
+static void test_close_while_paused(void **state)
+{
+	struct env *env = env_new(NULL);
+	struct end e = {0};
+	int fds[2], error, steps = 0;
+	ns_t end;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	e.conn = loop_adopt(env->loop, fds[0], &ops, &e, &error);
+	run_for(env, NS_PER_MS);
+	loop_conn_pause(e.conn, true);
+	run_for(env, NS_PER_MS);
+	loop_close(e.conn);
+	for (end = clock_now() + 100 * NS_PER_MS; clock_now() < end; steps++)
+		assert_true(loop_step(env->loop, end) >= 0);
+	assert_int_equal(e.closes, 1);
+	assert_true(steps < 50);
+	close(fds[1]);
+	env_free(env);
+}
+
+// Without descriptors accepting pauses, without spinning, and goes on when there are some again.
+static void test_out_of_descriptors(void **state)
+{
+	struct env *env = env_new(NULL);
+	struct rlimit before, few;
+	int clients[8], steps = 0;
+	unsigned accepted;
+	ns_t end;
+
+	for (int i = 0; i < 8; i++)
+		clients[i] = socket(AF_INET, SOCK_STREAM, 0);
+	getrlimit(RLIMIT_NOFILE, &before);
+	few = before;
+	few.rlim_cur = (rlim_t)clients[7] + 2;  // the listener is the last
+	// The ring takes the limit at the time the accept is submitted.
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	listen_tcp(env);
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(
+			connect(clients[i], (struct sockaddr *)&env->addr, env->addr_len), 0);
+	for (end = clock_now() + 120 * NS_PER_MS; clock_now() < end; steps++)
+		assert_true(loop_step(env->loop, end) >= 0);
+	accepted = env->accepted;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_true(accepted < 8);
+	assert_true(steps < 200);
+	RUN_UNTIL(env, env->accepted == 8);
+	for (int i = 0; i < 8; i++)
+		close(clients[i]);
 	env_free(env);
 }
 
@@ -787,6 +875,9 @@ int main(void)
 		cmocka_unit_test(test_many_slices),
 		cmocka_unit_test(test_many_senders),
 		cmocka_unit_test(test_pinned_buffers),
+		cmocka_unit_test(test_memory_limit),
+		cmocka_unit_test(test_close_while_paused),
+		cmocka_unit_test(test_out_of_descriptors),
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_eof_after_pause),
 		cmocka_unit_test(test_refused),
