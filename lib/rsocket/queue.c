@@ -84,12 +84,13 @@ void rs_queue_activate(struct rs_stream *stream)
 }
 
 // What waits must not hold on to the storage of somebody's input: small messages move into blocks that
-// they share. Large ones fill their storage well enough, and stay if there is no block.
+// they share. Large ones fill their storage well enough, and stay if blocks run low.
 static void settle(struct rs_pool *pool, struct chain *part)
 {
 	struct chain copy = {0};
 
-	if (part->len > pool->copy_bytes_max || arena_copy(&pool->arena, &copy, part))
+	if (part->len > pool->copy_bytes_max || rs_pool_low(pool) ||
+		arena_copy(&pool->arena, &copy, part))
 		return;
 	chain_clear(part);
 	*part = copy;

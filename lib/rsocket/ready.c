@@ -25,32 +25,44 @@ static uint8_t *move_bytes(uint8_t *to, struct chain *from, uint32_t n)
 	return to + n;
 }
 
+// Data behind metadata that went by reference.
+static void ready_data(struct rs_session *s, struct chain *data, uint32_t len, bool copy)
+{
+	uint8_t *at = copy && len ? chain_reserve(&s->ready, s->pool->blocks, len) : NULL;
+
+	if (at)
+		move_bytes(at, data, len);
+	else
+		chain_move(&s->ready, data, len);
+}
+
 void rs_ready_frame(
 	struct rs_session *s, const struct rs_frame *f, struct chain *metadata, struct chain *data)
 {
 	uint32_t copy_max = s->pool->copy_bytes_max;
-	bool copy_metadata = f->metadata_len <= copy_max;
-	bool copy_data = copy_metadata && f->data_len <= copy_max;
+	bool copy_metadata = f->metadata_len <= copy_max, copy_data = f->data_len <= copy_max;
 	uint8_t raw[RS_PREFIX_BYTES + RS_HEAD_BYTES_MAX], *at;
-	uint32_t head_len = RS_PREFIX_BYTES + rs_frame_write(raw + RS_PREFIX_BYTES, f);
+	uint32_t head_len = RS_PREFIX_BYTES + rs_frame_write(raw + RS_PREFIX_BYTES, f), len = head_len;
 
 	rs_prefix_write(raw, head_len - RS_PREFIX_BYTES + f->metadata_len + f->data_len);
-	at = chain_reserve(&s->ready, s->pool->blocks,
-		head_len + (copy_metadata ? f->metadata_len : 0) + (copy_data ? f->data_len : 0));
+	if (copy_metadata)
+		len += f->metadata_len + (copy_data ? f->data_len : 0);
+	at = chain_reserve(&s->ready, s->pool->blocks, len);
 	if (!at) {
 		rs_session_close_due(s, RS_CLOSE_MEMORY);
 		return;
 	}
 	memcpy(at, raw, head_len);
-	at += head_len;
-	if (copy_metadata)
-		at = move_bytes(at, metadata, f->metadata_len);
-	else
+	if (copy_metadata) {
+		at = move_bytes(at + head_len, metadata, f->metadata_len);
+		if (copy_data)
+			move_bytes(at, data, f->data_len);
+		else
+			chain_move(&s->ready, data, f->data_len);
+	} else {
 		chain_move(&s->ready, metadata, f->metadata_len);
-	if (copy_data)
-		move_bytes(at, data, f->data_len);
-	else
-		chain_move(&s->ready, data, f->data_len);
+		ready_data(s, data, f->data_len, copy_data);
+	}
 	rs_session_wake(s);
 }
 
