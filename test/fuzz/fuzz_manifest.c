@@ -12,8 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static void check_lines(const struct manifest_doc *doc, unsigned lines)
 {
-	static const char *const fields[] = {
-		"", "spec", "metadata.name", "spec.ports[0].name", "a.b", "[0]", "[", "]", "a[1", "a..b"};
+	static const char *const fields[] = {"", "spec", "metadata.name", "spec.ports[0].name",
+		"a.b", "[0]", "[", "]", "a[1", "a..b"};
 
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
 		unsigned line = manifest_line(doc, fields[i]);

@@ -35,7 +35,8 @@ static void expect_bad(const char *text, unsigned line, const char *part)
 	assert_int_equal(manifest_read(&m, "bad.yaml", text, strlen(text), &error), -EINVAL);
 	manifest_fini(&m);
 	if (error.line != line || !strstr(error.text, part))
-		fail_msg("expected '%s' at line %u, got line %u: %s", part, line, error.line, error.text);
+		fail_msg("expected '%s' at line %u, got line %u: %s", part, line, error.line,
+			error.text);
 	assert_string_equal(error.file, "bad.yaml");
 }
 
@@ -50,17 +51,46 @@ static void plain_scalars_have_the_types_of_yaml_1_2(void **state)
 		const char *text;
 		json_type type;
 	} cases[] = {
-		{"5", JSON_INTEGER}, {"-5", JSON_INTEGER}, {"+5", JSON_INTEGER}, {"0x1F", JSON_INTEGER},
-		{"0o17", JSON_INTEGER}, {"007", JSON_INTEGER}, {"9223372036854775807", JSON_INTEGER},
-		{"1.5", JSON_REAL}, {".5", JSON_REAL}, {"1e3", JSON_REAL}, {"-1.5e-3", JSON_REAL}, {"1.", JSON_REAL},
-		{"true", JSON_TRUE}, {"True", JSON_TRUE}, {"FALSE", JSON_FALSE},
-		{"null", JSON_NULL}, {"~", JSON_NULL}, {"", JSON_NULL},
+		{"5", JSON_INTEGER},
+		{"-5", JSON_INTEGER},
+		{"+5", JSON_INTEGER},
+		{"0x1F", JSON_INTEGER},
+		{"0o17", JSON_INTEGER},
+		{"007", JSON_INTEGER},
+		{"9223372036854775807", JSON_INTEGER},
+		{"1.5", JSON_REAL},
+		{".5", JSON_REAL},
+		{"1e3", JSON_REAL},
+		{"-1.5e-3", JSON_REAL},
+		{"1.", JSON_REAL},
+		{"true", JSON_TRUE},
+		{"True", JSON_TRUE},
+		{"FALSE", JSON_FALSE},
+		{"null", JSON_NULL},
+		{"~", JSON_NULL},
+		{"", JSON_NULL},
 		// What looks like a number to older readers, or to strtod(), is text.
-		{"64Mi", JSON_STRING}, {"yes", JSON_STRING}, {"on", JSON_STRING}, {"No", JSON_STRING},
-		{"1_000", JSON_STRING}, {"1:30", JSON_STRING}, {"0b11", JSON_STRING}, {"0xZZ", JSON_STRING},
-		{"0x", JSON_STRING}, {"0o8", JSON_STRING}, {"-", JSON_STRING}, {"+", JSON_STRING}, {".", JSON_STRING},
-		{"1e", JSON_STRING}, {"e1", JSON_STRING}, {"inf", JSON_STRING}, {"nan", JSON_STRING},
-		{"tRUE", JSON_STRING}, {"1.2.3", JSON_STRING}, {"10.77.0.1", JSON_STRING}, {"0x1p3", JSON_STRING},
+		{"64Mi", JSON_STRING},
+		{"yes", JSON_STRING},
+		{"on", JSON_STRING},
+		{"No", JSON_STRING},
+		{"1_000", JSON_STRING},
+		{"1:30", JSON_STRING},
+		{"0b11", JSON_STRING},
+		{"0xZZ", JSON_STRING},
+		{"0x", JSON_STRING},
+		{"0o8", JSON_STRING},
+		{"-", JSON_STRING},
+		{"+", JSON_STRING},
+		{".", JSON_STRING},
+		{"1e", JSON_STRING},
+		{"e1", JSON_STRING},
+		{"inf", JSON_STRING},
+		{"nan", JSON_STRING},
+		{"tRUE", JSON_STRING},
+		{"1.2.3", JSON_STRING},
+		{"10.77.0.1", JSON_STRING},
+		{"0x1p3", JSON_STRING},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -68,7 +98,8 @@ static void plain_scalars_have_the_types_of_yaml_1_2(void **state)
 		json_t *value = manifest_scalar(cases[i].text, strlen(cases[i].text), &why);
 
 		if (!value || json_typeof(value) != cases[i].type)
-			fail_msg("'%s' is of type %d", cases[i].text, value ? (int)json_typeof(value) : -1);
+			fail_msg("'%s' is of type %d", cases[i].text,
+				value ? (int)json_typeof(value) : -1);
 		json_decref(value);
 	}
 }
@@ -100,7 +131,8 @@ static const char endpoint_and_gateway[] =
 	"apiVersion: penstock/v1\n"
 	"kind: Endpoint                      # any RSocket server\n"
 	"metadata: {name: orders}\n"
-	"spec: {addresses: [\"10.77.0.1:7000\"], routes: [orders, \"person.\"], lease: false, fragments: true}\n"
+	"spec: {addresses: [\"10.77.0.1:7000\"], routes: [orders, \"person.\"], lease: false, "
+	"fragments: true}\n"
 	"---\n"
 	"apiVersion: penstock/v1\n"
 	"kind: Gateway\n"
@@ -176,12 +208,14 @@ static void fields_know_their_lines(void **state)
 
 static void json_is_read_with_lines(void **state)
 {
-	struct manifest m = read_good("{\"apiVersion\":\"penstock/v1\",\n\t\"kind\":\"Endpoint\",\n"
-				      "\t\"metadata\":{\"name\":\"a\\/b\"},\n\"n\": -0.5e1, \"t\": true}\n");
+	struct manifest m =
+		read_good("{\"apiVersion\":\"penstock/v1\",\n\t\"kind\":\"Endpoint\",\n"
+			  "\t\"metadata\":{\"name\":\"a\\/b\"},\n\"n\": -0.5e1, \"t\": true}\n");
 
 	assert_int_equal(m.count, 1);
 	assert_int_equal(manifest_line(&m.docs[0], "metadata.name"), 3);
-	assert_string_equal(json_string_value(json_object_get(at(&m, 0, "metadata"), "name")), "a/b");
+	assert_string_equal(
+		json_string_value(json_object_get(at(&m, 0, "metadata"), "name")), "a/b");
 	assert_true(json_real_value(at(&m, 0, "n")) == -5);
 	assert_true(json_is_true(at(&m, 0, "t")));
 	manifest_fini(&m);
@@ -189,7 +223,8 @@ static void json_is_read_with_lines(void **state)
 
 static void surrogate_pairs_of_json_are_one_character(void **state)
 {
-	struct manifest m = read_good("{\"a\": \"x\\uD83D\\uDE00y\", \"b\": \"\\\\uD83D\\\\uDE00\"}");
+	struct manifest m =
+		read_good("{\"a\": \"x\\uD83D\\uDE00y\", \"b\": \"\\\\uD83D\\\\uDE00\"}");
 
 	assert_string_equal(json_string_value(at(&m, 0, "a")), "x\xf0\x9f\x98\x80y");
 	assert_string_equal(json_string_value(at(&m, 0, "b")), "\\uD83D\\uDE00");
@@ -199,7 +234,8 @@ static void surrogate_pairs_of_json_are_one_character(void **state)
 
 static void a_list_is_several_documents(void **state)
 {
-	struct manifest m = read_good("[{\"kind\": \"A\"},\n {\"kind\": \"B\",\n\"x\": 1}]\n---\nkind: C\n");
+	struct manifest m =
+		read_good("[{\"kind\": \"A\"},\n {\"kind\": \"B\",\n\"x\": 1}]\n---\nkind: C\n");
 
 	assert_int_equal(m.count, 3);
 	assert_int_equal(m.docs[1].line, 2);
@@ -324,8 +360,9 @@ static void a_directory_is_read_in_order_of_names(void **state)
 	assert_string_equal(json_string_value(at(&m, 2, "kind")), "C");
 	assert_non_null(strstr(m.docs[1].file, "/b.yml"));
 	manifest_fini(&m);
-	for (const char *const *name = (const char *const[]){"b.yml", "a.json", "c.yaml", "notes.txt",
-		     ".hidden.yaml", NULL}; *name; name++)
+	for (const char *const *name = (const char *const[]){"b.yml", "a.json", "c.yaml",
+		     "notes.txt", ".hidden.yaml", NULL};
+		*name; name++)
 		remove_file(directory, *name);
 	assert_int_equal(rmdir(directory), 0);
 	assert_int_equal(manifest_load(&m, directory, &error), -ENOENT);
@@ -345,26 +382,27 @@ static char *to_yaml(const json_t *value)
 
 static void yaml_looks_like_a_manifest(void **state)
 {
-	json_t *value = json_pack("{s:s, s:{s:s, s:{}}, s:{s:[s,s], s:[{s:i, s:s}, {s:i}], s:b, s:f, s:n, s:[]}}",
-		"kind", "Gateway", "metadata", "name", "gw1", "labels", "spec", "addresses", "10.77.0.2/24",
-		"plain", "listeners", "port", 7878, "name", "yes", "port", 1, "on", 1, "real", 2.0, "none", "empty");
+	json_t *value = json_pack(
+		"{s:s, s:{s:s, s:{}}, s:{s:[s,s], s:[{s:i, s:s}, {s:i}], s:b, s:f, s:n, s:[]}}",
+		"kind", "Gateway", "metadata", "name", "gw1", "labels", "spec", "addresses",
+		"10.77.0.2/24", "plain", "listeners", "port", 7878, "name", "yes", "port", 1, "on",
+		1, "real", 2.0, "none", "empty");
 	char *text = to_yaml(value);
 
-	assert_string_equal(text,
-		"kind: Gateway\n"
-		"metadata:\n"
-		"  name: gw1\n"
-		"  labels: {}\n"
-		"spec:\n"
-		"  addresses: [\"10.77.0.2/24\", plain]\n"
-		"  listeners:\n"
-		"    - port: 7878\n"
-		"      name: \"yes\"\n"
-		"    - port: 1\n"
-		"  \"on\": true\n"
-		"  real: 2.0\n"
-		"  none: null\n"
-		"  empty: []\n");
+	assert_string_equal(text, "kind: Gateway\n"
+				  "metadata:\n"
+				  "  name: gw1\n"
+				  "  labels: {}\n"
+				  "spec:\n"
+				  "  addresses: [\"10.77.0.2/24\", plain]\n"
+				  "  listeners:\n"
+				  "    - port: 7878\n"
+				  "      name: \"yes\"\n"
+				  "    - port: 1\n"
+				  "  \"on\": true\n"
+				  "  real: 2.0\n"
+				  "  none: null\n"
+				  "  empty: []\n");
 	free(text);
 	json_decref(value);
 }
@@ -372,12 +410,13 @@ static void yaml_looks_like_a_manifest(void **state)
 // What is written is read back to the same values, whatever the text.
 static void yaml_comes_back_the_same(void **state)
 {
-	static const char *const texts[] = {"", " ", "a", "true", "Null", "~", "1", "-1", "1.5", "0x1", "64Mi", ".inf",
-		"a: b", "- a", "#x", "a #b", "*x", "&x", "!x", "%x", "@x", "`x", "{a}", "[a]", "'q'", "\"q\"", "a\\b",
-		"two\nlines", "tab\there", "\x01\x1f\x7f", "\xc2\x80\xc2\x85\xc2\xa0", "\xe2\x80\xa8\xe2\x80\xa9",
-		"\xef\xbb\xbf", "\xef\xbf\xbe", "\xef\xbf\xbf", "\xf0\x9f\x98\x80", "gr\xc3\xbc\xc3\x9f", "a ", " a",
-		"---", "...", "/x", "a/b", "?", "? x", "-", ":", "k:", "<<", "=", "\r\n", "1_000", "1:30",
-		"\xf0\x9f\xbf\xbf"};
+	static const char *const texts[] = {"", " ", "a", "true", "Null", "~", "1", "-1", "1.5",
+		"0x1", "64Mi", ".inf", "a: b", "- a", "#x", "a #b", "*x", "&x", "!x", "%x", "@x",
+		"`x", "{a}", "[a]", "'q'", "\"q\"", "a\\b", "two\nlines", "tab\there",
+		"\x01\x1f\x7f", "\xc2\x80\xc2\x85\xc2\xa0", "\xe2\x80\xa8\xe2\x80\xa9",
+		"\xef\xbb\xbf", "\xef\xbf\xbe", "\xef\xbf\xbf", "\xf0\x9f\x98\x80",
+		"gr\xc3\xbc\xc3\x9f", "a ", " a", "---", "...", "/x", "a/b", "?", "? x", "-", ":",
+		"k:", "<<", "=", "\r\n", "1_000", "1:30", "\xf0\x9f\xbf\xbf"};
 	json_t *value = json_object(), *list = json_array(), *nested;
 	struct manifest m;
 	char *text, key[16];
@@ -392,8 +431,8 @@ static void yaml_comes_back_the_same(void **state)
 			json_object_set(value, texts[i], string);
 		json_array_append_new(list, string);
 	}
-	nested = json_pack("[[i, [s, {s:[{}]}]], [], {s:{s:{s:I}}}, [f, f, f]]", 1, "x", "deep", "a", "b", "c",
-		(json_int_t)INT64_MIN, 0.1, -1e300, 5e-324);
+	nested = json_pack("[[i, [s, {s:[{}]}]], [], {s:{s:{s:I}}}, [f, f, f]]", 1, "x", "deep",
+		"a", "b", "c", (json_int_t)INT64_MIN, 0.1, -1e300, 5e-324);
 	json_object_set_new(value, "list", list);
 	json_object_set_new(value, "nested", nested);
 	text = to_yaml(value);

@@ -65,7 +65,8 @@ static void options_are_read_in_every_form(void **state)
 {
 	struct values v;
 
-	assert_int_equal(parse(&v, "get -f -t one --count=5 --span 250ms -lx --list y name", false), 11);
+	assert_int_equal(
+		parse(&v, "get -f -t one --count=5 --span 250ms -lx --list y name", false), 11);
 	assert_true(v.flag);
 	assert_string_equal(v.text, "one");
 	assert_int_equal(v.count, 5);
@@ -148,9 +149,10 @@ static void spans_have_units(void **state)
 		const char *text;
 		ns_t ns;
 	} good[] = {{"2", 2 * NS_PER_SEC}, {"1.5s", 1500 * NS_PER_MS}, {"10us", 10 * NS_PER_US},
-		{"3m", 180 * NS_PER_SEC}, {"1h", 3600 * NS_PER_SEC}, {"0", 0}, {".5ms", 500 * NS_PER_US}};
-	static const char *const bad[] = {"", "s", "-1s", "1 s", "1d", "1e3", "0x10", "inf", "nan", "1.2.3s",
-		"99999999999h", "1ss", " 1s"};
+		{"3m", 180 * NS_PER_SEC}, {"1h", 3600 * NS_PER_SEC}, {"0", 0},
+		{".5ms", 500 * NS_PER_US}};
+	static const char *const bad[] = {"", "s", "-1s", "1 s", "1d", "1e3", "0x10", "inf", "nan",
+		"1.2.3s", "99999999999h", "1ss", " 1s"};
 	ns_t ns;
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -168,16 +170,18 @@ static void near_words_are_suggested(void **state)
 	static const struct {
 		const char *a, *b;
 		int distance;
-	} cases[] = {{"get", "get", 0}, {"gte", "get", 1}, {"gets", "get", 1}, {"delte", "delete", 1},
-		{"dlete", "delete", 1}, {"deltee", "delete", 1}, {"describe", "delete", 3}, {"", "ab", 2},
-		{"endpoitns", "endpoints", 1}, {"aply", "apply", 1}};
+	} cases[] = {{"get", "get", 0}, {"gte", "get", 1}, {"gets", "get", 1},
+		{"delte", "delete", 1}, {"dlete", "delete", 1}, {"deltee", "delete", 1},
+		{"describe", "delete", 3}, {"", "ab", 2}, {"endpoitns", "endpoints", 1},
+		{"aply", "apply", 1}};
 	const char *best = NULL;
 	int distance = SUGGEST_DISTANCE_MAX + 1;
 	char longest[64];
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		assert_int_equal(suggest_distance(cases[i].a, strlen(cases[i].a), cases[i].b,
-					 strlen(cases[i].b)), cases[i].distance);
+					 strlen(cases[i].b)),
+			cases[i].distance);
 	memset(longest, 'x', sizeof(longest));
 	assert_int_equal(suggest_distance(longest, sizeof(longest), longest, sizeof(longest)), 3);
 	suggest_closer("xy", 2, "ab", &best, &distance);
@@ -193,9 +197,10 @@ static void times_and_rates_have_three_figures(void **state)
 	static const struct {
 		double value;
 		const char *ns, *rate;
-	} cases[] = {{0, "0 ns", "0"}, {5, "5 ns", "5"}, {999, "999 ns", "999"}, {1234, "1.23 us", "1234"},
-		{9996, "10.0 us", "9996"}, {12345, "12.3 us", "12.3k"}, {123456, "123 us", "123.5k"},
-		{999600, "1.00 ms", "1.00M"}, {1.5e6, "1.50 ms", "1.50M"}, {2.5e9, "2.50 s", "2.50G"},
+	} cases[] = {{0, "0 ns", "0"}, {5, "5 ns", "5"}, {999, "999 ns", "999"},
+		{1234, "1.23 us", "1234"}, {9996, "10.0 us", "9996"}, {12345, "12.3 us", "12.3k"},
+		{123456, "123 us", "123.5k"}, {999600, "1.00 ms", "1.00M"},
+		{1.5e6, "1.50 ms", "1.50M"}, {2.5e9, "2.50 s", "2.50G"},
 		{1.2e12, "1200 s", "1200.00G"}, {0.5, "0 ns", "0.5"}, {99.97, "100 ns", "100"}};
 	char text[32];
 
@@ -215,7 +220,8 @@ static void times_are_parsed(void **state)
 	static const struct {
 		const char *text;
 		int64_t ns;
-	} cases[] = {{"1970-01-01T00:00:01Z", NS_PER_SEC}, {"2025-01-31T12:00:00.250Z", 1738324800250 * NS_PER_MS}};
+	} cases[] = {{"1970-01-01T00:00:01Z", NS_PER_SEC},
+		{"2025-01-31T12:00:00.250Z", 1738324800250 * NS_PER_MS}};
 	int64_t ns;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -225,8 +231,9 @@ static void times_are_parsed(void **state)
 		assert_int_equal(ns, cases[i].ns);
 		json_decref(value);
 	}
-	for (const char *const *bad = (const char *const[]){"", "yesterday", "2025-01-31", "2025-01-31T12:00:00",
-		     "2025-01-31T12:00:00+02:00", NULL}; *bad; bad++) {
+	for (const char *const *bad = (const char *const[]){"", "yesterday", "2025-01-31",
+		     "2025-01-31T12:00:00", "2025-01-31T12:00:00+02:00", NULL};
+		*bad; bad++) {
 		json_t *value = json_string(*bad);
 
 		assert_int_equal(format_time_parse(value, &ns), -EINVAL);
@@ -237,8 +244,9 @@ static void times_are_parsed(void **state)
 
 static void cells_show_any_value(void **state)
 {
-	json_t *v = json_pack("{s:s, s:i, s:f, s:b, s:n, s:[s,i,[]], s:{s:i}, s:[]}", "text", "x", "int", 5, "real",
-		0.25, "bool", 1, "null", "list", "a", 1, "object", "k", 1, "empty");
+	json_t *v = json_pack("{s:s, s:i, s:f, s:b, s:n, s:[s,i,[]], s:{s:i}, s:[]}", "text", "x",
+		"int", 5, "real", 0.25, "bool", 1, "null", "list", "a", 1, "object", "k", 1,
+		"empty");
 	static const struct {
 		const char *key, *text;
 	} cases[] = {{"text", "x"}, {"int", "5"}, {"real", "0.25"}, {"bool", "true"}, {"null", ""},
@@ -258,9 +266,9 @@ static void cells_show_any_value(void **state)
 
 static void addresses_are_counted_by_their_best_state(void **state)
 {
-	json_t *status = json_pack("{s:[{s:s, s:[{s:s},{s:s}]}, {s:[{s:s}]}, {s:[{s:s}]}, {s:[]}]}", "addresses",
-		"address", "a", "gateways", "state", "down", "state", "up", "gateways", "state", "idle",
-		"gateways", "state", "strange", "gateways");
+	json_t *status = json_pack("{s:[{s:s, s:[{s:s},{s:s}]}, {s:[{s:s}]}, {s:[{s:s}]}, {s:[]}]}",
+		"addresses", "address", "a", "gateways", "state", "down", "state", "up", "gateways",
+		"state", "idle", "gateways", "state", "strange", "gateways");
 	char text[128];
 
 	assert_non_null(status);
@@ -297,10 +305,9 @@ static void tables_are_aligned(void **state)
 	table_cellf(&t, "%d", 1000);
 	table_cell(&t, "");
 	text = print_table(&t);
-	assert_string_equal(text,
-		"NAME       N  LAST\n"
-		"orders     5  x\n"
-		"a       1000  -\n");
+	assert_string_equal(text, "NAME       N  LAST\n"
+				  "orders     5  x\n"
+				  "a       1000  -\n");
 	free(text);
 	table_fini(&t);
 }
@@ -320,16 +327,19 @@ static void control_characters_do_not_reach_the_terminal(void **state)
 	char *text;
 
 	table_column(&t, "N", false);
-	table_cell(&t, "a\033]0;x\007b\nc\x7f\xc2\x9b" "2J");
+	table_cell(&t, "a\033]0;x\007b\nc\x7f\xc2\x9b"
+		       "2J");
 	text = print_table(&t);
-	assert_string_equal(text, "N\na?]0;x?b?c?\xc2\xbf" "2J\n");
+	assert_string_equal(text, "N\na?]0;x?b?c?\xc2\xbf"
+				  "2J\n");
 	free(text);
 	table_fini(&t);
 }
 
 static void nouns_have_all_their_forms(void **state)
 {
-	json_t *r = json_pack("{s:{s:s, s:s}}", "metadata", "name", "thumbnail", "namespace", "imagery");
+	json_t *r = json_pack(
+		"{s:{s:s, s:s}}", "metadata", "name", "thumbnail", "namespace", "imagery");
 	char *text;
 
 	for (size_t i = 0; i < cli_noun_count; i++) {
@@ -344,7 +354,8 @@ static void nouns_have_all_their_forms(void **state)
 	free(text);
 	assert_string_equal(text = noun_path(noun_find("fn"), "a", "b"), "/v1/functions/a/b");
 	free(text);
-	assert_string_equal(text = noun_path(noun_find("ep"), "a", "../x?y"), "/v1/endpoints/..%2Fx%3Fy");
+	assert_string_equal(
+		text = noun_path(noun_find("ep"), "a", "../x?y"), "/v1/endpoints/..%2Fx%3Fy");
 	free(text);
 	assert_string_equal(text = noun_title(noun_find("fn"), r), "function/imagery/thumbnail");
 	free(text);

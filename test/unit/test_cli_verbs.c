@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// tools/cli: whole commands against a control socket that answers from a script; usage, exit codes, the
-// man page. What the real control plane answers is in test/smoke/cli.sh.
+// tools/cli: whole commands against a control socket that answers from a script; usage, exit codes,
+// the man page. What the real control plane answers is in test/smoke/cli.sh.
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,9 +31,9 @@ struct answer {
 
 struct fake {
 	const struct answer *answers;
-	char seen[16][256];   // request lines
+	char seen[16][256];  // request lines
 	size_t seen_count;
-	char body[8192];      // of the last request that had one
+	char body[8192];  // of the last request that had one
 	int fd;
 	pthread_t thread;
 	char path[64];
@@ -55,7 +55,8 @@ static void answer_one(struct fake *f, int fd)
 		in[len] = '\0';
 		end = strstr(in, "\r\n\r\n");
 		length = strstr(in, "Content-Length: ");
-		want = end ? (size_t)(end + 4 - in) + (length && length < end ? strtoul(length + 16, NULL, 10) : 0)
+		want = end ? (size_t)(end + 4 - in) +
+				       (length && length < end ? strtoul(length + 16, NULL, 10) : 0)
 			   : 0;
 	}
 	if (want > (size_t)(end + 4 - in))
@@ -68,7 +69,8 @@ static void answer_one(struct fake *f, int fd)
 	if (!a->body)
 		return;  // the connection closes without an answer
 	len = (size_t)snprintf(head, sizeof(head),
-		"HTTP/1.1 %d Whatever\r\nContent-Length: %zu\r\nConnection: close\r\nETag: \"7\"\r\n\r\n",
+		"HTTP/1.1 %d Whatever\r\nContent-Length: %zu\r\nConnection: close\r\nETag: "
+		"\"7\"\r\n\r\n",
 		a->request ? a->status : 404, strlen(a->body));
 	if (write(fd, head, len) < 0 || write(fd, a->body, strlen(a->body)) < 0)
 		return;
@@ -160,13 +162,19 @@ static int cleanup(void **state)
 	return 0;
 }
 
-#define END {NULL, 404, "{\"error\":{\"code\":\"not_found\",\"message\":\"there is no such thing\"}}"}
+#define END                                                                                  \
+	{                                                                                    \
+		NULL, 404,                                                                   \
+			"{\"error\":{\"code\":\"not_found\",\"message\":\"there is no such " \
+			"thing\"}}"                                                          \
+	}
 
-static const char orders[] = "{\"apiVersion\":\"penstock/v1\",\"kind\":\"Endpoint\",\"metadata\":{\"name\":\"orders\","
-			     "\"namespace\":\"default\",\"version\":3},\"spec\":{\"addresses\":[\"10.0.0.1:1\","
-			     "\"10.0.0.2:1\"],\"routes\":[\"orders\",\"person.\"]},\"status\":{\"addresses\":["
-			     "{\"address\":\"10.0.0.1:1\",\"gateways\":[{\"gateway\":\"gw1\",\"state\":\"up\"}]},"
-			     "{\"address\":\"10.0.0.2:1\",\"gateways\":[{\"gateway\":\"gw1\",\"state\":\"down\"}]}]}}";
+static const char orders[] =
+	"{\"apiVersion\":\"penstock/v1\",\"kind\":\"Endpoint\",\"metadata\":{\"name\":\"orders\","
+	"\"namespace\":\"default\",\"version\":3},\"spec\":{\"addresses\":[\"10.0.0.1:1\","
+	"\"10.0.0.2:1\"],\"routes\":[\"orders\",\"person.\"]},\"status\":{\"addresses\":["
+	"{\"address\":\"10.0.0.1:1\",\"gateways\":[{\"gateway\":\"gw1\",\"state\":\"up\"}]},"
+	"{\"address\":\"10.0.0.2:1\",\"gateways\":[{\"gateway\":\"gw1\",\"state\":\"down\"}]}]}}";
 
 // ---- usage ----
 
@@ -239,7 +247,8 @@ static void verbs_are_whole(void **state)
 		assert_true(v->words_min <= v->words_max);
 		assert_true(v->summary[strlen(v->summary) - 1] != '.');
 		for (size_t k = 0; k < v->option_count; k++) {
-			assert_int_equal(v->options[k].kind == OPTION_FLAG, v->options[k].value == NULL);
+			assert_int_equal(
+				v->options[k].kind == OPTION_FLAG, v->options[k].value == NULL);
 			assert_true(v->options[k].offset < v->values_bytes);
 		}
 	}
@@ -255,7 +264,8 @@ static void a_socket_that_is_not_there_is_exit_code_3(void **state)
 	expect_text(err_text, "start penstock-controlplane");
 	assert_int_equal(run("status --socket /tmp"), CLI_UNREACHABLE);
 	assert_int_equal(
-		run("get ep --socket /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		run("get ep --socket "
+		    "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 		    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
 		CLI_UNREACHABLE);
 	expect_text(err_text, "too long");
@@ -275,7 +285,8 @@ static void a_connection_that_breaks_is_exit_code_3(void **state)
 {
 	struct fake f;
 
-	assert_int_equal(run_with(&f, (const struct answer[]){{"GET", 200, NULL}, END}, "get ep"), CLI_UNREACHABLE);
+	assert_int_equal(run_with(&f, (const struct answer[]){{"GET", 200, NULL}, END}, "get ep"),
+		CLI_UNREACHABLE);
 	expect_text(err_text, "control socket");
 }
 
@@ -283,12 +294,17 @@ static void answers_that_are_no_lists_are_refused(void **state)
 {
 	struct fake f;
 
-	assert_int_equal(run_with(&f, (const struct answer[]){{"GET", 200, "<html>"}, END}, "get ep"), CLI_REFUSED);
+	assert_int_equal(
+		run_with(&f, (const struct answer[]){{"GET", 200, "<html>"}, END}, "get ep"),
+		CLI_REFUSED);
 	expect_text(err_text, "no list");
 	assert_int_equal(
-		run_with(&f, (const struct answer[]){{"GET", 500, "oh no"}, END}, "get ep orders"), CLI_REFUSED);
+		run_with(&f, (const struct answer[]){{"GET", 500, "oh no"}, END}, "get ep orders"),
+		CLI_REFUSED);
 	expect_text(err_text, "oh no");
-	assert_int_equal(run_with(&f, (const struct answer[]){{"GET", 500, ""}, END}, "get ep orders"), CLI_REFUSED);
+	assert_int_equal(
+		run_with(&f, (const struct answer[]){{"GET", 500, ""}, END}, "get ep orders"),
+		CLI_REFUSED);
 	expect_text(err_text, "without a reason");
 }
 
@@ -332,10 +348,13 @@ static void lists_are_read_page_by_page(void **state)
 static void one_resource_is_shown_whole(void **state)
 {
 	struct fake f;
-	const struct answer answers[] = {{"GET /v1/endpoints/orders ", 200, orders}, {"GET /v1/events", 200,
-		"{\"seq\":3,\"time\":\"2025-01-31T12:00:00Z\",\"type\":\"created\",\"kind\":\"Endpoint\","
-		"\"namespace\":\"default\",\"name\":\"orders\"}\n"
-		"{\"seq\":4,\"time\":\"2025-01-31T12:00:00Z\",\"type\":\"created\",\"kind\":\"Endpoint\",\"name\":\"x\"}\n"},
+	const struct answer answers[] = {{"GET /v1/endpoints/orders ", 200, orders},
+		{"GET /v1/events", 200,
+			"{\"seq\":3,\"time\":\"2025-01-31T12:00:00Z\",\"type\":\"created\","
+			"\"kind\":\"Endpoint\","
+			"\"namespace\":\"default\",\"name\":\"orders\"}\n"
+			"{\"seq\":4,\"time\":\"2025-01-31T12:00:00Z\",\"type\":\"created\","
+			"\"kind\":\"Endpoint\",\"name\":\"x\"}\n"},
 		END};
 
 	assert_int_equal(run_with(&f, answers, "get endpoint/orders -o yaml"), CLI_DONE);
@@ -382,7 +401,8 @@ static void write_manifest(const char *text)
 {
 	FILE *out;
 
-	snprintf(manifest_path, sizeof(manifest_path), "/tmp/penstock-cli-test-%d.yaml", (int)getpid());
+	snprintf(manifest_path, sizeof(manifest_path), "/tmp/penstock-cli-test-%d.yaml",
+		(int)getpid());
 	out = fopen(manifest_path, "w");
 	assert_non_null(out);
 	fputs(text, out);
@@ -400,10 +420,11 @@ static enum cli_exit apply_with(struct fake *f, const struct answer *answers, co
 	return exit;
 }
 
-static const char two_endpoints[] = "apiVersion: penstock/v1\nkind: Endpoint\nmetadata: {name: a}\nspec:\n"
-				    "  addresses: [\"10.0.0.1:1\"]\n---\n"
-				    "apiVersion: penstock/v1\nkind: Endpoint\nmetadata: {name: b}\nspec:\n"
-				    "  adresses:\n  - x\n";
+static const char two_endpoints[] =
+	"apiVersion: penstock/v1\nkind: Endpoint\nmetadata: {name: a}\nspec:\n"
+	"  addresses: [\"10.0.0.1:1\"]\n---\n"
+	"apiVersion: penstock/v1\nkind: Endpoint\nmetadata: {name: b}\nspec:\n"
+	"  adresses:\n  - x\n";
 
 static void apply_checks_all_before_it_changes_anything(void **state)
 {
@@ -421,7 +442,8 @@ static void apply_checks_all_before_it_changes_anything(void **state)
 	assert_int_equal(apply_with(&f, answers, "apply"), CLI_REFUSED);
 	snprintf(expected, sizeof(expected),
 		"%s:11: spec.adresses: there is no such field; did you mean addresses?\n"
-		"penstock: nothing was applied\n", manifest_path);
+		"penstock: nothing was applied\n",
+		manifest_path);
 	assert_string_equal(err_text, expected);
 	assert_string_equal(out_text, "");
 	assert_int_equal(f.seen_count, 2);
@@ -433,7 +455,8 @@ static void apply_says_what_it_did(void **state)
 	const struct answer answers[] = {
 		{"PUT /v1/endpoints/a?dry_run=1 ", 200, "{\"action\":\"create\"}"},
 		{"PUT /v1/endpoints/b?dry_run=1 ", 200,
-			"{\"action\":\"update\",\"changes\":[{\"field\":\"spec.lease\",\"from\":false,\"to\":true},"
+			"{\"action\":\"update\",\"changes\":[{\"field\":\"spec.lease\",\"from\":"
+			"false,\"to\":true},"
 			"{\"field\":\"spec.x\",\"to\":1},{\"field\":\"spec.y\",\"from\":[1,2]}]}"},
 		{"PUT /v1/endpoints/", 201, "{}"},
 		END,
@@ -462,7 +485,8 @@ static void apply_that_fails_half_way_says_so(void **state)
 		{"PUT /v1/endpoints/a?dry_run=1 ", 200, "{\"action\":\"create\"}"},
 		{"PUT /v1/endpoints/b?dry_run=1 ", 200, "{\"action\":\"create\"}"},
 		{"PUT /v1/endpoints/a ", 201, "{}"},
-		{"PUT /v1/endpoints/b ", 507, "{\"error\":{\"code\":\"x\",\"message\":\"the disk is full\"}}"},
+		{"PUT /v1/endpoints/b ", 507,
+			"{\"error\":{\"code\":\"x\",\"message\":\"the disk is full\"}}"},
 		END,
 	};
 
@@ -481,9 +505,12 @@ static void manifests_without_a_resource_are_refused_with_their_line(void **stat
 		{"kind: Endpoint\n", ":1: apiVersion must be"},
 		{"apiVersion: penstock/v1\nkind: Endpiont\n", ":2: kind must be"},
 		{"apiVersion: penstock/v1\nkind: Node\nmetadata: {name: a}\n", ":2: kind must be"},
-		{"apiVersion: penstock/v1\nkind: Endpoint\nmetadata:\n  name: 5\n", ":4: metadata.name must be"},
-		{"apiVersion: penstock/v1\nkind: Endpoint\nmetadata:\n  name: a/b\n", ":4: metadata.name must be"},
-		{"apiVersion: penstock/v1\nkind: Endpoint\nspec: {}\n", ":1: metadata.name must be"},
+		{"apiVersion: penstock/v1\nkind: Endpoint\nmetadata:\n  name: 5\n",
+			":4: metadata.name must be"},
+		{"apiVersion: penstock/v1\nkind: Endpoint\nmetadata:\n  name: a/b\n",
+			":4: metadata.name must be"},
+		{"apiVersion: penstock/v1\nkind: Endpoint\nspec: {}\n",
+			":1: metadata.name must be"},
 		{"# nothing\n", "there is no manifest"},
 		{"a: [\n", ":2:1: "},
 	};
@@ -509,7 +536,8 @@ static void namespaces_come_from_the_manifest_or_from_n(void **state)
 	assert_int_equal(apply_with(&f, answers, "apply -n imagery"), CLI_DONE);
 	assert_string_equal(f.seen[0], "PUT /v1/functions/imagery/a?dry_run=1 HTTP/1.1");
 	assert_string_equal(out_text, "function/imagery/a unchanged\n");
-	write_manifest("apiVersion: penstock/v1\nkind: Function\nmetadata: {name: a, namespace: b}\n");
+	write_manifest(
+		"apiVersion: penstock/v1\nkind: Function\nmetadata: {name: a, namespace: b}\n");
 	assert_int_equal(apply_with(&f, answers, "apply -n imagery"), CLI_REFUSED);
 	expect_text(err_text, ":3: metadata.namespace is another one");
 }
@@ -530,15 +558,21 @@ static void delete_by_manifest_goes_backwards(void **state)
 // ---- status, stats, events, explain ----
 
 static const char stats[] =
-	"{\"time\":\"2025-01-31T12:00:00Z\",\"total\":{\"calls\":{\"in_flight\":7},\"calls_per_s\":1234.5,"
-	"\"connections\":3,\"gateway_latency\":{\"recent\":{\"count\":9,\"p50_s\":1.5e-5,\"p99_s\":0.002,"
+	"{\"time\":\"2025-01-31T12:00:00Z\",\"total\":{\"calls\":{\"in_flight\":7},\"calls_per_s\":"
+	"1234.5,"
+	"\"connections\":3,\"gateway_latency\":{\"recent\":{\"count\":9,\"p50_s\":1.5e-5,\"p99_s\":"
+	"0.002,"
 	"\"max_s\":0.1}}},\"gateways\":[{\"name\":\"gw1\",\"connected\":true,\"connections\":3,"
 	"\"calls_in_flight\":7,\"workers\":[{\"busy\":0.25},{\"busy\":0.5}]}],"
-	"\"services\":[{\"namespace\":\"default\",\"route\":\"orders\",\"calls\":{\"ok\":10,\"rejected\":2,"
-	"\"canceled\":0,\"error\":1,\"invalid\":0,\"in_flight\":4},\"calls_per_s\":12.5,\"service_time\":"
+	"\"services\":[{\"namespace\":\"default\",\"route\":\"orders\",\"calls\":{\"ok\":10,"
+	"\"rejected\":2,"
+	"\"canceled\":0,\"error\":1,\"invalid\":0,\"in_flight\":4},\"calls_per_s\":12.5,\"service_"
+	"time\":"
 	"{\"recent\":{\"count\":9,\"p50_s\":1.5e-5,\"p99_s\":0.002,\"max_s\":0.1}}},"
-	"{\"namespace\":\"imagery\",\"route\":\"tiles.\",\"calls\":{\"ok\":99},\"calls_per_s\":500}],"
-	"\"drops\":[{\"cause\":\"call.drop_no_service\",\"count\":3,\"sentence\":\"no such function\"},"
+	"{\"namespace\":\"imagery\",\"route\":\"tiles.\",\"calls\":{\"ok\":99},\"calls_per_s\":500}"
+	"],"
+	"\"drops\":[{\"cause\":\"call.drop_no_service\",\"count\":3,\"sentence\":\"no such "
+	"function\"},"
 	"{\"cause\":\"x.drop_y\",\"count\":0,\"sentence\":\"never\"}],\"counters\":{\"a.b\":5}}";
 
 static void stats_are_tables(void **state)
@@ -549,7 +583,8 @@ static void stats_are_tables(void **state)
 	assert_int_equal(run_with(&f, answers, "stats"), CLI_DONE);
 	expect_text(out_text, "1234 calls/s, 7 in flight, 3 connections; "
 			      "through the gateway: median 15.0 us, p99 2.00 ms, max 100 ms\n");
-	expect_text(out_text, "orders             12.5  15.0 us  2.00 ms  100 ms          4  10         2         0      1        0\n");
+	expect_text(out_text, "orders             12.5  15.0 us  2.00 ms  100 ms          4  10    "
+			      "     2         0      1        0\n");
 	expect_text(out_text, "imagery/tiles.      500        -        -       -          0  99");
 	expect_text(out_text, "call.drop_no_service  no such function\n");
 	assert_null(strstr(out_text, "never"));
@@ -558,7 +593,8 @@ static void stats_are_tables(void **state)
 	expect_text(out_text, "a.b          5\n");
 	assert_int_equal(run_with(&f, answers, "stats nosuch"), CLI_DONE);
 	expect_text(out_text, "No call was made yet to nosuch.");
-	assert_int_equal(run_with(&f, (const struct answer[]){{"GET", 200, "[]"}, END}, "stats"), CLI_DONE);
+	assert_int_equal(
+		run_with(&f, (const struct answer[]){{"GET", 200, "[]"}, END}, "stats"), CLI_DONE);
 }
 
 static void top_is_plain_without_a_terminal(void **state)
@@ -583,8 +619,10 @@ static void status_tells_what_is_wrong(void **state)
 	struct fake f;
 	const struct answer answers[] = {
 		{"GET /v1/health ", 503,
-			"{\"status\":\"failed\",\"version\":\"0.1.0\",\"uptime_ms\":61000,\"seq\":9,\"services\":2,"
-			"\"problems\":[{\"problem\":\"the disk is full\",\"hint\":\"free some space\"}]}"},
+			"{\"status\":\"failed\",\"version\":\"0.1.0\",\"uptime_ms\":61000,\"seq\":"
+			"9,\"services\":2,"
+			"\"problems\":[{\"problem\":\"the disk is full\",\"hint\":\"free some "
+			"space\"}]}"},
 		{"GET /v1/stats ", 200, stats},
 		{"GET /v1/gateways?", 200, "{\"items\":[{\"status\":{\"connected\":true}},{}]}"},
 		{"GET /v1/endpoints?", 200, list},
@@ -604,16 +642,20 @@ static void events_are_lines(void **state)
 {
 	struct fake f;
 	const struct answer answers[] = {
-		{"GET /v1/events?after=5&follow=1 ", 200, "{\"error\":{\"message\":\"fell behind\"}}\n"},
+		{"GET /v1/events?after=5&follow=1 ", 200,
+			"{\"error\":{\"message\":\"fell behind\"}}\n"},
 		{"GET /v1/events?after=5 ", 200,
-			"{\"seq\":6,\"time\":\"T\",\"type\":\"updated\",\"kind\":\"Gateway\",\"name\":\"gw1\",\"text\":\"a\\u001bb\"}\n"
-			"{\"seq\":7,\"type\":\"deleted\",\"kind\":\"Node\",\"name\":\"n\"}\nrest without an end"},
+			"{\"seq\":6,\"time\":\"T\",\"type\":\"updated\",\"kind\":\"Gateway\","
+			"\"name\":\"gw1\",\"text\":\"a\\u001bb\"}\n"
+			"{\"seq\":7,\"type\":\"deleted\",\"kind\":\"Node\",\"name\":\"n\"}\nrest "
+			"without an end"},
 		{"GET /v1/events?after=0 ", 410, "{\"error\":{\"message\":\"no longer kept\"}}"},
 		END,
 	};
 
 	assert_int_equal(run_with(&f, answers, "events --after 5"), CLI_DONE);
-	assert_string_equal(out_text, "     6  T  gateway/gw1 updated: a?b\n     7    node/n deleted\n");
+	assert_string_equal(
+		out_text, "     6  T  gateway/gw1 updated: a?b\n     7    node/n deleted\n");
 	assert_int_equal(run_with(&f, answers, "events --after 5 --count 1 --json"), CLI_DONE);
 	assert_int_equal(strchr(out_text, '\n') - out_text + 1, strlen(out_text));
 	assert_int_equal(run_with(&f, answers, "events"), CLI_REFUSED);
@@ -628,15 +670,18 @@ static void explain_finds_the_longest_prefix(void **state)
 	struct fake f;
 	const struct answer answers[] = {
 		{"GET /v1/functions?", 200,
-			"{\"items\":[{\"kind\":\"Function\",\"metadata\":{\"name\":\"person.\",\"namespace\":\"other\"}},"
-			"{\"kind\":\"Function\",\"metadata\":{\"name\":\"thumbnail\",\"namespace\":\"default\"}}]}"},
+			"{\"items\":[{\"kind\":\"Function\",\"metadata\":{\"name\":\"person.\","
+			"\"namespace\":\"other\"}},"
+			"{\"kind\":\"Function\",\"metadata\":{\"name\":\"thumbnail\",\"namespace\":"
+			"\"default\"}}]}"},
 		{"GET /v1/endpoints?", 200, list},
 		END,
 	};
 
 	snprintf(list, sizeof(list),
 		"{\"items\":[%s,{\"metadata\":{\"name\":\"finder\",\"namespace\":\"default\"},"
-		"\"spec\":{\"routes\":[\"person.find.\",\"b/special\"]}}]}", orders);
+		"\"spec\":{\"routes\":[\"person.find.\",\"b/special\"]}}]}",
+		orders);
 	assert_int_equal(run_with(&f, answers, "explain route person.get"), CLI_DONE);
 	expect_text(out_text, "by the longest prefix, person.\n");
 	expect_text(out_text, "orders  10.0.0.2:1  gw1      down");
@@ -657,9 +702,13 @@ static void explain_finds_the_longest_prefix(void **state)
 static void call_needs_a_gateway_with_an_address(void **state)
 {
 	struct fake f;
-	const struct answer answers[] = {{"GET /v1/gateways?", 200,
-		"{\"items\":[{\"metadata\":{\"name\":\"bare\"}},{\"metadata\":{\"name\":\"gw1\"},\"spec\":{\"ports\":"
-		"[{\"addresses\":[]},{\"addresses\":[\"127.0.0.1/8\"]}],\"listeners\":[{\"port\":1}]}}]}"}, END};
+	const struct answer answers[] = {
+		{"GET /v1/gateways?", 200,
+			"{\"items\":[{\"metadata\":{\"name\":\"bare\"}},{\"metadata\":{\"name\":"
+			"\"gw1\"},\"spec\":{\"ports\":"
+			"[{\"addresses\":[]},{\"addresses\":[\"127.0.0.1/"
+			"8\"]}],\"listeners\":[{\"port\":1}]}}]}"},
+		END};
 
 	assert_int_equal(run_with(&f, answers, "call echo --gateway bare"), CLI_REFUSED);
 	expect_text(err_text, "no gateway bare has an address");
@@ -674,9 +723,11 @@ static void doctor_looks_below_its_root(void **state)
 {
 	assert_int_equal(run("doctor --root /nowhere --socket /nowhere/x"), CLI_REFUSED);
 	expect_text(out_text, "FAIL  kernel");
-	expect_text(out_text, "FAIL  dpdk        DPDK is not installed\n                  mend: sudo apt install dpdk\n");
+	expect_text(out_text, "FAIL  dpdk        DPDK is not installed\n                  mend: "
+			      "sudo apt install dpdk\n");
 	expect_text(out_text, "warn  group");
-	expect_text(out_text, "warn  tun         /dev/net/tun is not there\n                  mend: sudo modprobe tun\n");
+	expect_text(out_text, "warn  tun         /dev/net/tun is not there\n                  "
+			      "mend: sudo modprobe tun\n");
 	assert_int_equal(run("doctor --root /nowhere --json"), CLI_REFUSED);
 	expect_text(out_text, "\"check\": \"kernel\"");
 	expect_text(out_text, "\"state\": \"fail\"");
@@ -718,7 +769,8 @@ static void expect_option(const char *section, const struct option *o)
 
 	snprintf(name, sizeof(name), "--%s", o->name);
 	for (const char *p = name; *p; p++)
-		snprintf(roff + strlen(roff), sizeof(roff) - strlen(roff), *p == '-' ? "\\-" : "%c", *p);
+		snprintf(roff + strlen(roff), sizeof(roff) - strlen(roff), *p == '-' ? "\\-" : "%c",
+			*p);
 	expect_text(section, roff);
 	if (o->letter) {
 		snprintf(roff, sizeof(roff), "\\-%c", o->letter);
@@ -731,11 +783,13 @@ static void expect_option(const char *section, const struct option *o)
 static bool is_known_option(const struct verb *v, const char *name, size_t len)
 {
 	for (size_t i = 0; v && i < v->option_count; i++) {
-		if (strlen(v->options[i].name) == len && strncmp(v->options[i].name, name, len) == 0)
+		if (strlen(v->options[i].name) == len &&
+			strncmp(v->options[i].name, name, len) == 0)
 			return true;
 	}
 	for (size_t i = 0; i < cli_global_option_count; i++) {
-		if (strlen(cli_global_options[i].name) == len && strncmp(cli_global_options[i].name, name, len) == 0)
+		if (strlen(cli_global_options[i].name) == len &&
+			strncmp(cli_global_options[i].name, name, len) == 0)
 			return true;
 	}
 	return false;
@@ -749,7 +803,8 @@ static void expect_no_other_option(const struct verb *v, const char *section)
 		size_t len = 0;
 
 		at += 4;
-		while (len < sizeof(name) - 1 && (strchr("abcdefghijklmnopqrstuvwxyz", *at) || strncmp(at, "\\-", 2) == 0) &&
+		while (len < sizeof(name) - 1 &&
+			(strchr("abcdefghijklmnopqrstuvwxyz", *at) || strncmp(at, "\\-", 2) == 0) &&
 			*at) {
 			name[len++] = *at == '\\' ? '-' : *at;
 			at += *at == '\\' ? 2 : 1;

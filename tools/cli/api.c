@@ -95,9 +95,12 @@ static enum cli_exit unreachable(struct cli *cli, CURLcode code)
 	} advices[] = {
 		{ENOENT, "it is not there: start penstock-controlplane, or pass --socket PATH"},
 		{ENOTDIR, "it is not there: start penstock-controlplane, or pass --socket PATH"},
-		{ECONNREFUSED, "nobody listens: start penstock-controlplane (an earlier one left the file)"},
-		{EACCES, "no permission: `sudo usermod -aG penstock $USER`, then `newgrp penstock`; or use sudo"},
-		{EPERM, "no permission: `sudo usermod -aG penstock $USER`, then `newgrp penstock`; or use sudo"},
+		{ECONNREFUSED, "nobody listens: start penstock-controlplane (an earlier one left "
+			       "the file)"},
+		{EACCES, "no permission: `sudo usermod -aG penstock $USER`, then `newgrp "
+			 "penstock`; or use sudo"},
+		{EPERM, "no permission: `sudo usermod -aG penstock $USER`, then `newgrp penstock`; "
+			"or use sudo"},
 		{ENAMETOOLONG, "the path is too long for a socket: at most 107 bytes"},
 	};
 	int error = probe(cli->socket);
@@ -109,7 +112,8 @@ static enum cli_exit unreachable(struct cli *cli, CURLcode code)
 		return CLI_UNREACHABLE;
 	}
 	if (code == CURLE_OPERATION_TIMEDOUT)
-		cli_complain(cli, "control socket %s: no answer; look at the log of penstock-controlplane",
+		cli_complain(cli,
+			"control socket %s: no answer; look at the log of penstock-controlplane",
 			cli->socket);
 	else
 		cli_complain(cli, "control socket %s: %s", cli->socket,
@@ -147,7 +151,8 @@ static CURL *prepare(struct cli *cli, const char *path, struct text *url)
 
 	if (!curl)
 		return NULL;
-	if (text_add(url, "http://penstock", 15, SIZE_MAX) || text_add(url, path, strlen(path), SIZE_MAX)) {
+	if (text_add(url, "http://penstock", 15, SIZE_MAX) ||
+		text_add(url, path, strlen(path), SIZE_MAX)) {
 		cli_complain(cli, "out of memory");
 		return NULL;
 	}
@@ -196,7 +201,8 @@ static void read_error(struct api_reply *reply)
 	if (!reply->code)
 		reply->code = "unknown";
 	if (!reply->message)
-		reply->message = reply->text && *reply->text ? reply->text : "refused without a reason";
+		reply->message =
+			reply->text && *reply->text ? reply->text : "refused without a reason";
 }
 
 static void finish(struct api_reply *reply, struct text *body)
@@ -217,7 +223,8 @@ enum cli_exit api_call(struct cli *cli, const struct api_request *request, struc
 	CURL *curl = prepare(cli, request->path, &url);
 	CURLcode code;
 
-	*reply = (struct api_reply){.exit = CLI_REFUSED, .code = "local", .message = "out of memory"};
+	*reply = (struct api_reply){
+		.exit = CLI_REFUSED, .code = "local", .message = "out of memory"};
 	if (!curl)
 		goto out;
 	headers = make_headers(request);
@@ -360,7 +367,8 @@ char *api_escape(const char *text)
 		return NULL;
 	for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
 		// RFC 3986 2.3: unreserved characters.
-		if (is_between(*p | 32, 'a', 'z') || is_between(*p, '0', '9') || strchr("-._~", *p)) {
+		if (is_between(*p | 32, 'a', 'z') || is_between(*p, '0', '9') ||
+			strchr("-._~", *p)) {
 			*at++ = (char)*p;
 			continue;
 		}
@@ -393,7 +401,8 @@ static enum cli_exit list_page(
 	}
 	items = json_object_get(reply.body, "items");
 	if (!json_is_array(items)) {
-		cli_complain(cli, "%s: the answer is no list; does --socket lead to a control plane?", path);
+		cli_complain(cli,
+			"%s: the answer is no list; does --socket lead to a control plane?", path);
 		goto out;
 	}
 	json_array_extend(all, (json_t *)items);

@@ -9,25 +9,26 @@
 // What came back. `exit` says what the verb should end with; all else is empty when it is
 // CLI_UNREACHABLE (which has been complained about).
 struct api_reply {
-	enum cli_exit exit;   // CLI_DONE for 2xx, CLI_REFUSED for other statuses
+	enum cli_exit exit;  // CLI_DONE for 2xx, CLI_REFUSED for other statuses
 	long status;
-	json_t *body;         // NULL: none, or no JSON
-	char *text;           // the body as it came, NUL-terminated; may be NULL
-	char etag[64];        // without quotes; empty: none
+	json_t *body;   // NULL: none, or no JSON
+	char *text;     // the body as it came, NUL-terminated; may be NULL
+	char etag[64];  // without quotes; empty: none
 	// Of an error body; never NULL after a refusal, but `field`.
 	const char *code, *message, *field;
 };
 
 struct api_request {
-	const char *method;   // NULL: GET
-	const char *path;     // with query
-	const json_t *body;   // NULL: none
-	const char *if_match; // ETag; NULL: none
-	const char *accept;   // NULL: application/json
+	const char *method;    // NULL: GET
+	const char *path;      // with query
+	const json_t *body;    // NULL: none
+	const char *if_match;  // ETag; NULL: none
+	const char *accept;    // NULL: application/json
 	const char *content_type;
 };
 
-// Sends and waits. Returns reply->exit. The reply is to be ended with api_reply_end() in every case.
+// Sends and waits. Returns reply->exit. The reply is to be ended with api_reply_end() in every
+// case.
 enum cli_exit api_call(struct cli *cli, const struct api_request *request, struct api_reply *reply);
 enum cli_exit api_get(struct cli *cli, const char *path, struct api_reply *reply);
 void api_reply_end(struct api_reply *reply);
@@ -37,8 +38,8 @@ enum cli_exit api_complain(struct cli *cli, const char *what, const struct api_r
 // long to wait for the next byte before giving up with CLI_DONE.
 enum cli_exit api_stream(struct cli *cli, const char *path,
 	bool (*on_line)(struct cli *cli, const char *line, void *user), void *user);
-// All items of a list, page by page: an array, or NULL with *exit set and complained about. query: NULL, or
-// "label=a%3Db&..." already encoded.
+// All items of a list, page by page: an array, or NULL with *exit set and complained about. query:
+// NULL, or "label=a%3Db&..." already encoded.
 json_t *api_list(struct cli *cli, const char *path, const char *query, enum cli_exit *exit);
 // Percent-encodes. Caller frees.
 char *api_escape(const char *text);

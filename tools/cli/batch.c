@@ -14,7 +14,8 @@ void batch_complain(
 	// Most messages of the API begin with the field already.
 	if (field && strncmp(message, field, strlen(field)) == 0)
 		field = NULL;
-	fprintf(cli->err, "%s:%u: %s%s%s\n", doc->file, line, field ? field : "", field ? ": " : "", message);
+	fprintf(cli->err, "%s:%u: %s%s%s\n", doc->file, line, field ? field : "", field ? ": " : "",
+		message);
 }
 
 static const struct noun *find_noun(struct cli *cli, const struct manifest_doc *doc)
@@ -32,7 +33,8 @@ static const struct noun *find_noun(struct cli *cli, const struct manifest_doc *
 	return NULL;
 }
 
-// The document's namespace, or the one of -n, which is then written into it. NULL after a complaint.
+// The document's namespace, or the one of -n, which is then written into it. NULL after a
+// complaint.
 static const char *settle_namespace(struct cli *cli, struct manifest_doc *doc, json_t *metadata)
 {
 	const char *own = json_string_value(json_object_get(metadata, "namespace"));
@@ -44,7 +46,8 @@ static const char *settle_namespace(struct cli *cli, struct manifest_doc *doc, j
 	}
 	if (!cli->ns || strcmp(own, cli->ns) == 0)
 		return own;
-	batch_complain(cli, doc, "metadata.namespace", "metadata.namespace is another one than -n asks for");
+	batch_complain(cli, doc, "metadata.namespace",
+		"metadata.namespace is another one than -n asks for");
 	return NULL;
 }
 
@@ -59,7 +62,8 @@ static enum cli_exit resolve(struct cli *cli, struct manifest_doc *doc, struct b
 	if (!item->noun)
 		return CLI_REFUSED;
 	if (!name || !*name || strchr(name, '/')) {
-		batch_complain(cli, doc, "metadata.name", "metadata.name must be a name such as thumbnail");
+		batch_complain(cli, doc, "metadata.name",
+			"metadata.name must be a name such as thumbnail");
 		return CLI_REFUSED;
 	}
 	if (item->noun->namespaced)
@@ -71,7 +75,8 @@ static enum cli_exit resolve(struct cli *cli, struct manifest_doc *doc, struct b
 	return item->path && item->title ? CLI_DONE : CLI_REFUSED;
 }
 
-static enum cli_exit load_files(struct cli *cli, const struct option_list *files, struct manifest *m)
+static enum cli_exit load_files(
+	struct cli *cli, const struct option_list *files, struct manifest *m)
 {
 	struct manifest_error error;
 
@@ -79,7 +84,8 @@ static enum cli_exit load_files(struct cli *cli, const struct option_list *files
 		if (manifest_load(m, files->item[i], &error) == 0)
 			continue;
 		if (error.line)
-			fprintf(cli->err, "%s:%u:%u: %s\n", error.file, error.line, error.column, error.text);
+			fprintf(cli->err, "%s:%u:%u: %s\n", error.file, error.line, error.column,
+				error.text);
 		else
 			cli_complain(cli, "%s: %s", error.file, error.text);
 		return CLI_REFUSED;

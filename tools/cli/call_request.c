@@ -27,7 +27,8 @@ void call_request_fini(struct call_request *request)
 	*request = (struct call_request){0};
 }
 
-static enum cli_exit read_stream(struct cli *cli, const char *name, FILE *in, struct call_request *request)
+static enum cli_exit read_stream(
+	struct cli *cli, const char *name, FILE *in, struct call_request *request)
 {
 	request->data = malloc(CALL_DATA_BYTES_MAX + 1);
 	if (!request->data) {
@@ -74,7 +75,8 @@ enum cli_exit call_read_data(
 static void write_route(struct cli *cli, const char *name, struct writer *w)
 {
 	char route[256];
-	int len = snprintf(route, sizeof(route), "%s%s%s", cli->ns && !strchr(name, '/') ? cli->ns : "",
+	int len = snprintf(route, sizeof(route), "%s%s%s",
+		cli->ns && !strchr(name, '/') ? cli->ns : "",
 		cli->ns && !strchr(name, '/') ? "/" : "", name);
 
 	if (len <= 0 || len > 255)
@@ -105,7 +107,8 @@ static enum cli_exit write_more(struct cli *cli, const char *entry, struct write
 	size_t len;
 
 	if (!equals || equals == entry || equals - entry > RS_ENTRY_MIME_MAX)
-		return cli_usage(cli, "--metadata takes TYPE=TEXT such as text/plain=hello, not '%s'", entry);
+		return cli_usage(cli,
+			"--metadata takes TYPE=TEXT such as text/plain=hello, not '%s'", entry);
 	memcpy(type, entry, (size_t)(equals - entry));
 	type[equals - entry] = '\0';
 	len = strlen(equals + 1);
@@ -133,7 +136,8 @@ enum cli_exit call_make_metadata(struct cli *cli, const char *name, const struct
 	for (size_t i = 0; i < more->count && exit == CLI_DONE; i++)
 		exit = write_more(cli, more->item[i], &w);
 	if (exit == CLI_DONE && w.bad)
-		exit = cli_usage(cli, "the metadata is too large: %u KiB at most", CALL_METADATA_BYTES_MAX >> 10);
+		exit = cli_usage(cli, "the metadata is too large: %u KiB at most",
+			CALL_METADATA_BYTES_MAX >> 10);
 	request->metadata_len = (size_t)(w.at - request->metadata);
 	return exit;
 }
@@ -161,9 +165,11 @@ static int resolve(const char *to, struct call_request *request)
 static enum cli_exit set_address(struct cli *cli, const char *to, struct call_request *request)
 {
 	snprintf(request->to, sizeof(request->to), "%s", to);
-	if (sockaddr_parse(to, &request->addr, &request->addr_len) == 0 || resolve(to, request) == 0)
+	if (sockaddr_parse(to, &request->addr, &request->addr_len) == 0 ||
+		resolve(to, request) == 0)
 		return CLI_DONE;
-	return cli_usage(cli, "--to takes an address such as 10.77.0.2:7878 or unix:/path, not '%s'", to);
+	return cli_usage(
+		cli, "--to takes an address such as 10.77.0.2:7878 or unix:/path, not '%s'", to);
 }
 
 // "10.77.0.2:7878" of a gateway's resource. False if it has no address.
@@ -176,9 +182,11 @@ static bool gateway_address(const json_t *gateway, char *text, size_t size)
 	size_t i;
 	int len;
 
-	json_array_foreach(ports, i, port) {
+	json_array_foreach(ports, i, port)
+	{
 		if (!address)
-			address = json_string_value(json_array_get(json_object_get(port, "addresses"), 0));
+			address = json_string_value(
+				json_array_get(json_object_get(port, "addresses"), 0));
 	}
 	if (!address || !listener)
 		return false;
@@ -197,7 +205,8 @@ static enum cli_exit find_gateway(struct cli *cli, const char *name, char *text,
 
 	if (!list)
 		return exit;
-	json_array_foreach(list, i, gateway) {
+	json_array_foreach(list, i, gateway)
+	{
 		const char *own = json_string_value(json_at(gateway, "metadata.name"));
 
 		if (!found && (!name || (own && strcmp(own, name) == 0)))
@@ -206,7 +215,9 @@ static enum cli_exit find_gateway(struct cli *cli, const char *name, char *text,
 	json_decref(list);
 	if (found)
 		return CLI_DONE;
-	cli_complain(cli, "no gateway%s%s has an address: apply a Gateway manifest with spec.ports, or pass --to",
+	cli_complain(cli,
+		"no gateway%s%s has an address: apply a Gateway manifest with spec.ports, or pass "
+		"--to",
 		name ? " " : "", name ? name : "");
 	return CLI_REFUSED;
 }

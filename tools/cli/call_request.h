@@ -24,8 +24,8 @@ struct call_request {
 // text, or a file, or neither.
 enum cli_exit call_read_data(
 	struct cli *cli, const char *text, const char *file, struct call_request *request);
-// Composite metadata: the route, what the caller tells the platform (timeout 0: nothing), more entries
-// "TYPE=TEXT".
+// Composite metadata: the route, what the caller tells the platform (timeout 0: nothing), more
+// entries "TYPE=TEXT".
 enum cli_exit call_make_metadata(struct cli *cli, const char *name, const struct option_list *more,
 	ns_t timeout, bool idempotent, struct call_request *request);
 // `to`, or the address of a gateway's resource; gateway NULL: the first that has one.

@@ -4,8 +4,8 @@
 //   caller_run --link_dial--> connecting --on_up: start_call--> calling --end of the stream-->
 //     more to repeat: start_call;  else finish --> link_close --> on_down
 //
-// One thread, one loop, at most one stream at a time. The deadline timer covers the connection, then each
-// answer and item. After `finished` no callback starts anything.
+// One thread, one loop, at most one stream at a time. The deadline timer covers the connection,
+// then each answer and item. After `finished` no callback starts anything.
 #include "tools/cli/caller.h"
 
 #include <errno.h>
@@ -65,7 +65,8 @@ static void on_deadline(struct timer *timer, ns_t now)
 	struct run *run = container_of(timer, struct run, deadline);
 	char text[128];
 
-	snprintf(text, sizeof(text), run->up ? "no answer within %.3g s" : "no connection within %.3g s",
+	snprintf(text, sizeof(text),
+		run->up ? "no answer within %.3g s" : "no connection within %.3g s",
 		(double)run->job->timeout / 1e9);
 	if (run->stream)
 		rs_cancel(run->stream);
@@ -88,7 +89,8 @@ static int fill(struct run *run, struct rs_message *message)
 
 static uint32_t first_credit(const struct caller_job *job)
 {
-	return job->items_max && job->items_max < job->credit ? (uint32_t)job->items_max : job->credit;
+	return job->items_max && job->items_max < job->credit ? (uint32_t)job->items_max
+							      : job->credit;
 }
 
 static void start_call(struct run *run)
@@ -250,8 +252,8 @@ static int dial(struct run *run)
 	link_hub_init(&run->hub, run->loop, run->pool);
 	run->began = clock_now();
 	run->deadline.fire = on_deadline;
-	error = link_dial(&run->link, &run->hub, (const struct sockaddr *)&run->job->addr, run->job->addr_len,
-		&config, &link_ops, run);
+	error = link_dial(&run->link, &run->hub, (const struct sockaddr *)&run->job->addr,
+		run->job->addr_len, &config, &link_ops, run);
 	if (!error)
 		expect(run);
 	return error;
@@ -287,8 +289,8 @@ int caller_run(const struct caller_job *job, struct caller_result *result)
 	run.blocks = buf_pool_new(BLOCK_BYTES, BLOCKS_BYTES_MAX);
 	run.pool = run.blocks ? rs_pool_new(STREAMS_MAX, run.blocks) : NULL;
 	if (!run.loop)
-		snprintf(result->error, sizeof(result->error), "io_uring: %s; `penstock doctor` tells more",
-			strerror(-error));
+		snprintf(result->error, sizeof(result->error),
+			"io_uring: %s; `penstock doctor` tells more", strerror(-error));
 	else if (!run.pool)
 		error = -ENOMEM;
 	else

@@ -66,7 +66,8 @@ static enum cli_exit choose_format(struct cli *cli)
 		if (strcmp(cli->output, names[i]) != 0)
 			continue;
 		if (cli->json && i != FORMAT_JSON)
-			return cli_usage(cli, "--json and -o %s contradict each other", cli->output);
+			return cli_usage(
+				cli, "--json and -o %s contradict each other", cli->output);
 		cli->format = (enum cli_format)i;
 		return CLI_DONE;
 	}
@@ -84,11 +85,11 @@ static void choose_socket(struct cli *cli)
 static enum cli_exit check_words(struct cli *cli, const struct verb *verb, int count, char **words)
 {
 	if (count < verb->words_min)
-		return cli_usage(cli, "usage: penstock %s %s; `penstock %s --help` tells more", verb->name,
-			verb->words, verb->name);
+		return cli_usage(cli, "usage: penstock %s %s; `penstock %s --help` tells more",
+			verb->name, verb->words, verb->name);
 	if (count > verb->words_max)
-		return cli_usage(cli, "unexpected '%s'; usage: penstock %s%s%s", words[verb->words_max],
-			verb->name, *verb->words ? " " : "", verb->words);
+		return cli_usage(cli, "unexpected '%s'; usage: penstock %s%s%s",
+			words[verb->words_max], verb->name, *verb->words ? " " : "", verb->words);
 	return CLI_DONE;
 }
 

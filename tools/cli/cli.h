@@ -24,33 +24,41 @@ enum cli_format { FORMAT_TABLE, FORMAT_WIDE, FORMAT_JSON, FORMAT_YAML, FORMAT_NA
 
 // One run of the program. The first members are filled by the global options.
 struct cli {
-	const char *socket;      // NULL: the environment's, or the default
-	const char *output;      // text of -o
-	const char *ns;          // NULL: not given
+	const char *socket;  // NULL: the environment's, or the default
+	const char *output;  // text of -o
+	const char *ns;      // NULL: not given
 	bool json;
 	bool help;
 	bool version;
 	enum cli_format format;  // what `output` and `json` mean
 	FILE *out;
 	FILE *err;
-	struct api *api;         // made at the first request (api.h)
+	struct api *api;  // made at the first request (api.h)
 };
 
 // What the words after a verb are, for shell completion.
-enum cli_words { WORDS_NONE, WORDS_NOUN, WORDS_FILE, WORDS_ROUTE, WORDS_VERB, WORDS_SHELL, WORDS_EXPLAIN };
+enum cli_words {
+	WORDS_NONE,
+	WORDS_NOUN,
+	WORDS_FILE,
+	WORDS_ROUTE,
+	WORDS_VERB,
+	WORDS_SHELL,
+	WORDS_EXPLAIN
+};
 
 struct verb {
 	const char *name;
-	const char *words;       // of the usage line: "NOUN [NAME]"
-	const char *summary;     // one line, without a full stop
-	const char *about;       // a paragraph for --help; may be NULL
-	const char *examples;    // lines, each a command; may be NULL
+	const char *words;     // of the usage line: "NOUN [NAME]"
+	const char *summary;   // one line, without a full stop
+	const char *about;     // a paragraph for --help; may be NULL
+	const char *examples;  // lines, each a command; may be NULL
 	const struct option *options;
 	size_t option_count;
-	size_t values_bytes;     // size of the struct that the options fill, zeroed before
+	size_t values_bytes;  // size of the struct that the options fill, zeroed before
 	int words_min, words_max;
 	enum cli_words complete;
-	bool own_output;         // -o is the verb's own: formats do not apply
+	bool own_output;  // -o is the verb's own: formats do not apply
 	enum cli_exit (*run)(struct cli *cli, const void *values, int argc, char **argv);
 };
 
@@ -75,4 +83,5 @@ enum cli_exit cli_usage(struct cli *cli, const char *format, ...)
 const char *cli_namespace(const struct cli *cli);
 
 extern const struct verb verb_status, verb_apply, verb_plan, verb_get, verb_describe, verb_delete,
-	verb_call, verb_stats, verb_top, verb_events, verb_explain, verb_doctor, verb_completion, verb_help;
+	verb_call, verb_stats, verb_top, verb_events, verb_explain, verb_doctor, verb_completion,
+	verb_help;

@@ -29,7 +29,8 @@ const struct doctor_check doctor_checks[] = {
 };
 const size_t doctor_check_count = sizeof(doctor_checks) / sizeof(doctor_checks[0]);
 
-void doctor_find(struct doctor_finding *f, enum doctor_state state, const char *mend, const char *format, ...)
+void doctor_find(struct doctor_finding *f, enum doctor_state state, const char *mend,
+	const char *format, ...)
 {
 	va_list args;
 

@@ -20,7 +20,7 @@ struct doctor {
 	const char *root;    // "" or a directory that stands for "/"
 	const char *socket;  // the control socket
 	unsigned uid;
-	const char *user;    // login name, for commands
+	const char *user;  // login name, for commands
 };
 
 struct doctor_finding {
@@ -31,7 +31,7 @@ struct doctor_finding {
 
 struct doctor_check {
 	const char *name;
-	const char *why;     // who needs it
+	const char *why;  // who needs it
 	void (*run)(const struct doctor *d, struct doctor_finding *f);
 };
 
@@ -41,8 +41,8 @@ extern const size_t doctor_check_count;
 // For the checks.
 
 // state, then the sentence; mend NULL: nothing to do.
-void doctor_find(struct doctor_finding *f, enum doctor_state state, const char *mend, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+void doctor_find(struct doctor_finding *f, enum doctor_state state, const char *mend,
+	const char *format, ...) __attribute__((format(printf, 4, 5)));
 // The first bytes of a file below root without its last newline. False if it cannot be read.
 bool doctor_read(const struct doctor *d, const char *path, char *text, size_t size);
 bool doctor_exists(const struct doctor *d, const char *path);

@@ -16,8 +16,10 @@ void doctor_iommu(const struct doctor *d, struct doctor_finding *f)
 		doctor_find(f, DOCTOR_OK, NULL, "on, %zu groups", groups);
 	else
 		doctor_find(f, DOCTOR_WARN,
-			"add intel_iommu=on iommu=pt (or amd_iommu=on iommu=pt) to the kernel's command line and reboot",
-			"off: a NIC can be bound to vfio-pci without protection only; net_tap and af_xdp do not need it");
+			"add intel_iommu=on iommu=pt (or amd_iommu=on iommu=pt) to the kernel's "
+			"command line and reboot",
+			"off: a NIC can be bound to vfio-pci without protection only; net_tap and "
+			"af_xdp do not need it");
 }
 
 void doctor_vfio(const struct doctor *d, struct doctor_finding *f)
@@ -26,7 +28,8 @@ void doctor_vfio(const struct doctor *d, struct doctor_finding *f)
 		doctor_find(f, DOCTOR_OK, NULL, "vfio-pci is loaded");
 	else
 		doctor_find(f, DOCTOR_WARN, "sudo modprobe vfio-pci",
-			"vfio-pci is not loaded: needed to bind a NIC, not for net_tap, net_memif and af_xdp");
+			"vfio-pci is not loaded: needed to bind a NIC, not for net_tap, net_memif "
+			"and af_xdp");
 }
 
 void doctor_tun(const struct doctor *d, struct doctor_finding *f)
@@ -44,9 +47,11 @@ void doctor_tun(const struct doctor *d, struct doctor_finding *f)
 		doctor_find(f, DOCTOR_OK, NULL, "/dev/net/tun");
 		close(fd);
 	} else if (errno == ENODEV || errno == ENXIO) {
-		doctor_find(f, DOCTOR_WARN, "sudo modprobe tun", "/dev/net/tun has no driver behind it");
+		doctor_find(f, DOCTOR_WARN, "sudo modprobe tun",
+			"/dev/net/tun has no driver behind it");
 	} else {
-		doctor_find(f, DOCTOR_WARN, NULL, "/dev/net/tun cannot be opened: %s", strerror(errno));
+		doctor_find(
+			f, DOCTOR_WARN, NULL, "/dev/net/tun cannot be opened: %s", strerror(errno));
 	}
 }
 
@@ -54,8 +59,11 @@ void doctor_tun(const struct doctor *d, struct doctor_finding *f)
 static size_t driver(const struct doctor *d, const char *name)
 {
 	static const char *const folders[] = {
-		"/usr/lib/*/dpdk/pmds-*", "/usr/local/lib/*/dpdk/pmds-*", "/usr/lib64/dpdk/pmds-*",
-		"/usr/lib/*", "/usr/local/lib/*",
+		"/usr/lib/*/dpdk/pmds-*",
+		"/usr/local/lib/*/dpdk/pmds-*",
+		"/usr/lib64/dpdk/pmds-*",
+		"/usr/lib/*",
+		"/usr/local/lib/*",
 	};
 	char pattern[256];
 	size_t count = 0;
@@ -80,10 +88,13 @@ void doctor_dpdk(const struct doctor *d, struct doctor_finding *f)
 		size_t len = strlen(missing);
 
 		if (driver(d, wanted[i]) == 0)
-			snprintf(missing + len, sizeof(missing) - len, "%s%s", len ? ", " : "", wanted[i]);
+			snprintf(missing + len, sizeof(missing) - len, "%s%s", len ? ", " : "",
+				wanted[i]);
 	}
 	if (*missing)
-		doctor_find(f, DOCTOR_WARN, "sudo apt install dpdk", "drivers are missing: %s", missing);
+		doctor_find(f, DOCTOR_WARN, "sudo apt install dpdk", "drivers are missing: %s",
+			missing);
 	else
-		doctor_find(f, DOCTOR_OK, NULL, "net_tap, net_memif, net_af_xdp and PCI drivers are there");
+		doctor_find(f, DOCTOR_OK, NULL,
+			"net_tap, net_memif, net_af_xdp and PCI drivers are there");
 }

@@ -20,7 +20,8 @@ void doctor_kernel(const struct doctor *d, struct doctor_finding *f)
 		doctor_find(f, DOCTOR_FAIL, NULL, "cannot tell the kernel's version: mount /proc");
 	else if (major < KERNEL_MAJOR || (major == KERNEL_MAJOR && minor < KERNEL_MINOR))
 		doctor_find(f, DOCTOR_FAIL, "sudo apt install linux-image-amd64 && sudo reboot",
-			"Linux %s is older than %d.%d, the one of Debian 12", release, KERNEL_MAJOR, KERNEL_MINOR);
+			"Linux %s is older than %d.%d, the one of Debian 12", release, KERNEL_MAJOR,
+			KERNEL_MINOR);
 	else
 		doctor_find(f, DOCTOR_OK, NULL, "Linux %s", release);
 }
@@ -53,10 +54,12 @@ void doctor_io_uring(const struct doctor *d, struct doctor_finding *f)
 		doctor_find(f, DOCTOR_FAIL, "sudo apt install linux-image-amd64 && sudo reboot",
 			"enabled, but this kernel lacks what Linux 6.1 has");
 	else if (r == -ENOMEM)
-		doctor_find(f, DOCTOR_FAIL, "ulimit -l unlimited", "no memory for a ring: the memlock limit");
+		doctor_find(f, DOCTOR_FAIL, "ulimit -l unlimited",
+			"no memory for a ring: the memlock limit");
 	else if (r == -EPERM)
 		doctor_find(f, DOCTOR_FAIL, NULL,
-			"not permitted: a container's seccomp profile forbids it; allow io_uring_setup, "
+			"not permitted: a container's seccomp profile forbids it; allow "
+			"io_uring_setup, "
 			"io_uring_enter, io_uring_register");
 	else
 		doctor_find(f, DOCTOR_FAIL, NULL, "not available: %s", strerror(-r));
@@ -72,12 +75,16 @@ void doctor_cores(const struct doctor *d, struct doctor_finding *f)
 	count = doctor_list_count(online);
 	if (count < 2)
 		doctor_find(f, DOCTOR_WARN, NULL,
-			"%u core: a worker of the data plane and all else share it; use two or more", count);
+			"%u core: a worker of the data plane and all else share it; use two or "
+			"more",
+			count);
 	else if (!*isolated)
 		doctor_find(f, DOCTOR_OK, NULL,
-			"%u (%s), none isolated; the boot option isolcpus=LIST steadies the tail", count, online);
+			"%u (%s), none isolated; the boot option isolcpus=LIST steadies the tail",
+			count, online);
 	else
-		doctor_find(f, DOCTOR_OK, NULL, "%u (%s), isolated for workers: %s", count, online, isolated);
+		doctor_find(f, DOCTOR_OK, NULL, "%u (%s), isolated for workers: %s", count, online,
+			isolated);
 }
 
 void doctor_numa(const struct doctor *d, struct doctor_finding *f)
@@ -92,5 +99,6 @@ void doctor_numa(const struct doctor *d, struct doctor_finding *f)
 	else
 		doctor_find(f, DOCTOR_OK, NULL,
 			"%u nodes (%s): give workers cores of the node that its NIC is on "
-			"(/sys/class/net/NIC/device/numa_node)", nodes, online);
+			"(/sys/class/net/NIC/device/numa_node)",
+			nodes, online);
 }

@@ -55,11 +55,13 @@ void doctor_group(const struct doctor *d, struct doctor_finding *f)
 		snprintf(mend, sizeof(mend), "sudo groupadd --system " GROUP "%s%s%s",
 			d->uid ? " && sudo usermod -aG " GROUP " " : "", d->uid ? d->user : "",
 			d->uid ? " && newgrp " GROUP : "");
-		doctor_find(f, DOCTOR_WARN, mend, "there is no group " GROUP ": only root reaches the control socket");
+		doctor_find(f, DOCTOR_WARN, mend,
+			"there is no group " GROUP ": only root reaches the control socket");
 	} else if (d->uid == 0 || is_member((gid_t)gid)) {
 		doctor_find(f, DOCTOR_OK, NULL, d->uid ? "you are in it" : "it is there");
 	} else {
-		snprintf(mend, sizeof(mend), "sudo usermod -aG " GROUP " %s && newgrp " GROUP, d->user);
+		snprintf(mend, sizeof(mend), "sudo usermod -aG " GROUP " %s && newgrp " GROUP,
+			d->user);
 		doctor_find(f, DOCTOR_WARN, mend, "you are not in the group " GROUP);
 	}
 }
@@ -69,9 +71,9 @@ void doctor_run_directory(const struct doctor *d, struct doctor_finding *f)
 	if (doctor_exists(d, RUN_DIRECTORY))
 		doctor_find(f, DOCTOR_OK, NULL, RUN_DIRECTORY);
 	else
-		doctor_find(f, DOCTOR_WARN,
-			"sudo install -d -m 0755 " RUN_DIRECTORY,
-			RUN_DIRECTORY " is not there yet; the control plane makes it when it starts as root");
+		doctor_find(f, DOCTOR_WARN, "sudo install -d -m 0755 " RUN_DIRECTORY,
+			RUN_DIRECTORY
+			" is not there yet; the control plane makes it when it starts as root");
 }
 
 // 0 if someone accepts, else errno.
@@ -103,12 +105,13 @@ void doctor_socket(const struct doctor *d, struct doctor_finding *f)
 		break;
 	case EACCES:
 	case EPERM:
-		snprintf(mend, sizeof(mend), "sudo usermod -aG " GROUP " %s && newgrp " GROUP, d->user);
+		snprintf(mend, sizeof(mend), "sudo usermod -aG " GROUP " %s && newgrp " GROUP,
+			d->user);
 		doctor_find(f, DOCTOR_WARN, mend, "%s: no permission", d->socket);
 		break;
 	default:
-		doctor_find(f, DOCTOR_WARN, "sudo penstock-controlplane", "%s: %s; is the control plane running?",
-			d->socket, strerror(error));
+		doctor_find(f, DOCTOR_WARN, "sudo penstock-controlplane",
+			"%s: %s; is the control plane running?", d->socket, strerror(error));
 		break;
 	}
 }

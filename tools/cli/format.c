@@ -45,7 +45,8 @@ static void join(const json_t *value, const char *between, char *text, size_t si
 	json_t *item;
 
 	*text = '\0';
-	json_array_foreach(value, i, item) {
+	json_array_foreach(value, i, item)
+	{
 		if (json_is_array(item))
 			snprintf(part, sizeof(part), "[...]");
 		else
@@ -77,7 +78,8 @@ void format_port_addresses(const json_t *ports, char *text, size_t size)
 	json_t *port;
 
 	*text = '\0';
-	json_array_foreach(ports, i, port) {
+	json_array_foreach(ports, i, port)
+	{
 		format_list(json_object_get(port, "addresses"), part, sizeof(part));
 		add(text, size, *text && *part ? "," : "");
 		add(text, size, part);
@@ -91,7 +93,8 @@ void format_listeners(const json_t *listeners, char *text, size_t size)
 	json_t *listener;
 
 	*text = '\0';
-	json_array_foreach(listeners, i, listener) {
+	json_array_foreach(listeners, i, listener)
+	{
 		format_plain(json_object_get(listener, "port"), part, sizeof(part));
 		add(text, size, *text ? "," : "");
 		add(text, size, part);
@@ -114,7 +117,8 @@ static enum address_state address_state(const json_t *address)
 	size_t i;
 	json_t *gateway;
 
-	json_array_foreach(gateways, i, gateway) {
+	json_array_foreach(gateways, i, gateway)
+	{
 		const char *text = json_string_value(json_object_get(gateway, "state"));
 
 		for (int state = 0; text && state < (int)best; state++) {
@@ -131,8 +135,7 @@ void format_address_states(const json_t *status, size_t count[ADDRESS_STATES])
 	size_t i;
 	json_t *address;
 
-	json_array_foreach(addresses, i, address)
-		count[address_state(address)]++;
+	json_array_foreach(addresses, i, address) count[address_state(address)]++;
 }
 
 void format_states(const size_t count[ADDRESS_STATES], char *text, size_t size)
@@ -144,7 +147,8 @@ void format_states(const size_t count[ADDRESS_STATES], char *text, size_t size)
 	for (int state = 0; state < ADDRESS_STATES; state++) {
 		if (!count[state])
 			continue;
-		snprintf(part, sizeof(part), "%s%zu %s", *text ? ", " : "", count[state], names[state]);
+		snprintf(part, sizeof(part), "%s%zu %s", *text ? ", " : "", count[state],
+			names[state]);
 		add(text, size, part);
 	}
 }

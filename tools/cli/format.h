@@ -8,8 +8,8 @@
 
 #include "lib/base/clock.h"
 
-// Any value on one line: numbers and text as they are, lists joined by commas, the rest as JSON. null and
-// absent write nothing.
+// Any value on one line: numbers and text as they are, lists joined by commas, the rest as JSON.
+// null and absent write nothing.
 void format_plain(const json_t *value, char *text, size_t size);
 void format_list(const json_t *value, char *text, size_t size);
 void format_words(const json_t *value, char *text, size_t size);      // joined by spaces
@@ -17,14 +17,24 @@ void format_namespace(const json_t *value, char *text, size_t size);  // absent 
 void format_age(const json_t *value, char *text, size_t size);        // RFC 3339 -> "3d", "5m"
 void format_port_addresses(const json_t *ports, char *text, size_t size);
 void format_listeners(const json_t *listeners, char *text, size_t size);
-void format_count(const json_t *list, char *text, size_t size);       // how many items
+void format_count(const json_t *list, char *text, size_t size);  // how many items
 // Of an endpoint's status: "2 up, 1 down".
 void format_endpoint_state(const json_t *status, char *text, size_t size);
 void format_gateway_state(const json_t *status, char *text, size_t size);
 
 // What an endpoint's address is to the gateways, best first. Idle: no call has needed it yet.
-enum address_state { ADDRESS_UP, ADDRESS_IDLE, ADDRESS_CONNECTING, ADDRESS_DOWN, ADDRESS_UNKNOWN, ADDRESS_STATES };
-#define ADDRESS_STATE_NAMES {"up", "idle", "connecting", "down", "unknown"}
+enum address_state {
+	ADDRESS_UP,
+	ADDRESS_IDLE,
+	ADDRESS_CONNECTING,
+	ADDRESS_DOWN,
+	ADDRESS_UNKNOWN,
+	ADDRESS_STATES
+};
+#define ADDRESS_STATE_NAMES                                   \
+	{                                                     \
+		"up", "idle", "connecting", "down", "unknown" \
+	}
 // Adds an endpoint's addresses to the counts.
 void format_address_states(const json_t *status, size_t count[ADDRESS_STATES]);
 void format_states(const size_t count[ADDRESS_STATES], char *text, size_t size);
@@ -35,7 +45,8 @@ const char *format_ns(double ns, char *text, size_t size);
 const char *format_rate(double per_s, char *text, size_t size);
 // "45s", "12m", "3h", "5d".
 const char *format_span(double seconds, char *text, size_t size);
-// Nanoseconds since 1970 of "2025-01-31T12:00:00Z" with any fraction, or of a number of seconds; 0 or -EINVAL.
+// Nanoseconds since 1970 of "2025-01-31T12:00:00Z" with any fraction, or of a number of seconds; 0
+// or -EINVAL.
 int format_time_parse(const json_t *value, int64_t *wall_ns);
 // Replaces control characters, so that nobody's data moves the terminal's cursor. In place.
 void format_clean(char *text);

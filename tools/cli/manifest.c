@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads YAML through libyaml's events into JSON values, with a mark (parent, key, line) for each value.
+// Reads YAML through libyaml's events into JSON values, with a mark (parent, key, line) for each
+// value.
 //
 // One struct reader for a text. build_node() consumes the events of one node and calls itself for
 // the nodes within, at most MANIFEST_DEPTH_MAX deep. Faults fill reader->error once and travel up
@@ -18,7 +19,7 @@
 struct manifest_mark {
 	uint32_t parent;  // index of the mark of the value this is in; the root is its own
 	uint32_t line;
-	char *key;        // member name, or the index of an item in decimal; NULL for the root
+	char *key;  // member name, or the index of an item in decimal; NULL for the root
 };
 
 struct reader {
@@ -88,8 +89,9 @@ static size_t add_mark(struct reader *r, size_t parent, const char *key, const y
 		r->marks = grown;
 		r->mark_room = room;
 	}
-	r->marks[r->mark_count] = (struct manifest_mark){
-		.parent = (uint32_t)parent, .line = (uint32_t)at->line + 1, .key = key ? strdup(key) : NULL};
+	r->marks[r->mark_count] = (struct manifest_mark){.parent = (uint32_t)parent,
+		.line = (uint32_t)at->line + 1,
+		.key = key ? strdup(key) : NULL};
 	if (key && !r->marks[r->mark_count].key)
 		goto memory;
 	return r->mark_count++;
@@ -131,10 +133,12 @@ static bool check_node(struct reader *r, const yaml_event_t *e, unsigned depth)
 		break;
 	}
 	if (anchor)
-		fail(r, &e->start_mark, "anchors (&%s) are not supported: write the value out where it is used",
+		fail(r, &e->start_mark,
+			"anchors (&%s) are not supported: write the value out where it is used",
 			(const char *)anchor);
 	else if (tag)
-		fail(r, &e->start_mark, "tags (%s) are not supported: quote a value to make it text",
+		fail(r, &e->start_mark,
+			"tags (%s) are not supported: quote a value to make it text",
 			(const char *)tag);
 	else if (depth > MANIFEST_DEPTH_MAX)
 		fail(r, &e->start_mark, "nested more than %d deep", MANIFEST_DEPTH_MAX);
@@ -218,8 +222,8 @@ static char *read_key(struct reader *r, const yaml_event_t *e, const json_t *obj
 }
 
 // One "key: value" of a mapping, whose key event is given. False after a fault.
-static bool build_member(
-	struct reader *r, const yaml_event_t *key_event, json_t *object, size_t mark, unsigned depth)
+static bool build_member(struct reader *r, const yaml_event_t *key_event, json_t *object,
+	size_t mark, unsigned depth)
 {
 	char *key = read_key(r, key_event, object, depth + 1);
 	yaml_event_t e;
@@ -332,7 +336,8 @@ static bool read_document_node(struct reader *r, const yaml_event_t *e)
 	}
 	if (!json_is_object(value)) {
 		json_decref(value);
-		fail(r, &e->start_mark, "a manifest must be a mapping: apiVersion, kind, metadata, spec");
+		fail(r, &e->start_mark,
+			"a manifest must be a mapping: apiVersion, kind, metadata, spec");
 		return false;
 	}
 	return add_doc(r, value, (unsigned)e->start_mark.line + 1);
@@ -402,7 +407,8 @@ static char *join_surrogates(const char *bytes, size_t *len)
 		}
 		if (*len - i >= 12)
 			memcpy(pair, bytes + i, 12);
-		if (sscanf(pair, "\\u%4x\\u%4x", &high, &low) == 2 && high >> 10 == 0x36 && low >> 10 == 0x37) {
+		if (sscanf(pair, "\\u%4x\\u%4x", &high, &low) == 2 && high >> 10 == 0x36 &&
+			low >> 10 == 0x37) {
 			char joined[16];
 
 			snprintf(joined, sizeof(joined), "\\U%08x",
@@ -466,8 +472,8 @@ void manifest_fini(struct manifest *m)
 	*m = (struct manifest){0};
 }
 
-// Bytes of `rest` that name `key`, separator included: "ports" of "ports[0].name" and of "ports.0.name".
-// 0 if it is another name. Keys may contain dots: the longest match wins.
+// Bytes of `rest` that name `key`, separator included: "ports" of "ports[0].name" and of
+// "ports.0.name". 0 if it is another name. Keys may contain dots: the longest match wins.
 static size_t match_key(const char *rest, const char *key)
 {
 	size_t len = strlen(key), open = *rest == '[';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The YAML 1.2 core schema (10.3.2): what a plain scalar means. So `yes`, `on`, `1:30`, `1_000` and `64Mi` are
-// text, as they look. Pure.
+// The YAML 1.2 core schema (10.3.2): what a plain scalar means. So `yes`, `on`, `1:30`, `1_000` and
+// `64Mi` are text, as they look. Pure.
 #include <errno.h>
 #include <math.h>
 #include <stdbool.h>
@@ -86,8 +86,8 @@ json_t *manifest_scalar(const char *text, size_t len, const char **why)
 	static const char *const nulls[] = {"", "~", "null", "Null", "NULL", NULL};
 	static const char *const trues[] = {"true", "True", "TRUE", NULL};
 	static const char *const falses[] = {"false", "False", "FALSE", NULL};
-	static const char *const infinite[] = {".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF", "-.inf",
-		"-.Inf", "-.INF", ".nan", ".NaN", ".NAN", NULL};
+	static const char *const infinite[] = {".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF",
+		"-.inf", "-.Inf", "-.INF", ".nan", ".NaN", ".NAN", NULL};
 
 	*why = "out of memory";
 	if (is_one_of(text, len, nulls))
@@ -102,7 +102,8 @@ json_t *manifest_scalar(const char *text, size_t len, const char **why)
 	}
 	if (is_decimal(text))
 		return read_integer(text, 10, why);
-	if (strncmp(text, "0x", 2) == 0 && len > 2 && strspn(text + 2, "0123456789abcdefABCDEF") == len - 2)
+	if (strncmp(text, "0x", 2) == 0 && len > 2 &&
+		strspn(text + 2, "0123456789abcdefABCDEF") == len - 2)
 		return read_integer(text + 2, 16, why);
 	if (strncmp(text, "0o", 2) == 0 && len > 2 && strspn(text + 2, "01234567") == len - 2)
 		return read_integer(text + 2, 8, why);

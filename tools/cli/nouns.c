@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of resources and its columns, and look-ups in it. Pure but for noun_parse(), which complains.
+// The table of resources and its columns, and look-ups in it. Pure but for noun_parse(), which
+// complains.
 #include "tools/cli/nouns.h"
 
 #include <stdlib.h>
@@ -70,7 +71,8 @@ static const struct column instance_columns[] = {
 #define COLUMNS(a) .columns = (a), .column_count = COUNT(a)
 
 const struct noun cli_nouns[] = {
-	{"functions", "function", "fn", "Function", .writable = true, .namespaced = true, COLUMNS(function_columns)},
+	{"functions", "function", "fn", "Function", .writable = true, .namespaced = true,
+		COLUMNS(function_columns)},
 	{"endpoints", "endpoint", "ep", "Endpoint", .writable = true, COLUMNS(endpoint_columns)},
 	{"gateways", "gateway", "gw", "Gateway", .writable = true, COLUMNS(gateway_columns)},
 	{"nodes", "node", "no", "Node", COLUMNS(node_columns)},
@@ -83,7 +85,8 @@ const struct noun *noun_find(const char *word)
 	for (size_t i = 0; i < cli_noun_count; i++) {
 		const struct noun *n = &cli_nouns[i];
 
-		if (!strcmp(word, n->plural) || !strcmp(word, n->singular) || !strcmp(word, n->brief))
+		if (!strcmp(word, n->plural) || !strcmp(word, n->singular) ||
+			!strcmp(word, n->brief))
 			return n;
 	}
 	return NULL;
@@ -113,12 +116,15 @@ const struct noun *noun_parse(struct cli *cli, const char *word)
 	if (best)
 		cli_complain(cli, "there are no '%s'; did you mean '%s'?", word, best);
 	else
-		cli_complain(cli, "there are no '%s'; there are functions, endpoints, gateways, nodes, instances",
+		cli_complain(cli,
+			"there are no '%s'; there are functions, endpoints, gateways, nodes, "
+			"instances",
 			word);
 	return NULL;
 }
 
-enum cli_exit noun_words(struct cli *cli, int argc, char **argv, const struct noun **noun, char **name)
+enum cli_exit noun_words(
+	struct cli *cli, int argc, char **argv, const struct noun **noun, char **name)
 {
 	char *slash = argc == 1 ? strchr(argv[0], '/') : NULL;
 
@@ -161,7 +167,8 @@ char *noun_title(const struct noun *noun, const json_t *resource)
 	bool show = noun->namespaced && ns && strcmp(ns, CLI_NAMESPACE_DEFAULT) != 0;
 	char *title = NULL;
 
-	if (asprintf(&title, "%s/%s%s%s", noun->singular, show ? ns : "", show ? "/" : "", name ? name : "?") < 0)
+	if (asprintf(&title, "%s/%s%s%s", noun->singular, show ? ns : "", show ? "/" : "",
+		    name ? name : "?") < 0)
 		return NULL;
 	return title;
 }

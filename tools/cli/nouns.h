@@ -15,11 +15,11 @@ struct column {
 };
 
 struct noun {
-	const char *plural;    // also the folder on the control socket
+	const char *plural;  // also the folder on the control socket
 	const char *singular;
 	const char *brief;
-	const char *kind;      // of manifests and events
-	bool writable;         // through manifests; the others come and go by themselves
+	const char *kind;  // of manifests and events
+	bool writable;     // through manifests; the others come and go by themselves
 	bool namespaced;
 	const struct column *columns;
 	size_t column_count;
@@ -33,13 +33,15 @@ const struct noun *noun_find(const char *word);
 const struct noun *noun_find_kind(const char *kind);
 // The same with a complaint and a suggestion.
 const struct noun *noun_parse(struct cli *cli, const char *word);
-// The words NOUN [NAME] or NOUN/NAME, as -o name prints it (argv is cut in place). name is NULL when there is
-// none. CLI_USAGE after a complaint.
-enum cli_exit noun_words(struct cli *cli, int argc, char **argv, const struct noun **noun, char **name);
+// The words NOUN [NAME] or NOUN/NAME, as -o name prints it (argv is cut in place). name is NULL
+// when there is none. CLI_USAGE after a complaint.
+enum cli_exit noun_words(
+	struct cli *cli, int argc, char **argv, const struct noun **noun, char **name);
 // "/v1/functions/ns/name", every part percent-encoded; name may be "ns/name" where the noun has
 // namespaces. Without a name: the list. Caller frees; NULL when out of memory.
 char *noun_path(const struct noun *noun, const char *ns, const char *name);
-// "endpoint/orders", "function/imagery/thumbnail" (the default namespace is left out). Caller frees.
+// "endpoint/orders", "function/imagery/thumbnail" (the default namespace is left out). Caller
+// frees.
 char *noun_title(const struct noun *noun, const json_t *resource);
 // "a.b.c" in a resource; NULL if it is not there.
 const json_t *json_at(const json_t *value, const char *path);

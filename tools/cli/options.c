@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads argument lists by option tables. Pure but for writing the values; nothing is allocated, values
-// point into argv.
+// Reads argument lists by option tables. Pure but for writing the values; nothing is allocated,
+// values point into argv.
 #include "tools/cli/options.h"
 
 #include <errno.h>
@@ -103,13 +103,14 @@ static int store(struct parser *p, const struct option *o, void *values, const c
 	case OPTION_COUNT:
 		if (option_count(text, (uint64_t *)member) == 0)
 			return 0;
-		snprintf(p->error, OPTION_ERROR_MAX, "--%s takes a whole number, not '%s'", o->name, text);
+		snprintf(p->error, OPTION_ERROR_MAX, "--%s takes a whole number, not '%s'", o->name,
+			text);
 		return -EINVAL;
 	case OPTION_SPAN:
 		if (option_span(text, (ns_t *)member) == 0)
 			return 0;
-		snprintf(p->error, OPTION_ERROR_MAX, "--%s takes a time such as 250ms or 2s, not '%s'",
-			o->name, text);
+		snprintf(p->error, OPTION_ERROR_MAX,
+			"--%s takes a time such as 250ms or 2s, not '%s'", o->name, text);
 		return -EINVAL;
 	case OPTION_LIST:
 		list = (struct option_list *)member;
@@ -146,7 +147,8 @@ static const char *next_value(struct parser *p, const struct option *o)
 {
 	if (p->at < p->argc)
 		return p->argv[p->at++];
-	snprintf(p->error, OPTION_ERROR_MAX, "--%s needs a value: --%s %s", o->name, o->name, o->value);
+	snprintf(p->error, OPTION_ERROR_MAX, "--%s needs a value: --%s %s", o->name, o->name,
+		o->value);
 	return NULL;
 }
 
@@ -195,8 +197,8 @@ static int parse_letters(struct parser *p, const char *word)
 	return r;
 }
 
-int option_parse(const struct option_set sets[2], int argc, char **argv, bool stop_at_word, char **words,
-	int *word_count, char error[OPTION_ERROR_MAX])
+int option_parse(const struct option_set sets[2], int argc, char **argv, bool stop_at_word,
+	char **words, int *word_count, char error[OPTION_ERROR_MAX])
 {
 	struct parser p = {.sets = sets, .argc = argc, .argv = argv, .error = error};
 	bool options = true;

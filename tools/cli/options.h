@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Options as tables: the same rows parse, print --help, make the shell completion and are held against
-// the man page.
+// Options as tables: the same rows parse, print --help, make the shell completion and are held
+// against the man page.
 #pragma once
 
 #include <stdbool.h>
@@ -25,7 +25,7 @@ struct option {
 	const char *value;  // what --help calls it; NULL for a flag
 	const char *help;
 	enum option_kind kind;
-	size_t offset;      // of the member in the struct of values
+	size_t offset;  // of the member in the struct of values
 };
 
 struct option_list {
@@ -42,9 +42,10 @@ struct option_set {
 // Longest sentence that option_parse() writes.
 #define OPTION_ERROR_MAX 256
 
-// Reads argv[0..argc). Options are looked up in the first set, then the second; the other words go to
-// `words` (room for argc) in their order. "--" ends the options. stop_at_word: returns before the first
-// word and leaves it. Returns how many of argv were read, or -EINVAL with a sentence in `error`.
+// Reads argv[0..argc). Options are looked up in the first set, then the second; the other words go
+// to `words` (room for argc) in their order. "--" ends the options. stop_at_word: returns before
+// the first word and leaves it. Returns how many of argv were read, or -EINVAL with a sentence in
+// `error`.
 int option_parse(const struct option_set sets[2], int argc, char **argv, bool stop_at_word,
 	char **words, int *word_count, char error[OPTION_ERROR_MAX]);
 // "250ms" and the like. 0 or -EINVAL.

@@ -27,7 +27,8 @@ void output_value(struct cli *cli, const json_t *value)
 		yaml_write(cli->out, value, 0);
 		return;
 	}
-	json_array_foreach(value, i, item) {
+	json_array_foreach(value, i, item)
+	{
 		fputs(i ? "---\n" : "", cli->out);
 		yaml_write(cli->out, item, 0);
 	}
@@ -38,7 +39,8 @@ static bool is_shown(const struct cli *cli, const struct column *column)
 	return !column->wide || cli->format == FORMAT_WIDE;
 }
 
-static void add_row(struct cli *cli, struct table *t, const struct noun *noun, const json_t *resource)
+static void add_row(
+	struct cli *cli, struct table *t, const struct noun *noun, const json_t *resource)
 {
 	char text[TABLE_CELL_MAX];
 
@@ -47,7 +49,8 @@ static void add_row(struct cli *cli, struct table *t, const struct noun *noun, c
 
 		if (!is_shown(cli, c))
 			continue;
-		(c->format ? c->format : format_plain)(json_at(resource, c->path), text, sizeof(text));
+		(c->format ? c->format : format_plain)(
+			json_at(resource, c->path), text, sizeof(text));
 		table_cell(t, text);
 	}
 }
@@ -63,8 +66,7 @@ static enum cli_exit print_table(struct cli *cli, const struct noun *noun, const
 		if (is_shown(cli, &noun->columns[i]))
 			table_column(&t, noun->columns[i].title, false);
 	}
-	json_array_foreach(list, i, resource)
-		add_row(cli, &t, noun, resource);
+	json_array_foreach(list, i, resource) add_row(cli, &t, noun, resource);
 	r = table_print(&t, cli->out);
 	table_fini(&t);
 	return r ? CLI_REFUSED : CLI_DONE;
@@ -75,7 +77,8 @@ static void print_names(struct cli *cli, const struct noun *noun, const json_t *
 	size_t i;
 	json_t *resource;
 
-	json_array_foreach(list, i, resource) {
+	json_array_foreach(list, i, resource)
+	{
 		char *title = noun_title(noun, resource);
 
 		fprintf(cli->out, "%s\n", title ? title : "?");

@@ -6,7 +6,7 @@
 
 // Any value as JSON or, for -o yaml, as YAML; a list in YAML as several documents.
 void output_value(struct cli *cli, const json_t *value);
-// An array of resources: a table, or what -o says. single: it was asked for by name, so JSON and YAML show
-// the one resource instead of a list.
+// An array of resources: a table, or what -o says. single: it was asked for by name, so JSON and
+// YAML show the one resource instead of a list.
 enum cli_exit output_resources(
 	struct cli *cli, const struct noun *noun, const json_t *list, bool single);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The terminal for `top`. Signals that end the program only set a flag here, so that the terminal is
-// given back in one place.
+// The terminal for `top`. Signals that end the program only set a flag here, so that the terminal
+// is given back in one place.
 #include "tools/cli/screen.h"
 
 #include <errno.h>
@@ -25,7 +25,8 @@ void screen_init(struct screen *s)
 	struct termios raw;
 
 	*s = (struct screen){.rows = 24, .columns = 80};
-	s->active = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && tcgetattr(STDIN_FILENO, &s->old) == 0;
+	s->active = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) &&
+		    tcgetattr(STDIN_FILENO, &s->old) == 0;
 	if (!s->active)
 		return;
 	sigaction(SIGTERM, &action, NULL);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A terminal as a page that is drawn again and again. Plain ANSI; without a terminal it does nothing.
+// A terminal as a page that is drawn again and again. Plain ANSI; without a terminal it does
+// nothing.
 #pragma once
 
 #include <stdbool.h>
@@ -9,15 +10,17 @@
 #include "lib/base/clock.h"
 
 struct screen {
-	bool active;         // standard input and output are a terminal
+	bool active;  // standard input and output are a terminal
 	struct termios old;
 	unsigned rows, columns;
 };
 
-// Takes the terminal; screen_fini() gives it back, also after SIGTERM, SIGHUP and Ctrl-C, which end screen_key().
+// Takes the terminal; screen_fini() gives it back, also after SIGTERM, SIGHUP and Ctrl-C, which end
+// screen_key().
 void screen_init(struct screen *s);
 void screen_fini(struct screen *s);
-// Goes to the top left and asks for the size. What is drawn ends with screen_end(), which clears the rest.
+// Goes to the top left and asks for the size. What is drawn ends with screen_end(), which clears
+// the rest.
 void screen_begin(struct screen *s, FILE *out);
 void screen_end(struct screen *s, FILE *out);
 // Writes text line by line, cut at the screen's edges.

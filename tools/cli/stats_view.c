@@ -96,7 +96,8 @@ static bool is_route(const struct service_row *r, const char *only)
 
 	if (strcmp(r->route, only) == 0)
 		return true;
-	return strncmp(only, r->ns, len) == 0 && only[len] == '/' && strcmp(only + len + 1, r->route) == 0;
+	return strncmp(only, r->ns, len) == 0 && only[len] == '/' &&
+	       strcmp(only + len + 1, r->route) == 0;
 }
 
 void stats_sort(struct service_row *rows, size_t count, enum stats_order order)
@@ -121,7 +122,8 @@ struct service_row *stats_rows(
 	json_t *service;
 
 	*count = 0;
-	json_array_foreach(services, i, service) {
+	json_array_foreach(services, i, service)
+	{
 		struct service_row row = read_row(service);
 
 		if (rows && (!only || is_route(&row, only)))
@@ -137,7 +139,8 @@ void stats_rates(struct service_row *rows, size_t count, const json_t *before, d
 	struct service_row *old = stats_rows(before, ORDER_NAME, NULL, &old_count);
 
 	for (size_t i = 0; old && i < count; i++) {
-		const struct service_row *was = bsearch(&rows[i], old, old_count, sizeof(*old), by_name);
+		const struct service_row *was =
+			bsearch(&rows[i], old, old_count, sizeof(*old), by_name);
 
 		// A control plane that restarted counts from the start again.
 		if (was && calls(&rows[i]) >= calls(was) && seconds > 0)
@@ -152,14 +155,18 @@ void stats_write_total(FILE *out, const json_t *stats)
 	char rate[32], p50[32], p99[32], max[32];
 
 	fprintf(out, "%s calls/s, %llu in flight, %llu connections",
-		format_rate(json_number_value(json_object_get(total, "calls_per_s")), rate, sizeof(rate)),
+		format_rate(json_number_value(json_object_get(total, "calls_per_s")), rate,
+			sizeof(rate)),
 		(unsigned long long)whole(total, "calls.in_flight"),
 		(unsigned long long)whole(total, "connections"));
 	if (whole(total, "gateway_latency.recent.count"))
 		fprintf(out, "; through the gateway: median %s, p99 %s, max %s",
-			format_ns(seconds_as_ns(total, "gateway_latency.recent.p50_s"), p50, sizeof(p50)),
-			format_ns(seconds_as_ns(total, "gateway_latency.recent.p99_s"), p99, sizeof(p99)),
-			format_ns(seconds_as_ns(total, "gateway_latency.recent.max_s"), max, sizeof(max)));
+			format_ns(seconds_as_ns(total, "gateway_latency.recent.p50_s"), p50,
+				sizeof(p50)),
+			format_ns(seconds_as_ns(total, "gateway_latency.recent.p99_s"), p99,
+				sizeof(p99)),
+			format_ns(seconds_as_ns(total, "gateway_latency.recent.max_s"), max,
+				sizeof(max)));
 	fputc('\n', out);
 }
 
@@ -183,8 +190,8 @@ static void add_row(struct table *t, const struct service_row *r)
 
 void stats_write_services(FILE *out, const struct service_row *rows, size_t count, size_t limit)
 {
-	static const char *const titles[] = {"ROUTE", "CALLS/S", "MEDIAN", "P99", "MAX", "IN FLIGHT", "OK",
-		"REJECTED", "CANCELED", "ERROR", "INVALID"};
+	static const char *const titles[] = {"ROUTE", "CALLS/S", "MEDIAN", "P99", "MAX",
+		"IN FLIGHT", "OK", "REJECTED", "CANCELED", "ERROR", "INVALID"};
 	struct table t = {0};
 
 	for (size_t i = 0; i < sizeof(titles) / sizeof(titles[0]); i++)
@@ -205,7 +212,8 @@ void stats_write_drops(FILE *out, const json_t *stats)
 	table_column(&t, "DROPPED", true);
 	table_column(&t, "CAUSE", false);
 	table_column(&t, "WHAT IT IS", false);
-	json_array_foreach(json_object_get(stats, "drops"), i, drop) {
+	json_array_foreach(json_object_get(stats, "drops"), i, drop)
+	{
 		if (!whole(drop, "count"))
 			continue;
 		format_plain(json_object_get(drop, "sentence"), sentence, sizeof(sentence));
@@ -228,7 +236,8 @@ void stats_write_counters(FILE *out, const json_t *stats)
 
 	table_column(&t, "COUNTER", false);
 	table_column(&t, "VALUE", true);
-	json_object_foreach(json_object_get(stats, "counters"), name, value) {
+	json_object_foreach(json_object_get(stats, "counters"), name, value)
+	{
 		table_cell(&t, name);
 		table_cellf(&t, "%lld", (long long)json_integer_value(value));
 	}

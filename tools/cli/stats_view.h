@@ -11,18 +11,19 @@ struct service_row {
 	const char *ns, *route;  // into the answer
 	double calls_per_s;
 	uint64_t ok, rejected, canceled, error, invalid, in_flight;
-	uint64_t count;                   // of recent times
-	double p50_ns, p99_ns, max_ns;    // recent
+	uint64_t count;                 // of recent times
+	double p50_ns, p99_ns, max_ns;  // recent
 };
 
 enum stats_order { ORDER_CALLS, ORDER_LATENCY, ORDER_FAILURES, ORDER_NAME };
 
-// The rows of an answer in order (free() them); NULL and *count 0 if there are none. only: NULL, or the route to
-// show ("route" or "namespace/route").
+// The rows of an answer in order (free() them); NULL and *count 0 if there are none. only: NULL, or
+// the route to show ("route" or "namespace/route").
 struct service_row *stats_rows(
 	const json_t *stats, enum stats_order order, const char *only, size_t *count);
 void stats_sort(struct service_row *rows, size_t count, enum stats_order order);
-// Rates of the time between two answers in place of the control plane's, which are of its last 10 to 20 s.
+// Rates of the time between two answers in place of the control plane's, which are of its last 10
+// to 20 s.
 void stats_rates(struct service_row *rows, size_t count, const json_t *before, double seconds);
 // One line: calls/s, in flight, connections, latency.
 void stats_write_total(FILE *out, const json_t *stats);

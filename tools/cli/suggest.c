@@ -34,7 +34,8 @@ int suggest_distance(const char *a, size_t a_len, const char *b, size_t b_len)
 	return least(d[a_len][b_len], SUGGEST_DISTANCE_MAX + 1);
 }
 
-void suggest_closer(const char *word, size_t len, const char *candidate, const char **best, int *distance)
+void suggest_closer(
+	const char *word, size_t len, const char *candidate, const char **best, int *distance)
 {
 	size_t candidate_len = strlen(candidate);
 	int d = suggest_distance(word, len, candidate, candidate_len);

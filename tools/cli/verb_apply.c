@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // apply, plan: manifests to resources.
 //
-// Both ask the control plane about every document first (dry_run), so that a fault in the last one is
-// found before the first one changes anything.
+// Both ask the control plane about every document first (dry_run), so that a fault in the last one
+// is found before the first one changes anything.
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,14 +19,16 @@ struct values {
 };
 
 static const struct option apply_options[] = {
-	{'f', "file", "FILE", "manifests: a file, a directory, or - for standard input; may be repeated",
+	{'f', "file", "FILE",
+		"manifests: a file, a directory, or - for standard input; may be repeated",
 		OPTION_LIST, offsetof(struct values, files)},
 	{0, "dry-run", NULL, "say what would be done, change nothing", OPTION_FLAG,
 		offsetof(struct values, dry_run)},
 };
 
 static const struct option plan_options[] = {
-	{'f', "file", "FILE", "manifests: a file, a directory, or - for standard input; may be repeated",
+	{'f', "file", "FILE",
+		"manifests: a file, a directory, or - for standard input; may be repeated",
 		OPTION_LIST, offsetof(struct values, files)},
 };
 
@@ -51,7 +53,8 @@ static const char *step_change(const struct step *step)
 }
 
 // The answer's body goes to *body.
-static enum cli_exit put(struct cli *cli, const struct batch_item *item, bool dry_run, json_t **body)
+static enum cli_exit put(
+	struct cli *cli, const struct batch_item *item, bool dry_run, json_t **body)
 {
 	struct api_reply reply;
 	char *path = NULL;
@@ -59,8 +62,9 @@ static enum cli_exit put(struct cli *cli, const struct batch_item *item, bool dr
 
 	if (asprintf(&path, "%s%s", item->path, dry_run ? "?dry_run=1" : "") < 0)
 		return CLI_REFUSED;
-	exit = api_call(
-		cli, &(struct api_request){.method = "PUT", .path = path, .body = item->doc->value}, &reply);
+	exit = api_call(cli,
+		&(struct api_request){.method = "PUT", .path = path, .body = item->doc->value},
+		&reply);
 	if (exit == CLI_REFUSED)
 		batch_complain(cli, item->doc, reply.field, reply.message);
 	if (exit == CLI_DONE)
@@ -93,8 +97,8 @@ static enum cli_exit put_all(struct cli *cli, const struct batch *batch, struct 
 
 		if (exit == CLI_DONE)
 			continue;
-		cli_complain(cli, "stopped: %zu of %zu were applied; apply again when it is mended", i,
-			batch->count);
+		cli_complain(cli, "stopped: %zu of %zu were applied; apply again when it is mended",
+			i, batch->count);
 		return exit;
 	}
 	return CLI_DONE;
@@ -107,8 +111,10 @@ static void print_changes(FILE *out, const json_t *changes)
 	size_t i;
 	json_t *change;
 
-	json_array_foreach(changes, i, change) {
-		const json_t *before = json_object_get(change, "from"), *after = json_object_get(change, "to");
+	json_array_foreach(changes, i, change)
+	{
+		const json_t *before = json_object_get(change, "from"),
+			     *after = json_object_get(change, "to");
 
 		format_plain(json_object_get(change, "field"), field, sizeof(field));
 		format_plain(before, from, sizeof(from));
@@ -128,18 +134,19 @@ static json_t *steps_json(const struct batch *batch, const struct step *steps)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < batch->count; i++) {
-		json_t *result = steps[i].after ? steps[i].after : json_object_get(steps[i].plan, "object");
+		json_t *result =
+			steps[i].after ? steps[i].after : json_object_get(steps[i].plan, "object");
 
-		json_array_append_new(list,
-			json_pack("{s:s, s:s, s:O*, s:O*}", "resource", batch->items[i].title, "change",
-				step_change(&steps[i]), "changes", json_object_get(steps[i].plan, "changes"),
-				"result", result));
+		json_array_append_new(
+			list, json_pack("{s:s, s:s, s:O*, s:O*}", "resource", batch->items[i].title,
+				      "change", step_change(&steps[i]), "changes",
+				      json_object_get(steps[i].plan, "changes"), "result", result));
 	}
 	return list;
 }
 
-static void print_steps(
-	struct cli *cli, const struct batch *batch, const struct step *steps, bool diff, const char *note)
+static void print_steps(struct cli *cli, const struct batch *batch, const struct step *steps,
+	bool diff, const char *note)
 {
 	json_t *list;
 
@@ -202,8 +209,10 @@ const struct verb verb_apply = {
 	.name = "apply",
 	.words = "-f FILE",
 	.summary = "Create or change resources as manifests say",
-	.about = "All documents are checked before the first one is applied. Faults are shown as FILE:LINE: field: why.",
-	.examples = "penstock apply -f orders.yaml\npenstock apply -f manifests/\ncat gw1.yaml | penstock apply -f -",
+	.about = "All documents are checked before the first one is applied. Faults are shown as "
+		 "FILE:LINE: field: why.",
+	.examples = "penstock apply -f orders.yaml\npenstock apply -f manifests/\ncat gw1.yaml | "
+		    "penstock apply -f -",
 	.options = apply_options,
 	.option_count = sizeof(apply_options) / sizeof(apply_options[0]),
 	.values_bytes = sizeof(struct values),

@@ -30,24 +30,30 @@ struct values {
 
 static const struct option options[] = {
 	{'d', "data", "TEXT", "the call's data", OPTION_TEXT, AT(data)},
-	{'f', "file", "FILE", "the call's data from a file, or - for standard input", OPTION_TEXT, AT(file)},
-	{0, "to", "ADDRESS", "host:port of any RSocket server, or unix:PATH (the gateway's address)", OPTION_TEXT,
-		AT(to)},
+	{'f', "file", "FILE", "the call's data from a file, or - for standard input", OPTION_TEXT,
+		AT(file)},
+	{0, "to", "ADDRESS",
+		"host:port of any RSocket server, or unix:PATH (the gateway's address)",
+		OPTION_TEXT, AT(to)},
 	{0, "gateway", "GATEWAY", "through this one of several gateways", OPTION_TEXT, AT(gateway)},
-	{0, "stream", NULL, "ask for a stream; each item is printed on a line", OPTION_FLAG, AT(stream)},
+	{0, "stream", NULL, "ask for a stream; each item is printed on a line", OPTION_FLAG,
+		AT(stream)},
 	{0, "count", "N", "cancel the stream after N items", OPTION_COUNT, AT(count)},
-	{0, "credit", "N", "items of the stream that may be under way (64)", OPTION_COUNT, AT(credit)},
+	{0, "credit", "N", "items of the stream that may be under way (64)", OPTION_COUNT,
+		AT(credit)},
 	{0, "fnf", NULL, "fire and forget: do not wait for an answer", OPTION_FLAG, AT(fnf)},
-	{0, "mime", "TYPE", "MIME type of the data (application/octet-stream)", OPTION_TEXT, AT(mime)},
+	{0, "mime", "TYPE", "MIME type of the data (application/octet-stream)", OPTION_TEXT,
+		AT(mime)},
 	{0, "metadata", "TYPE=TEXT", "one more entry of the metadata; may be repeated", OPTION_LIST,
 		AT(metadata)},
 	{0, "idempotent", NULL, "the call may run twice: allow retries and hedging", OPTION_FLAG,
 		AT(idempotent)},
-	{0, "timeout", "TIME", "deadline of the call, told to the gateway (waits 10s without it)", OPTION_SPAN,
-		AT(timeout)},
-	{'o', "output", "FILE", "write the reply to a file; items one behind the other", OPTION_TEXT,
-		AT(output)},
-	{'N', "repeat", "N", "call N times, one after the other, on one connection", OPTION_COUNT, AT(repeat)},
+	{0, "timeout", "TIME", "deadline of the call, told to the gateway (waits 10s without it)",
+		OPTION_SPAN, AT(timeout)},
+	{'o', "output", "FILE", "write the reply to a file; items one behind the other",
+		OPTION_TEXT, AT(output)},
+	{'N', "repeat", "N", "call N times, one after the other, on one connection", OPTION_COUNT,
+		AT(repeat)},
 	{0, "time", NULL, "print how long it took, on standard error", OPTION_FLAG, AT(time)},
 };
 
@@ -92,11 +98,12 @@ static void print_time(struct cli *cli, const struct caller_job *job, const stru
 			figure(hist_quantile(&r->first_ns, 0.5), a), r->items,
 			figure(hist_quantile(&r->whole_ns, 0.5), b));
 	else if (r->calls == 1)
-		fprintf(cli->err, "%s %s\n", job->type == RS_REQUEST_FNF ? "sent in" : "reply after",
+		fprintf(cli->err, "%s %s\n",
+			job->type == RS_REQUEST_FNF ? "sent in" : "reply after",
 			figure(r->whole_ns.max, a));
 	else
-		fprintf(cli->err, "%" PRIu64 " calls: median %s, p90 %s, p99 %s, max %s\n", r->calls,
-			figure(hist_quantile(&r->whole_ns, 0.5), a),
+		fprintf(cli->err, "%" PRIu64 " calls: median %s, p90 %s, p99 %s, max %s\n",
+			r->calls, figure(hist_quantile(&r->whole_ns, 0.5), a),
 			figure(hist_quantile(&r->whole_ns, 0.9), b),
 			figure(hist_quantile(&r->whole_ns, 0.99), c), figure(r->whole_ns.max, d));
 }
@@ -112,8 +119,9 @@ static enum cli_exit report(struct cli *cli, const char *to, const struct caller
 		return CLI_REFUSED;
 	case CALLER_NOT_REACHED:
 		cli_complain(cli, "%s: %s", to, r->error);
-		fprintf(cli->err, "  Is the gateway running (penstock status), and does this shell reach it? "
-				  "In the quickstart: sudo ip netns exec penstock penstock call ...\n");
+		fprintf(cli->err,
+			"  Is the gateway running (penstock status), and does this shell reach it? "
+			"In the quickstart: sudo ip netns exec penstock penstock call ...\n");
 		return CLI_REFUSED;
 	default:
 		cli_complain(cli, "%s", r->error);
@@ -149,7 +157,8 @@ static enum cli_exit open_output(struct cli *cli, const struct values *v, struct
 static enum cli_exit close_output(struct cli *cli, const struct values *v, struct sink *sink)
 {
 	if (!v->output) {
-		// People's prompts begin on a line of their own; bytes for programs stay as they are.
+		// People's prompts begin on a line of their own; bytes for programs stay as they
+		// are.
 		if (sink->open && isatty(STDOUT_FILENO))
 			fputc('\n', sink->out);
 		return CLI_DONE;
@@ -167,7 +176,9 @@ static enum cli_exit make_calls(
 	struct caller_job job = {
 		.addr = request->addr,
 		.addr_len = request->addr_len,
-		.type = v->fnf ? RS_REQUEST_FNF : v->stream ? RS_REQUEST_STREAM : RS_REQUEST_RESPONSE,
+		.type = v->fnf      ? RS_REQUEST_FNF
+			: v->stream ? RS_REQUEST_STREAM
+				    : RS_REQUEST_RESPONSE,
 		.metadata = request->metadata,
 		.metadata_len = request->metadata_len,
 		.data = request->data,
@@ -206,7 +217,8 @@ static enum cli_exit run(struct cli *cli, const void *values, int argc, char **a
 	if (exit == CLI_DONE)
 		exit = call_read_data(cli, v->data, v->file, &request);
 	if (exit == CLI_DONE)
-		exit = call_make_metadata(cli, argv[0], &v->metadata, v->timeout, v->idempotent, &request);
+		exit = call_make_metadata(
+			cli, argv[0], &v->metadata, v->timeout, v->idempotent, &request);
 	if (exit == CLI_DONE)
 		exit = call_find_address(cli, v->to, v->gateway, &request);
 	if (exit == CLI_DONE)
@@ -219,8 +231,10 @@ const struct verb verb_call = {
 	.name = "call",
 	.words = "NAME",
 	.summary = "Call a function or a route of an endpoint and print the reply",
-	.about = "The reply's bytes go to standard output as they are. An error is printed as the gateway or the\n"
-		 "function said it (REJECTED: why), with exit code 1. The gateway's address comes from its resource;\n"
+	.about = "The reply's bytes go to standard output as they are. An error is printed as the "
+		 "gateway or the\n"
+		 "function said it (REJECTED: why), with exit code 1. The gateway's address comes "
+		 "from its resource;\n"
 		 "with --to nothing else than that address is needed.",
 	.examples = "penstock call echo -d hello\n"
 		    "penstock call thumbnail -f scene.png -o small.png --time\n"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// completion: scripts for bash and zsh, made from the table of verbs, so they never name what is not there.
+// completion: scripts for bash and zsh, made from the table of verbs, so they never name what is
+// not there.
 //
 // Names of resources are asked for when they are needed: `penstock get NOUN -o name`.
 #include <string.h>
@@ -77,7 +78,8 @@ static void write_words(FILE *out)
 		fputs("echo route ;;\n", out);
 }
 
-static void write_value_cases(FILE *out, const char *verb, const struct option *options, size_t count)
+static void write_value_cases(
+	FILE *out, const char *verb, const struct option *options, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct option *o = &options[i];
@@ -91,18 +93,20 @@ static void write_value_cases(FILE *out, const char *verb, const struct option *
 	}
 }
 
-// A function that prints what the option $2 of the verb $1 takes, as --help calls it; nothing for flags.
+// A function that prints what the option $2 of the verb $1 takes, as --help calls it; nothing for
+// flags.
 static void write_values(FILE *out)
 {
 	fputs("_penstock_value() {\n\tcase $1:$2 in\n", out);
 	for (size_t i = 0; i < cli_verb_count; i++)
-		write_value_cases(out, cli_verbs[i]->name, cli_verbs[i]->options, cli_verbs[i]->option_count);
+		write_value_cases(
+			out, cli_verbs[i]->name, cli_verbs[i]->options, cli_verbs[i]->option_count);
 	write_value_cases(out, "*", cli_global_options, cli_global_option_count);
 	fputs("\tesac\n}\n\n", out);
 }
 
-// The function both shells share: prints the candidates for the word $4 behind the verb $1, $2 words
-// after it, of which $3 is the last.
+// The function both shells share: prints the candidates for the word $4 behind the verb $1, $2
+// words after it, of which $3 is the last.
 static void write_candidates(FILE *out)
 {
 	fputs("_penstock_candidates() {\n\tlocal verb=$1 count=$2 noun=$3 word=$4 options=\"", out);
@@ -110,15 +114,16 @@ static void write_candidates(FILE *out)
 	fputs("\"\n\tcase $verb in\n", out);
 	write_option_cases(out);
 	fputs("\tesac\n\tif [[ $word == -* ]]; then\n\t\techo \"$options\"\n\t\treturn\n\tfi\n"
-"\tif [[ -z $verb ]]; then\n\t\techo \"", out);
+	      "\tif [[ -z $verb ]]; then\n\t\techo \"",
+		out);
 	write_verbs(out);
 	fputs("\"\n\t\treturn\n\tfi\n\tcase $verb:$count in\n", out);
 	write_words(out);
 	fputs("\tesac\n}\n\n", out);
 }
 
-// Finds verb, last word and count of the words before the one to complete; the shells differ in how they
-// call the words.
+// Finds verb, last word and count of the words before the one to complete; the shells differ in how
+// they call the words.
 static void write_scan(FILE *out, const char *words, const char *current, int first)
 {
 	fprintf(out,
@@ -146,13 +151,17 @@ static void write_bash(FILE *out)
 	      "\tFORMAT) COMPREPLY=($(compgen -W 'table wide json yaml name' -- \"$word\")) ;;\n"
 	      "\t?*) COMPREPLY=() ;;\n"
 	      "\t*) COMPREPLY=($(compgen -W \\\n"
-	      "\t\t\"$(_penstock_candidates \"$verb\" \"$count\" \"$noun\" \"$word\")\" -- \"$word\")) ;;\n"
-	      "\tesac\n}\n\ncomplete -F _penstock penstock\n", out);
+	      "\t\t\"$(_penstock_candidates \"$verb\" \"$count\" \"$noun\" \"$word\")\" -- "
+	      "\"$word\")) ;;\n"
+	      "\tesac\n}\n\ncomplete -F _penstock penstock\n",
+		out);
 }
 
 static void write_zsh(FILE *out)
 {
-	fputs("#compdef penstock\n# zsh completion of penstock; made by `penstock completion zsh`\n\n", out);
+	fputs("#compdef penstock\n# zsh completion of penstock; made by `penstock completion "
+	      "zsh`\n\n",
+		out);
 	write_values(out);
 	write_candidates(out);
 	fputs("_penstock() {\n", out);
@@ -161,9 +170,12 @@ static void write_zsh(FILE *out)
 	      "\tFILE|PATH|DIRECTORY) _files ;;\n"
 	      "\tFORMAT) compadd -- table wide json yaml name ;;\n"
 	      "\t?*) ;;\n"
-	      "\t*) compadd -- ${=\"$(_penstock_candidates \"$verb\" \"$count\" \"$noun\" \"$word\")\"} ;;\n"
+	      "\t*) compadd -- ${=\"$(_penstock_candidates \"$verb\" \"$count\" \"$noun\" "
+	      "\"$word\")\"} ;;\n"
 	      "\tesac\n}\n\n"
-	      "if [[ $funcstack[1] == _penstock ]]; then _penstock; else compdef _penstock penstock; fi\n", out);
+	      "if [[ $funcstack[1] == _penstock ]]; then _penstock; else compdef _penstock "
+	      "penstock; fi\n",
+		out);
 }
 
 static enum cli_exit run(struct cli *cli, const void *values, int argc, char **argv)
@@ -173,7 +185,8 @@ static enum cli_exit run(struct cli *cli, const void *values, int argc, char **a
 	else if (strcmp(argv[0], "zsh") == 0)
 		write_zsh(cli->out);
 	else
-		return cli_usage(cli, "there is completion for bash and zsh, not for '%s'", argv[0]);
+		return cli_usage(
+			cli, "there is completion for bash and zsh, not for '%s'", argv[0]);
 	return CLI_DONE;
 }
 

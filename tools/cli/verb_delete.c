@@ -44,7 +44,8 @@ static enum cli_exit delete_files(struct cli *cli, const struct values *values)
 	if (exit != CLI_DONE)
 		goto out;
 	for (size_t i = batch.count; i-- > 0 && exit != CLI_UNREACHABLE;) {
-		enum cli_exit one = delete_one(cli, values, batch.items[i].path, batch.items[i].title);
+		enum cli_exit one =
+			delete_one(cli, values, batch.items[i].path, batch.items[i].title);
 
 		exit = one == CLI_DONE ? exit : one;
 	}
@@ -53,7 +54,8 @@ out:
 	return exit;
 }
 
-static enum cli_exit delete_name(struct cli *cli, const struct values *values, int argc, char **argv)
+static enum cli_exit delete_name(
+	struct cli *cli, const struct values *values, int argc, char **argv)
 {
 	const struct noun *noun;
 	char *name, *path, *title = NULL;
@@ -62,7 +64,8 @@ static enum cli_exit delete_name(struct cli *cli, const struct values *values, i
 	if (exit != CLI_DONE)
 		return exit;
 	if (!name)
-		return cli_usage(cli, "name the %s: penstock delete %s NAME", noun->singular, noun->singular);
+		return cli_usage(cli, "name the %s: penstock delete %s NAME", noun->singular,
+			noun->singular);
 	path = noun_path(noun, cli_namespace(cli), name);
 	exit = CLI_REFUSED;
 	if (path && asprintf(&title, "%s/%s", noun->singular, name) > 0)
@@ -79,7 +82,8 @@ static enum cli_exit run(struct cli *cli, const void *values, int argc, char **a
 	if (argc > 0 && v->files.count > 0)
 		return cli_usage(cli, "give a noun and a name, or -f FILE, not both");
 	if (argc == 0 && v->files.count == 0)
-		return cli_usage(cli, "usage: penstock delete NOUN NAME, or penstock delete -f FILE");
+		return cli_usage(
+			cli, "usage: penstock delete NOUN NAME, or penstock delete -f FILE");
 	return argc ? delete_name(cli, v, argc, argv) : delete_files(cli, v);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// describe: all about one resource on a page: what is wanted, what is observed, what happened to it.
+// describe: all about one resource on a page: what is wanted, what is observed, what happened to
+// it.
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,7 +31,8 @@ static bool on_event(struct cli *cli, const char *line, void *user)
 	struct recent *recent = user;
 	json_t *event = json_loads(line, 0, NULL);
 
-	if (event && same_text(event, "kind", recent->kind) && same_text(event, "name", recent->name) &&
+	if (event && same_text(event, "kind", recent->kind) &&
+		same_text(event, "name", recent->name) &&
 		same_text(event, "namespace", recent->ns)) {
 		if (json_array_size(recent->events) == EVENTS_SHOWN)
 			json_array_remove(recent->events, 0);
@@ -84,8 +86,7 @@ static enum cli_exit print_events(struct cli *cli, const struct noun *noun, cons
 
 	if (json_array_size(recent.events) > 0)
 		fputs("Events\n", cli->out);
-	json_array_foreach(recent.events, i, event)
-		event_print(cli->out, event);
+	json_array_foreach(recent.events, i, event) event_print(cli->out, event);
 	json_decref(recent.events);
 	return exit;
 }
@@ -100,8 +101,8 @@ static enum cli_exit run(struct cli *cli, const void *values, int argc, char **a
 	if (exit != CLI_DONE)
 		return exit;
 	if (!name)
-		return cli_usage(
-			cli, "name the %s: penstock describe %s NAME", noun->singular, noun->singular);
+		return cli_usage(cli, "name the %s: penstock describe %s NAME", noun->singular,
+			noun->singular);
 	path = noun_path(noun, cli_namespace(cli), name);
 	if (!path)
 		return CLI_REFUSED;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// doctor: runs the checks and prints, for what is missing, the command that mends it. Needs no daemon.
+// doctor: runs the checks and prints, for what is missing, the command that mends it. Needs no
+// daemon.
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,8 +27,8 @@ static const char *const state_names[] = {
 static json_t *finding_json(const struct doctor_check *check, const struct doctor_finding *f)
 {
 	json_t *value = json_pack("{s:s, s:s, s:s, s:s}", "check", check->name, "state",
-		f->state == DOCTOR_FAIL ? "fail" : state_names[f->state], "found", f->found, "needed_for",
-		check->why);
+		f->state == DOCTOR_FAIL ? "fail" : state_names[f->state], "found", f->found,
+		"needed_for", check->why);
 
 	if (f->mend[0])
 		json_object_set_new(value, "mend", json_string(f->mend));
@@ -59,9 +60,10 @@ static enum cli_exit run_checks(struct cli *cli, const struct doctor *d)
 			json_array_append_new(list, finding_json(&doctor_checks[i], &f));
 	}
 	if (people)
-		fprintf(cli->out, "%zu ok, %zu warnings, %zu failed%s\n", count[DOCTOR_OK], count[DOCTOR_WARN],
-			count[DOCTOR_FAIL],
-			count[DOCTOR_FAIL] ? ": what failed is required" : ": Penstock can run here");
+		fprintf(cli->out, "%zu ok, %zu warnings, %zu failed%s\n", count[DOCTOR_OK],
+			count[DOCTOR_WARN], count[DOCTOR_FAIL],
+			count[DOCTOR_FAIL] ? ": what failed is required"
+					   : ": Penstock can run here");
 	else
 		output_value(cli, list);
 	json_decref(list);
@@ -86,7 +88,8 @@ const struct verb verb_doctor = {
 	.name = "doctor",
 	.words = "",
 	.summary = "Check this machine: what is missing, and the command that mends it",
-	.about = "Exit code 1 if something required is missing; warnings are about what only some need.",
+	.about = "Exit code 1 if something required is missing; warnings are about what only some "
+		 "need.",
 	.examples = "penstock doctor\nsudo penstock doctor --json",
 	.options = options,
 	.option_count = sizeof(options) / sizeof(options[0]),

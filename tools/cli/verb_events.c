@@ -17,7 +17,8 @@ struct values {
 static const struct option options[] = {
 	{'f', "follow", NULL, "go on with events as they happen", OPTION_FLAG,
 		offsetof(struct values, follow)},
-	{0, "after", "SEQ", "only events behind this number", OPTION_COUNT, offsetof(struct values, after)},
+	{0, "after", "SEQ", "only events behind this number", OPTION_COUNT,
+		offsetof(struct values, after)},
 	{0, "count", "N", "end after N events", OPTION_COUNT, offsetof(struct values, count)},
 };
 

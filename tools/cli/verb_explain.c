@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// explain: why a call to a route goes where it goes. Applies the gateways' own rule (exact first, then the
-// longest prefix) to what the control plane knows, and shows what each gateway sees of the targets.
+// explain: why a call to a route goes where it goes. Applies the gateways' own rule (exact first,
+// then the longest prefix) to what the control plane knows, and shows what each gateway sees of the
+// targets.
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,14 +71,17 @@ static enum cli_exit look(struct cli *cli, struct search *s, json_t **functions,
 		*endpoints = api_list(cli, "/v1/endpoints", NULL, &exit);
 	if (exit != CLI_DONE)
 		return exit;
-	json_array_foreach(*functions, i, item) {
+	json_array_foreach(*functions, i, item)
+	{
 		const char *name = json_string_value(json_at(item, "metadata.name"));
 
 		if (name)
 			consider(s, item, name);
 	}
-	json_array_foreach(*endpoints, i, item) {
-		json_array_foreach(json_at(item, "spec.routes"), r, route) {
+	json_array_foreach(*endpoints, i, item)
+	{
+		json_array_foreach(json_at(item, "spec.routes"), r, route)
+		{
 			if (json_is_string(route))
 				consider(s, item, json_string_value(route));
 		}
@@ -85,9 +89,11 @@ static enum cli_exit look(struct cli *cli, struct search *s, json_t **functions,
 	return CLI_DONE;
 }
 
-static void add_target(struct table *t, const char *endpoint, const json_t *address, const json_t *seen)
+static void add_target(
+	struct table *t, const char *endpoint, const json_t *address, const json_t *seen)
 {
-	static const char *const paths[] = {"gateway", "state", "connections", "in_flight", "last_error"};
+	static const char *const paths[] = {
+		"gateway", "state", "connections", "in_flight", "last_error"};
 	char text[TABLE_CELL_MAX];
 
 	table_cell(t, endpoint);
@@ -110,11 +116,13 @@ static void print_targets(struct cli *cli, const json_t *found, size_t count[ADD
 
 	for (i = 0; i < sizeof(titles) / sizeof(titles[0]); i++)
 		table_column(&t, titles[i], i == 4 || i == 5);
-	json_array_foreach(found, i, resource) {
+	json_array_foreach(found, i, resource)
+	{
 		const char *name = json_string_value(json_at(resource, "metadata.name"));
 
 		format_address_states(json_object_get(resource, "status"), count);
-		json_array_foreach(json_at(resource, "status.addresses"), a, address) {
+		json_array_foreach(json_at(resource, "status.addresses"), a, address)
+		{
 			const json_t *gateways = json_object_get(address, "gateways");
 
 			if (json_array_size(gateways) == 0)
@@ -138,16 +146,19 @@ static enum cli_exit print(struct cli *cli, const struct search *s)
 	fprintf(cli->out, "%s in namespace %s: %s%s\n", s->route, s->ns,
 		exact ? "declared as it is" : "by the longest prefix, ", exact ? "" : s->best);
 	if (kind && strcmp(kind, "Function") == 0) {
-		fprintf(cli->out, "A function; its hosts take calls when they report live instances "
-				  "(penstock get instances). Until then: REJECTED.\n");
+		fprintf(cli->out,
+			"A function; its hosts take calls when they report live instances "
+			"(penstock get instances). Until then: REJECTED.\n");
 		return CLI_DONE;
 	}
 	print_targets(cli, s->found, count);
 	if (count[ADDRESS_UP] + count[ADDRESS_IDLE] + count[ADDRESS_CONNECTING] > 0)
-		fputs("Each call goes to the less loaded of two that are not down; idle ones are dialled then.\n",
+		fputs("Each call goes to the less loaded of two that are not down; idle ones are "
+		      "dialled then.\n",
 			cli->out);
 	else if (count[ADDRESS_DOWN] > 0)
-		fputs("All are down: calls are REJECTED until one of them accepts a connection.\n", cli->out);
+		fputs("All are down: calls are REJECTED until one of them accepts a connection.\n",
+			cli->out);
 	else
 		fputs("No connected gateway knows them: see `penstock status`.\n", cli->out);
 	return CLI_DONE;
@@ -156,18 +167,20 @@ static enum cli_exit print(struct cli *cli, const struct search *s)
 static enum cli_exit explain_route(struct cli *cli, const char *name)
 {
 	const char *slash = strchr(name, '/');
-	struct search s = {
-		.route = slash ? slash + 1 : name, .found = json_array(), .distance = SUGGEST_DISTANCE_MAX + 1};
+	struct search s = {.route = slash ? slash + 1 : name,
+		.found = json_array(),
+		.distance = SUGGEST_DISTANCE_MAX + 1};
 	json_t *functions = NULL, *endpoints = NULL;
 	enum cli_exit exit;
 
-	snprintf(s.ns, sizeof(s.ns), "%.*s", slash ? (int)(slash - name) : 63, slash ? name : cli_namespace(cli));
+	snprintf(s.ns, sizeof(s.ns), "%.*s", slash ? (int)(slash - name) : 63,
+		slash ? name : cli_namespace(cli));
 	exit = look(cli, &s, &functions, &endpoints);
 	if (exit != CLI_DONE)
 		goto out;
 	if (cli->format == FORMAT_JSON || cli->format == FORMAT_YAML) {
-		json_t *all = json_pack("{s:s, s:s, s:s, s:O}", "namespace", s.ns, "route", s.route, "matched",
-			s.best, "declared_by", s.found);
+		json_t *all = json_pack("{s:s, s:s, s:s, s:O}", "namespace", s.ns, "route", s.route,
+			"matched", s.best, "declared_by", s.found);
 
 		output_value(cli, all);
 		json_decref(all);
@@ -175,8 +188,10 @@ static enum cli_exit explain_route(struct cli *cli, const char *name)
 		exit = print(cli, &s);
 	}
 	if (json_array_size(s.found) == 0) {
-		cli_complain(cli, "nothing declares the route %s in namespace %s: calls are REJECTED%s%s%s", s.route,
-			s.ns, s.nearest ? "; did you mean " : "", s.nearest ? s.nearest : "", s.nearest ? "?" : "");
+		cli_complain(cli,
+			"nothing declares the route %s in namespace %s: calls are REJECTED%s%s%s",
+			s.route, s.ns, s.nearest ? "; did you mean " : "",
+			s.nearest ? s.nearest : "", s.nearest ? "?" : "");
 		exit = CLI_REFUSED;
 	}
 out:
@@ -190,7 +205,8 @@ static enum cli_exit run(struct cli *cli, const void *values, int argc, char **a
 {
 	if (strcmp(argv[0], "route") == 0)
 		return explain_route(cli, argv[1]);
-	return cli_usage(cli, "only routes can be explained in this version: penstock explain route NAME");
+	return cli_usage(
+		cli, "only routes can be explained in this version: penstock explain route NAME");
 }
 
 const struct verb verb_explain = {

@@ -44,8 +44,8 @@ static char *make_query(const struct cli *cli, const struct values *values)
 	char *label = values->label ? api_escape(values->label) : NULL;
 	char *query = NULL;
 
-	if (asprintf(&query, "%s%s%s%s%s", ns ? "namespace=" : "", ns ? ns : "", ns && label ? "&" : "",
-		    label ? "label=" : "", label ? label : "") < 0)
+	if (asprintf(&query, "%s%s%s%s%s", ns ? "namespace=" : "", ns ? ns : "",
+		    ns && label ? "&" : "", label ? "label=" : "", label ? label : "") < 0)
 		query = NULL;
 	free(ns);
 	free(label);
@@ -81,8 +81,9 @@ const struct verb verb_get = {
 	.name = "get",
 	.words = "NOUN [NAME]",
 	.summary = "Show resources: functions, endpoints, gateways, nodes, instances",
-	.about = "-o yaml shows a resource whole, with its defaults, in the form that apply takes.\n"
-		 "Without -n functions of all namespaces are listed. NOUN/NAME is taken as well.",
+	.about =
+		"-o yaml shows a resource whole, with its defaults, in the form that apply takes.\n"
+		"Without -n functions of all namespaces are listed. NOUN/NAME is taken as well.",
 	.examples = "penstock get endpoints\npenstock get fn -n imagery -l team=imagery\n"
 		    "penstock get endpoint orders -o yaml",
 	.options = options,

@@ -17,8 +17,10 @@ struct values {
 
 static const struct option options[] = {
 	{'w', "watch", NULL, "print again and again", OPTION_FLAG, offsetof(struct values, watch)},
-	{0, "interval", "TIME", "how often with --watch (2s)", OPTION_SPAN, offsetof(struct values, interval)},
-	{0, "count", "N", "end after printing N times", OPTION_COUNT, offsetof(struct values, count)},
+	{0, "interval", "TIME", "how often with --watch (2s)", OPTION_SPAN,
+		offsetof(struct values, interval)},
+	{0, "count", "N", "end after printing N times", OPTION_COUNT,
+		offsetof(struct values, count)},
 	{0, "counters", NULL, "every counter of the gateways, too", OPTION_FLAG,
 		offsetof(struct values, counters)},
 };
@@ -37,7 +39,8 @@ static void print(struct cli *cli, const struct values *v, const json_t *stats, 
 	if (count)
 		stats_write_services(cli->out, rows, count, 0);
 	else
-		fprintf(cli->out, "No call was made yet%s%s.\n", only ? " to " : "", only ? only : "");
+		fprintf(cli->out, "No call was made yet%s%s.\n", only ? " to " : "",
+			only ? only : "");
 	if (!only)
 		stats_write_drops(cli->out, stats);
 	if (v->counters)
@@ -73,7 +76,8 @@ static enum cli_exit run(struct cli *cli, const void *values, int argc, char **a
 			fputc('\n', cli->out);
 		exit = print_once(cli, v, argc ? argv[0] : NULL);
 		n++;
-	} while (exit == CLI_DONE && fflush(cli->out) == 0 && (v->watch || v->count) && n != v->count);
+	} while (exit == CLI_DONE && fflush(cli->out) == 0 && (v->watch || v->count) &&
+		 n != v->count);
 	return exit;
 }
 
@@ -81,9 +85,11 @@ const struct verb verb_stats = {
 	.name = "stats",
 	.words = "[ROUTE]",
 	.summary = "Show calls, latencies and drops by route",
-	.about = "Counts are since the control plane saw the gateways first; rates and latencies of the last\n"
+	.about = "Counts are since the control plane saw the gateways first; rates and latencies "
+		 "of the last\n"
 		 "10 to 20 seconds.",
-	.examples = "penstock stats\npenstock stats orders --watch\npenstock stats --json | jq .total",
+	.examples =
+		"penstock stats\npenstock stats orders --watch\npenstock stats --json | jq .total",
 	.options = options,
 	.option_count = sizeof(options) / sizeof(options[0]),
 	.values_bytes = sizeof(struct values),

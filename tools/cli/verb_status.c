@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// status: is everything well? Control plane, gateways, endpoints, calls at a glance; what is wrong, with what to do.
+// status: is everything well? Control plane, gateways, endpoints, calls at a glance; what is wrong,
+// with what to do.
 #include <string.h>
 
 #include "tools/cli/api.h"
@@ -61,7 +62,8 @@ static void print_control_plane(struct cli *cli, const json_t *health)
 	format_plain(json_object_get(health, "version"), version, sizeof(version));
 	fprintf(cli->out, "control plane  %s, version %s, up %s, %lld routes, change %lld\n",
 		json_string_value(json_object_get(health, "status")), version,
-		format_span(json_number_value(json_object_get(health, "uptime_ms")) / 1000, up, sizeof(up)),
+		format_span(json_number_value(json_object_get(health, "uptime_ms")) / 1000, up,
+			sizeof(up)),
 		(long long)json_integer_value(json_object_get(health, "services")),
 		(long long)json_integer_value(json_object_get(health, "seq")));
 }
@@ -72,12 +74,13 @@ static void print_counts(struct cli *cli, const struct overview *o)
 	char states[128];
 	json_t *item;
 
-	json_array_foreach(o->gateways, i, item)
-		connected += json_is_true(json_at(item, "status.connected"));
+	json_array_foreach(o->gateways, i, item) connected +=
+		json_is_true(json_at(item, "status.connected"));
 	json_array_foreach(o->endpoints, i, item)
 		format_address_states(json_object_get(item, "status"), count);
 	format_states(count, states, sizeof(states));
-	fprintf(cli->out, "gateways       %zu of %zu connected\n", connected, json_array_size(o->gateways));
+	fprintf(cli->out, "gateways       %zu of %zu connected\n", connected,
+		json_array_size(o->gateways));
 	fprintf(cli->out, "endpoints      %zu%s%s\n", json_array_size(o->endpoints),
 		*states ? ", addresses: " : "", states);
 	fputs("calls          ", cli->out);
@@ -90,7 +93,8 @@ static void print_problems(struct cli *cli, const json_t *problems)
 	size_t i;
 	json_t *problem;
 
-	json_array_foreach(problems, i, problem) {
+	json_array_foreach(problems, i, problem)
+	{
 		format_plain(json_object_get(problem, "problem"), text, sizeof(text));
 		format_clean(text);
 		fprintf(cli->out, "problem        %s\n", text);
@@ -110,8 +114,8 @@ static enum cli_exit run(struct cli *cli, const void *values, int argc, char **a
 	if (exit != CLI_DONE)
 		goto out;
 	if (cli->format == FORMAT_JSON || cli->format == FORMAT_YAML) {
-		json_t *all = json_pack("{s:O, s:O, s:O, s:O}", "health", o.health, "gateways", o.gateways,
-			"endpoints", o.endpoints, "stats", o.stats);
+		json_t *all = json_pack("{s:O, s:O, s:O, s:O}", "health", o.health, "gateways",
+			o.gateways, "endpoints", o.endpoints, "stats", o.stats);
 
 		output_value(cli, all);
 		json_decref(all);
@@ -134,7 +138,8 @@ const struct verb verb_status = {
 	.name = "status",
 	.words = "",
 	.summary = "Tell at a glance whether everything is well",
-	.about = "Exit code 1 when the control plane says that it failed; what is merely degraded is told.",
+	.about = "Exit code 1 when the control plane says that it failed; what is merely degraded "
+		 "is told.",
 	.examples = "penstock status\npenstock status --json | jq .health.problems",
 	.run = run,
 };

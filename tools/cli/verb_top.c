@@ -42,7 +42,7 @@ struct top {
 	enum stats_order order;
 	json_t *before;  // the last answer
 	ns_t before_at;
-	bool away;       // the control plane did not answer; on a terminal that is shown and waited out
+	bool away;  // the control plane did not answer; on a terminal that is shown and waited out
 };
 
 static void write_gateways(FILE *out, const json_t *stats)
@@ -56,19 +56,23 @@ static void write_gateways(FILE *out, const json_t *stats)
 	table_column(&t, "CONNECTIONS", true);
 	table_column(&t, "IN FLIGHT", true);
 	table_column(&t, "WORKERS' LOAD", false);
-	json_array_foreach(json_object_get(stats, "gateways"), i, gateway) {
+	json_array_foreach(json_object_get(stats, "gateways"), i, gateway)
+	{
 		char connections[32], calls[32], load[256] = "";
 
-		json_array_foreach(json_object_get(gateway, "workers"), w, worker) {
+		json_array_foreach(json_object_get(gateway, "workers"), w, worker)
+		{
 			size_t len = strlen(load);
 
 			snprintf(load + len, sizeof(load) - len, "%s%.0f%%", w ? " " : "",
 				100 * json_number_value(json_object_get(worker, "busy")));
 		}
-		format_plain(json_object_get(gateway, "connections"), connections, sizeof(connections));
+		format_plain(
+			json_object_get(gateway, "connections"), connections, sizeof(connections));
 		format_plain(json_object_get(gateway, "calls_in_flight"), calls, sizeof(calls));
 		table_cellf(&t, "%s", json_string_value(json_object_get(gateway, "name")));
-		table_cell(&t, json_is_true(json_object_get(gateway, "connected")) ? "connected" : "away");
+		table_cell(&t,
+			json_is_true(json_object_get(gateway, "connected")) ? "connected" : "away");
 		table_cell(&t, connections);
 		table_cell(&t, calls);
 		table_cell(&t, load);
@@ -91,7 +95,8 @@ static void write_frame(struct top *top, FILE *out, const json_t *stats, ns_t no
 	// Pages that stay are set apart.
 	fputs(top->before && !top->screen.active ? "\n" : "", out);
 	fprintf(out, "penstock top  %s  by %s%s\n", clock, orders[top->order].name,
-		top->screen.active ? "  (keys: c calls, l latency, f failures, n name, q quit)" : "");
+		top->screen.active ? "  (keys: c calls, l latency, f failures, n name, q quit)"
+				   : "");
 	stats_write_total(out, stats);
 	fputc('\n', out);
 	write_gateways(out, stats);
@@ -201,7 +206,8 @@ static enum cli_exit run(struct cli *cli, const void *values, int argc, char **a
 		exit = refresh(&top);
 		if (exit != CLI_DONE || n == v->count || ferror(cli->out))
 			break;
-		if (!obey(&top, screen_key(&top.screen, v->interval ? v->interval : INTERVAL_DEFAULT)))
+		if (!obey(&top,
+			    screen_key(&top.screen, v->interval ? v->interval : INTERVAL_DEFAULT)))
 			break;
 	}
 	screen_fini(&top.screen);

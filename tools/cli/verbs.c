@@ -5,19 +5,33 @@
 #include "tools/cli/cli.h"
 
 const struct verb *const cli_verbs[] = {
-	&verb_status, &verb_apply, &verb_plan, &verb_get, &verb_describe, &verb_delete, &verb_call,
-	&verb_stats, &verb_top, &verb_events, &verb_explain, &verb_doctor, &verb_completion, &verb_help,
+	&verb_status,
+	&verb_apply,
+	&verb_plan,
+	&verb_get,
+	&verb_describe,
+	&verb_delete,
+	&verb_call,
+	&verb_stats,
+	&verb_top,
+	&verb_events,
+	&verb_explain,
+	&verb_doctor,
+	&verb_completion,
+	&verb_help,
 };
 const size_t cli_verb_count = sizeof(cli_verbs) / sizeof(cli_verbs[0]);
 
 const struct option cli_global_options[] = {
 	{0, "socket", "PATH", "the control socket (" CLI_SOCKET_DEFAULT ", or $" CLI_SOCKET_ENV ")",
 		OPTION_TEXT, offsetof(struct cli, socket)},
-	{'o', "output", "FORMAT", "table, wide, json, yaml or name", OPTION_TEXT, offsetof(struct cli, output)},
+	{'o', "output", "FORMAT", "table, wide, json, yaml or name", OPTION_TEXT,
+		offsetof(struct cli, output)},
 	{0, "json", NULL, "short for -o json", OPTION_FLAG, offsetof(struct cli, json)},
-	{'n', "namespace", "NAME", "the namespace of functions (" CLI_NAMESPACE_DEFAULT ")", OPTION_TEXT,
-		offsetof(struct cli, ns)},
-	{'h', "help", NULL, "tell how to use penstock or the verb", OPTION_FLAG, offsetof(struct cli, help)},
+	{'n', "namespace", "NAME", "the namespace of functions (" CLI_NAMESPACE_DEFAULT ")",
+		OPTION_TEXT, offsetof(struct cli, ns)},
+	{'h', "help", NULL, "tell how to use penstock or the verb", OPTION_FLAG,
+		offsetof(struct cli, help)},
 	{'V', "version", NULL, "print the version", OPTION_FLAG, offsetof(struct cli, version)},
 };
 const size_t cli_global_option_count = sizeof(cli_global_options) / sizeof(cli_global_options[0]);
@@ -35,8 +49,9 @@ static void print_options(FILE *out, const struct option *options, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct option *o = &options[i];
-		int width = fprintf(out, "  %c%c%s --%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
-			o->letter ? "," : " ", o->name, o->value ? " " : "", o->value ? o->value : "");
+		int width = fprintf(out, "  %c%c%s --%s%s%s", o->letter ? '-' : ' ',
+			o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name,
+			o->value ? " " : "", o->value ? o->value : "");
 
 		fprintf(out, "%*s%s\n", width < 28 ? 28 - width : 2, "", o->help);
 	}
@@ -47,11 +62,13 @@ void cli_help(FILE *out)
 	fputs("usage: penstock VERB [NOUN] [NAME] [OPTIONS]\n\nVerbs\n", out);
 	for (size_t i = 0; i < cli_verb_count; i++)
 		fprintf(out, "  %-12s%s\n", cli_verbs[i]->name, cli_verbs[i]->summary);
-	fputs("\nNouns: functions, endpoints, gateways, nodes, instances (singular and short forms too)\n"
+	fputs("\nNouns: functions, endpoints, gateways, nodes, instances (singular and short forms "
+	      "too)\n"
 	      "\nOptions of all verbs\n",
 		out);
 	print_options(out, cli_global_options, cli_global_option_count);
-	fputs("\nExit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 control socket not reached.\n"
+	fputs("\nExit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 control socket not "
+	      "reached.\n"
 	      "`penstock VERB --help` tells more; `penstock doctor` checks this machine.\n",
 		out);
 }
@@ -69,8 +86,8 @@ static void print_lines(FILE *out, const char *lines)
 
 void cli_verb_help(FILE *out, const struct verb *verb)
 {
-	fprintf(out, "usage: penstock %s%s%s [OPTIONS]\n\n%s.\n", verb->name, *verb->words ? " " : "",
-		verb->words, verb->summary);
+	fprintf(out, "usage: penstock %s%s%s [OPTIONS]\n\n%s.\n", verb->name,
+		*verb->words ? " " : "", verb->words, verb->summary);
 	if (verb->about)
 		fprintf(out, "%s\n", verb->about);
 	if (verb->option_count) {

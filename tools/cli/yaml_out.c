@@ -13,7 +13,8 @@
 // Words that some YAML reader takes for something else.
 static bool is_word_of_yaml(const char *text)
 {
-	static const char *const words[] = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"};
+	static const char *const words[] = {
+		"null", "true", "false", "yes", "no", "on", "off", "y", "n"};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		if (strcasecmp(text, words[i]) == 0)
@@ -28,7 +29,8 @@ static bool is_plain(const char *text, size_t len)
 
 	if (len == 0 || !(strchr(letters, text[0]) || text[0] == '/'))
 		return false;
-	if (strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./@+") != len)
+	if (strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./@+") !=
+		len)
 		return false;
 	return !is_word_of_yaml(text);
 }
@@ -130,7 +132,8 @@ static bool is_short_list(const json_t *value)
 
 	if (!json_is_array(value))
 		return false;
-	json_array_foreach(value, i, item) {
+	json_array_foreach(value, i, item)
+	{
 		if (!is_scalar(item))
 			return false;
 		width += 2 + (json_is_string(item) ? json_string_length(item) + 2 : 8);
@@ -140,7 +143,8 @@ static bool is_short_list(const json_t *value)
 
 static bool is_inline(const json_t *value)
 {
-	return is_scalar(value) || is_short_list(value) || (json_is_object(value) && !json_object_size(value));
+	return is_scalar(value) || is_short_list(value) ||
+	       (json_is_object(value) && !json_object_size(value));
 }
 
 static void write_inline(FILE *out, const json_t *value)
@@ -157,7 +161,8 @@ static void write_inline(FILE *out, const json_t *value)
 		return;
 	}
 	fputc('[', out);
-	json_array_foreach(value, i, item) {
+	json_array_foreach(value, i, item)
+	{
 		fputs(i ? ", " : "", out);
 		write_scalar(out, item);
 	}
@@ -190,14 +195,16 @@ static void write_block(FILE *out, const json_t *value, unsigned indent, bool st
 	json_t *child;
 
 	if (json_is_array(value)) {
-		json_array_foreach(value, i, child) {
+		json_array_foreach(value, i, child)
+		{
 			fprintf(out, "%*s-", started ? 0 : (int)indent, "");
 			write_value(out, child, indent + 2, true);
 			started = false;
 		}
 		return;
 	}
-	json_object_foreach((json_t *)value, key, child) {
+	json_object_foreach((json_t *)value, key, child)
+	{
 		fprintf(out, "%*s", started ? 0 : (int)indent, "");
 		write_text(out, key, strlen(key));
 		fputc(':', out);

@@ -5,5 +5,6 @@
 #include <jansson.h>
 #include <stdio.h>
 
-// Block style, two spaces an indent; lists of few plain words in brackets. indent: spaces before each line.
+// Block style, two spaces an indent; lists of few plain words in brackets. indent: spaces before
+// each line.
 void yaml_write(FILE *out, const json_t *value, unsigned indent);
