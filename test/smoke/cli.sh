@@ -263,6 +263,13 @@ check 1 "nobody listens" call echo --to "unix:$dir/nothing.sock"
 complains 'No such file'
 check 1 "an output that cannot be written" call echo --to "$to" -d x -o "$dir/nothing/reply"
 
+start resetting "$dir/resetting.sock" "$build/tools/gen/penstock-gen" serve \
+	--listen "unix:$dir/resetting.sock" --close-after 3
+check 1 "a server that resets the connection at the third call" \
+	call echo --to "unix:$dir/resetting.sock" -N 5 -d x
+complains 'the connection was lost: '
+[ "$(wc -l <"$dir/out")" = 2 ] || wrong "not two replies before it"
+
 # --- completion ---
 check 0 "completion for bash" completion bash
 complete_words() {
