@@ -27,6 +27,9 @@
 #define CLIENT_PAUSE_BYTES ((size_t)20 << 20)  // above this many, its requests wait in the TCP window
 #define UPSTREAM_QUEUE_BYTES_MAX ((size_t)64 << 20)  // requests waiting for one upstream connection
 
+// Replies of all clients' calls meet on one connection.
+#define UPSTREAM_REASSEMBLY_BYTES_MAX (BLOCKS_BYTES_MAX / 2)
+
 #define SETUP_TIMEOUT (10 * NS_PER_SEC)         // from the handshake to SETUP
 #define LINGER_TIMEOUT (5 * NS_PER_SEC)       // from our FIN to the reset of a client that does not close
 #define UPSTREAM_IDLE (60 * NS_PER_SEC)         // an upstream connection without calls is closed

@@ -88,6 +88,7 @@ static struct upstream *dial(struct relay *r, struct target *target, struct mime
 		.data_mime = mime->data,
 		.fragment_bytes = target->fragments ? FRAGMENT_BYTES : RS_FRAGMENT_NEVER,
 		.message_bytes_max = MESSAGE_BYTES_MAX,
+		.reassembly_bytes_max = UPSTREAM_REASSEMBLY_BYTES_MAX,
 		.queue_bytes_max = UPSTREAM_QUEUE_BYTES_MAX,
 		.stream_queue_bytes_max = UPSTREAM_QUEUE_BYTES_MAX,
 	};

@@ -9,7 +9,7 @@ hostile=$(stack_program hostile)
 gate=$stack_gateway:$stack_port
 calls_go_on() { load_wait && [ "$(load_get .errors_total)" = 0 ]; }
 
-load_start 20 --connections 2 --outstanding 4 --rate 500 --quiet --expect-no-errors
+load_start 20 --connections 2 --rate 500 --quiet --expect-no-errors
 expect "valid traffic cut at every byte" stack_in timeout 60 "$hostile" cut "$gate"
 expect "random bytes" stack_in timeout 60 "$hostile" garbage "$gate" 1500 7
 expect "valid traffic with bytes changed" stack_in timeout 60 "$hostile" mutate "$gate" 1500 8
@@ -27,7 +27,7 @@ process_start "$stack_run/vanish.log" ip netns exec "$stack_ns" "$hostile" hold 
 vanished=$process_pid
 sleep 2
 ip -n "$stack_ns" address delete 10.77.0.9/24 dev "$stack_link"
-load_start 8 --connections 2 --outstanding 4 --rate 500 --quiet --expect-no-errors
+load_start 8 --connections 2 --rate 500 --quiet --expect-no-errors
 expect "others never notice a client that vanishes" calls_go_on
 smoke_pools_settle 20
 process_stop "$vanished" 2
@@ -38,11 +38,13 @@ process_start "$stack_run/lazy.log" ip netns exec "$stack_ns" "$(stack_program p
 	--to "$gate" --connections 10 --outstanding 16 --duration 12 --quiet --stop-reading 4096 \
 	--functions size:1000000 --timeout-ms 60000
 lazy=$process_pid
-load_start 8 --connections 2 --outstanding 4 --rate 500 --quiet --expect-no-errors
+load_start 8 --connections 2 --rate 500 --quiet --expect-no-errors
 expect "others never notice a client that stops reading" calls_go_on
 mid=$(rss_kib "$stack_dataplane_pid")
 sleep 3
 after=$(rss_kib "$stack_dataplane_pid")
+held() { smoke_pools | awk '/block_bytes/ { sum += $4 } END { print sum }'; }
+expect "its replies wait in the gateway" test "$(held)" -gt 10000000
 say "  resident: $before KiB before, $mid after 8 s, $after after 11 s"
 expect "memory is bounded while it does not read" test $((mid - before)) -lt 400000
 expect "memory is flat while it does not read" test $((after - mid)) -lt 20000

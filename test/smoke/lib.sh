@@ -124,7 +124,7 @@ smoke_start() {
 	smoke_backend 7001
 	{
 		manifest_gateway
-		manifest_endpoint demo '[echo, count, delay, error]' "$stack_host:7000" "$stack_host:7001"
+		manifest_endpoint demo '[echo, count, delay, error, size, sink]' "$stack_host:7000" "$stack_host:7001"
 	} | smoke_apply
 	stack_wait_dataplane
 	stack_wait_call echo
