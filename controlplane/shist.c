@@ -137,10 +137,12 @@ uint64_t shist_quantile(const struct shist *h, double q)
 
 	if ((double)rank < q * (double)h->count || rank == 0)
 		rank++;
+	if (rank >= h->count)
+		return h->max;
 	for (uint32_t i = 0; i < h->used; i++) {
 		uint64_t low = hist_bucket_low(h->buckets[i].index);
 		uint64_t high = hist_bucket_high(h->buckets[i].index);
-		uint64_t middle = low + (high - 1 - low) / 2;
+		uint64_t middle = low + (high - low) / 2;
 
 		seen += h->buckets[i].count;
 		if (seen >= rank)
