@@ -155,6 +155,10 @@ static void first_setup(struct rs_session *s, struct rs_frame *f, const struct r
 	const char *why = "malformed SETUP";
 	uint32_t code = RS_ERROR_INVALID_SETUP;
 
+	if (f->data_len > RS_SETUP_BYTES_MAX) {
+		rs_session_close(s, RS_ERROR_INVALID_SETUP, "SETUP is too large");
+		return;
+	}
 	if (body->data)
 		chain_push(&frame, body->buf, body->data, f->head_len + f->data_len);
 	if (!rs_setup_read(&head, f, body->data ? &frame : body->chain))

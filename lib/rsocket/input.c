@@ -157,7 +157,7 @@ static void admit_partial(struct rs_session *s, uint32_t len)
 			rs_frame_malformed(s, &f);
 			return;
 		}
-		bytes_max = RS_SETUP_BYTES_MAX;
+		bytes_max = RS_HEADER_BYTES + RS_SETUP_BYTES_MAX;
 	}
 	if (len > bytes_max) {
 		refuse_partial(s, len, -EMSGSIZE);

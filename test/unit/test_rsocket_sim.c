@@ -667,7 +667,8 @@ static void simulate(bool tight)
 	running = 0;
 	printf("%llu calls completed, %llu failed, %llu lost\n", (unsigned long long)totals[0],
 		(unsigned long long)totals[1], (unsigned long long)totals[2]);
-	assert_true(totals[0] > 0 && totals[1] > 0 && totals[2] > 0);
+	if (seeds >= 20)
+		assert_true(totals[0] > 0 && totals[1] > 0 && totals[2] > 0);
 }
 
 static int name_seed(void **state)
