@@ -363,10 +363,11 @@ char *openapi_text(const char *version)
 		"servers", "url", "http://localhost", "description",
 		"curl --unix-socket /run/penstock/control.sock http://localhost/v1/health", "paths", paths(),
 		"components", "schemas", schemas());
-	char *dump = json_dumps(out, JSON_INDENT(1));
+	char *dump = json_dumps(out, JSON_INDENT(1)), *line = NULL;
 
 	json_decref(out);
-	if (!dump)
-		abort();
-	return dump;
+	if (!dump || asprintf(&line, "%s\n", dump) < 0)
+		abort();  // out of memory
+	free(dump);
+	return line;
 }
