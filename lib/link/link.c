@@ -5,9 +5,9 @@
 //   any of these --on_closed--> BACKOFF --on_timer: attempt--> CONNECTING
 //   served:   UP --> CLOSING --on_closed--> CLOSED
 //
-// Loop's thread only. A session ends (lost streams, `down`) only in on_closed() and on_eof(), which the
-// loop calls; never within a session's callback, where it may not be freed. Until a dialled link is
-// up, its output waits in the session.
+// Loop's thread only. A session ends (lost streams, `down`) only in on_closed() and on_eof(), which
+// the loop calls; never within a session's callback, where it may not be freed. Until a dialled
+// link is up, its output waits in the session.
 #include "lib/link/link.h"
 
 #include <errno.h>
@@ -38,7 +38,7 @@ static void tick(struct link *link)
 	ns_t next = rs_tick(&link->session, now_of(link));
 
 	if (link->state != LINK_UP)
-		return;  // silence ended it
+		return; // silence ended it
 	link->ticking = true;
 	if (next == NS_NEVER)
 		timer_cancel(loop_timers(link->hub->loop), &link->timer);
@@ -53,7 +53,7 @@ static void flush_link(struct link *link)
 	size_t bytes;
 
 	if (!link->conn || !loop_conn_idle(link->conn))
-		return;  // on_opened() or on_writable() comes back to it
+		return; // on_opened() or on_writable() comes back to it
 	bytes = rs_output(&link->session, &out, hub->send_bytes_max);
 	if (bytes) {
 		hub->sends++;
@@ -154,8 +154,8 @@ static void on_writable(struct loop_conn *c)
 		link_wake(&link->session);
 }
 
-// Nothing can come any more, so every stream is lost. A session that had ended before (its peer sent
-// garbage and a FIN, say) still gets its ERROR out.
+// Nothing can come any more, so every stream is lost. A session that had ended before (its peer
+// sent garbage and a FIN, say) still gets its ERROR out.
 static void on_eof(struct loop_conn *c)
 {
 	struct link *link = loop_conn_user(c);
@@ -201,7 +201,7 @@ static void on_closed(struct loop_conn *c, int error)
 	if (!link->error)
 		link->error = error ? error : -ECONNRESET;
 	link->conn = NULL;
-	link->state = LINK_CLOSING;  // for what `lost` callbacks may call
+	link->state = LINK_CLOSING; // for what `lost` callbacks may call
 	timer_cancel(loop_timers(link->hub->loop), &link->timer);
 	rs_session_abort(&link->session);
 	rs_session_fini(&link->session);
@@ -250,8 +250,8 @@ static int attempt(struct link *link)
 	rs_message_clear(&setup);
 	if (error)
 		return error;
-	link->conn = loop_connect(link->hub->loop, (const struct sockaddr *)&link->addr, link->addr_len,
-		&conn_ops, link, &error);
+	link->conn = loop_connect(link->hub->loop, (const struct sockaddr *)&link->addr,
+		link->addr_len, &conn_ops, link, &error);
 	if (!link->conn) {
 		rs_session_fini(&link->session);
 		list_del(&link->dirty);

@@ -28,8 +28,8 @@ static void on_timer(struct timer *timer, ns_t now)
 		conn_die(c, 0);
 }
 
-static struct loop_conn *conn_new(
-	struct loop *loop, int fd, const struct loop_conn_ops *ops, void *user, enum conn_state state)
+static struct loop_conn *conn_new(struct loop *loop, int fd, const struct loop_conn_ops *ops,
+	void *user, enum conn_state state)
 {
 	static const int one = 1;
 	struct loop_conn *c = calloc(1, sizeof(*c));
@@ -287,7 +287,8 @@ void conn_on_send(struct loop_conn *c, int res)
 		c->ops->writable(c);
 }
 
-// The pump. Each part returns false when the kernel had no room, so that the connection stays on the list.
+// The pump. Each part returns false when the kernel had no room, so that the connection stays on
+// the list.
 
 static bool pump_connect(struct loop_conn *c)
 {
@@ -378,7 +379,8 @@ static bool pump_send(struct loop_conn *c)
 	if (slot)
 		io_uring_prep_sendmsg(sqe, c->fd, &slot->msg, (unsigned)flags);
 	else
-		io_uring_prep_send(sqe, c->fd, c->out.first->slice.data, c->out.first->slice.len, flags);
+		io_uring_prep_send(
+			sqe, c->fd, c->out.first->slice.data, c->out.first->slice.len, flags);
 	sqe_tag(sqe, c, OP_SEND);
 	c->loop->stats.sends++;
 	c->send_armed = true;

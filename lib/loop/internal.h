@@ -15,8 +15,9 @@
 // Gathered sends between two submissions. The kernel has copied what describes a send once it took
 // the submission (IORING_FEAT_SUBMIT_STABLE), so slots belong to the batch, not to connections.
 #define SEND_SLOTS 64
-// After loop_close(): what the send in flight may take, then how long the peer's last bytes are read
-// and dropped, since closing a socket with unread bytes resets it and may cost the peer what was sent.
+// After loop_close(): what the send in flight may take, then how long the peer's last bytes are
+// read and dropped, since closing a socket with unread bytes resets it and may cost the peer what
+// was sent.
 #define CLOSE_TIMEOUT (5 * NS_PER_SEC)
 #define LINGER_TIMEOUT (NS_PER_SEC / 2)
 
@@ -37,21 +38,21 @@ struct recv_ring {
 	uint8_t *memory;
 	size_t ring_bytes, memory_bytes;
 	uint32_t count, buffer_bytes;
-	uint32_t pinned;          // held by someone, so not the kernel's to fill
-	struct buf_pool *copies;  // where bytes go while too many buffers are pinned
-	struct buf *copy;         // the block that is being filled
+	uint32_t pinned;         // held by someone, so not the kernel's to fill
+	struct buf_pool *copies; // where bytes go while too many buffers are pinned
+	struct buf *copy;        // the block that is being filled
 };
 
 struct loop {
 	struct io_uring ring;
-	bool multishot;  // receives (kernel 6.0)
+	bool multishot; // receives (kernel 6.0)
 	bool stepping;
 	bool wake_armed;
 	ns_t now;
 	struct recv_ring recv;
 	struct list conns, listeners;
-	struct list todo;     // connections with something to do outside completions
-	struct list starved;  // connections whose receive ended for want of a buffer, oldest first
+	struct list todo;    // connections with something to do outside completions
+	struct list starved; // connections whose receive ended for want of a buffer, oldest first
 	unsigned slots_used;
 	struct send_slot *slots;
 	int wake_fd;
@@ -72,16 +73,16 @@ struct loop_conn {
 	const struct loop_conn_ops *ops;
 	void *user;
 	int fd;
-	int error;         // for `closed`
+	int error; // for `closed`
 	uint8_t state;
-	uint8_t inflight;  // operations whose last completion is still to come
+	uint8_t inflight; // operations whose last completion is still to come
 	bool connect_armed, recv_armed, send_armed;
-	bool recv_cancelled, cancelled;  // a cancel is on its way
+	bool recv_cancelled, cancelled; // a cancel is on its way
 	bool paused, eof, eof_told, reported;
-	struct chain out;   // the send in flight
-	struct chain held;  // received while paused
+	struct chain out;  // the send in flight
+	struct chain held; // received while paused
 	struct list all, todo, starved;
-	struct timer timer;  // bounds closing
+	struct timer timer; // bounds closing
 	socklen_t addr_len;
 	struct sockaddr_storage addr;
 };
@@ -119,8 +120,8 @@ void listeners_close(struct loop *loop);
 void listeners_free(struct loop *loop);
 
 // recv_ring.c
-int recv_ring_init(
-	struct recv_ring *r, struct io_uring *ring, uint32_t count, uint32_t bytes, size_t copy_bytes_max);
+int recv_ring_init(struct recv_ring *r, struct io_uring *ring, uint32_t count, uint32_t bytes,
+	size_t copy_bytes_max);
 void recv_ring_unregister(struct recv_ring *r, struct io_uring *ring);
 // After the ring is gone.
 void recv_ring_fini(struct recv_ring *r);

@@ -95,8 +95,8 @@ static int try_open(const struct sockaddr *addr, socklen_t len)
 	return fd;
 }
 
-// The ring of a killed process is torn down behind its back: its listeners, also Unix ones, seem alive a
-// little longer than the process. A restarted daemon must not fail for that.
+// The ring of a killed process is torn down behind its back: its listeners, also Unix ones, seem
+// alive a little longer than the process. A restarted daemon must not fail for that.
 static int open_socket(const struct sockaddr *addr, socklen_t len)
 {
 	int fd = try_open(addr, len);
@@ -194,7 +194,7 @@ void loop_listener_close(struct loop_listener *l)
 
 void listeners_close(struct loop *loop)
 {
-	list_for_each_safe(at, after, &loop->listeners)
+	list_for_each_safe (at, after, &loop->listeners)
 		loop_listener_close(list_entry(at, struct loop_listener, all));
 }
 

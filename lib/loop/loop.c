@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ring of a loop: its life, a step, the wake-up.
 //
-// One thread creates it, steps it and destroys it; only loop_wake() may be called from others. A step is
+// One thread creates it, steps it and destroys it; only loop_wake() may be called from others. A
+// step is
 //
 //   [flush, pump, submit and wait]  only if it may sleep
 //   completions -> callbacks
@@ -9,8 +10,8 @@
 //   flush: on_flush, then pump: what connections want becomes submissions
 //   [submit]                        unless the next step submits and waits in one call
 //
-// A submission that finds no room stays wanted on its connection's todo list, so nothing is lost when
-// the kernel is short of something; a step with a todo list left over never sleeps.
+// A submission that finds no room stays wanted on its connection's todo list, so nothing is lost
+// when the kernel is short of something; a step with a todo list left over never sleeps.
 #include "lib/loop/internal.h"
 
 #include <errno.h>
@@ -27,8 +28,8 @@
 // How long loop_destroy() waits for cancelled operations to end.
 #define DESTROY_TIMEOUT (2 * NS_PER_SEC)
 
-// The best the kernel has. COOP_TASKRUN: completions are not forced by interrupts, TASKRUN_FLAG tells
-// when some wait, so an idle peek is a load from memory. Without SINGLE_ISSUER the kernel is
+// The best the kernel has. COOP_TASKRUN: completions are not forced by interrupts, TASKRUN_FLAG
+// tells when some wait, so an idle peek is a load from memory. Without SINGLE_ISSUER the kernel is
 // older than 6.0 and has no multishot receive either.
 static const unsigned ring_flags[] = {
 	IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
@@ -53,7 +54,8 @@ static int ring_init(struct loop *loop, unsigned entries)
 		if (error)
 			return error;
 		loop->multishot = (ring_flags[i] & IORING_SETUP_SINGLE_ISSUER) != 0;
-		// Saves a look-up of the descriptor at each call; a kernel without it works as well.
+		// Saves a look-up of the descriptor at each call; a kernel without it works as
+		// well.
 		io_uring_register_ring_fd(&loop->ring);
 		return 0;
 	}
@@ -65,7 +67,7 @@ static void arm_wake(struct loop *loop)
 	struct io_uring_sqe *sqe = loop_sqe(loop);
 
 	if (!sqe)
-		return;  // flush() tries again
+		return; // flush() tries again
 	io_uring_prep_read(sqe, loop->wake_fd, &loop->wake_value, sizeof(loop->wake_value), 0);
 	sqe_tag(sqe, loop, OP_WAKE);
 	loop->wake_armed = true;
@@ -96,7 +98,8 @@ struct loop *loop_new(const struct loop_config *config, int *error)
 	*error = ring_init(loop, in->entries ? in->entries : ENTRIES_DEFAULT);
 	if (*error)
 		goto fail;
-	*error = recv_ring_init(&loop->recv, &loop->ring, in->buffers ? in->buffers : BUFFERS_DEFAULT,
+	*error = recv_ring_init(&loop->recv, &loop->ring,
+		in->buffers ? in->buffers : BUFFERS_DEFAULT,
 		in->buffer_bytes ? in->buffer_bytes : BUFFER_BYTES_DEFAULT,
 		in->copy_bytes_max ? in->copy_bytes_max : COPY_BYTES_DEFAULT);
 	if (*error) {
@@ -126,7 +129,7 @@ void loop_destroy(struct loop *loop)
 		return;
 	assert(!loop->stepping && "a loop must not be destroyed from a callback");
 	listeners_close(loop);
-	list_for_each(at, &loop->conns)
+	list_for_each (at, &loop->conns)
 		conn_die(list_entry(at, struct loop_conn, all), 0);
 	while (!idle(loop) && clock_now() < deadline)
 		loop_step(loop, clock_now() + NS_PER_MS);
@@ -148,7 +151,8 @@ static int submitted(struct loop *loop, int result)
 	if (io_uring_sq_ready(&loop->ring) == 0)
 		loop->slots_used = 0;
 	// Busy: the kernel wants completions to be reaped first. Time and signals end a wait.
-	if (result >= 0 || result == -EBUSY || result == -EAGAIN || result == -EINTR || result == -ETIME)
+	if (result >= 0 || result == -EBUSY || result == -EAGAIN || result == -EINTR ||
+		result == -ETIME)
 		return 0;
 	return result;
 }
@@ -202,7 +206,7 @@ static void dispatch(struct loop *loop, uint64_t data, int res, unsigned flags)
 	case OP_WAKE:
 		on_wake(loop);
 		break;
-	case OP_IGNORE:  // a cancel that found nothing
+	case OP_IGNORE: // a cancel that found nothing
 	case OP_COUNT:
 		break;
 	}

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // An event loop on io_uring for kernel sockets: stream connections, listeners, timers, wake-ups.
 //
-// Belongs to one thread, but loop_wake(). Receives are multishot into a provided-buffer ring; at most one
-// send is in flight a connection, its slices gathered; submissions of a step go to the kernel in one
-// call. Features the kernel lacks are probed at start. Debian 12's kernel 6.1 has all that is
-// required.
+// Belongs to one thread, but loop_wake(). Receives are multishot into a provided-buffer ring; at
+// most one send is in flight a connection, its slices gathered; submissions of a step go to the
+// kernel in one call. Features the kernel lacks are probed at start. Debian 12's kernel 6.1 has all
+// that is required.
 #pragma once
 
 #include <stddef.h>
@@ -19,15 +19,16 @@ struct loop_conn;
 struct loop_listener;
 
 struct loop_config {
-	unsigned entries;       // submission entries, a power of two; 0: 1024
-	unsigned buffers;       // receive buffers, a power of two; 0: 256
-	unsigned buffer_bytes;  // of each; 0: 16 KiB
-	size_t copy_bytes_max;  // of copies made while buffers are short; then receiving stops; 0: 64 MiB
+	unsigned entries;      // submission entries, a power of two; 0: 1024
+	unsigned buffers;      // receive buffers, a power of two; 0: 256
+	unsigned buffer_bytes; // of each; 0: 16 KiB
+	size_t copy_bytes_max; // of copies made while buffers are short; then receiving stops; 0:
+			       // 64 MiB
 };
 
 // Counters since loop_new().
 struct loop_stats {
-	uint64_t enters;       // system calls to submit, wait or reap
+	uint64_t enters; // system calls to submit, wait or reap
 	uint64_t receives, received_bytes;
 	uint64_t copied_bytes; // of those, copied because receive buffers were short
 	uint64_t starved;      // receives that ended for want of a buffer
@@ -38,33 +39,35 @@ struct loop_stats {
 struct loop_conn_ops {
 	// A connect has ended: 0, or -E... (then `closed` follows).
 	void (*opened)(struct loop_conn *c, int error);
-	// Bytes arrived; what is left in `in` after the call is dropped. References keep receive buffers
-	// from the ring: copy what stays long.
+	// Bytes arrived; what is left in `in` after the call is dropped. References keep receive
+	// buffers from the ring: copy what stays long.
 	void (*data)(struct loop_conn *c, struct chain *in);
 	// The send that was in flight is done: loop_send() may be called again.
 	void (*writable)(struct loop_conn *c);
 	// The peer has finished sending. Without this callback the connection is closed.
 	void (*eof)(struct loop_conn *c);
-	// Last event; the pointer is dead afterwards, and everything given to loop_send() is released. 0
-	// after loop_close() and loop_abort(), -ESHUTDOWN when the peer has finished, else -E...
-	// (-ECONNRESET ...)
+	// Last event; the pointer is dead afterwards, and everything given to loop_send() is
+	// released. 0 after loop_close() and loop_abort(), -ESHUTDOWN when the peer has finished,
+	// else -E... (-ECONNRESET ...)
 	void (*closed)(struct loop_conn *c, int error);
 };
 
-// NULL with *error = -E... . -ENOMEM often means RLIMIT_MEMLOCK; -ENOSYS or -EINVAL a kernel too old.
+// NULL with *error = -E... . -ENOMEM often means RLIMIT_MEMLOCK; -ENOSYS or -EINVAL a kernel too
+// old.
 struct loop *loop_new(const struct loop_config *config, int *error);
 // Closes what is open (with `closed` events) and frees all. Received bytes must not be referenced
 // any more after those events.
 void loop_destroy(struct loop *loop);
-// Submits, waits until `until` at the latest (0: does not wait; NS_NEVER: no limit) or for the first event, then
-// handles all completions there are and due timers. Returns how many events it handled, or -E... .
+// Submits, waits until `until` at the latest (0: does not wait; NS_NEVER: no limit) or for the
+// first event, then handles all completions there are and due timers. Returns how many events it
+// handled, or -E... .
 int loop_step(struct loop *loop, ns_t until);
 // The time read at the start of the current step.
 ns_t loop_now(const struct loop *loop);
 struct timer_wheel *loop_timers(struct loop *loop);
 // Becomes readable when completions wait: for callers that sleep in an epoll of their own, on the
-// loop's thread. Call loop_submit() before sleeping and mind timer_wheel_next(); such a sleep also ends
-// with EINTR when the kernel has work for the loop.
+// loop's thread. Call loop_submit() before sleeping and mind timer_wheel_next(); such a sleep also
+// ends with EINTR when the kernel has work for the loop.
 int loop_fd(const struct loop *loop);
 int loop_submit(struct loop *loop);
 const struct loop_stats *loop_stats(const struct loop *loop);
@@ -74,18 +77,19 @@ void loop_on_wake(struct loop *loop, void (*on_wake)(struct loop *loop, void *us
 // Called at the end of every step, before its submission: where batched output is flushed.
 void loop_on_flush(struct loop *loop, void (*on_flush)(struct loop *loop, void *user), void *user);
 
-// Starts to connect (TCP with TCP_NODELAY, or Unix). NULL with *error when out of resources; all else
-// is told by `opened`.
+// Starts to connect (TCP with TCP_NODELAY, or Unix). NULL with *error when out of resources; all
+// else is told by `opened`.
 struct loop_conn *loop_connect(struct loop *loop, const struct sockaddr *addr, socklen_t len,
 	const struct loop_conn_ops *ops, void *user, int *error);
 // Takes over a connected socket.
 struct loop_conn *loop_adopt(
 	struct loop *loop, int fd, const struct loop_conn_ops *ops, void *user, int *error);
-// Sends all of `out` (taken). Only when no send is in flight: loop_conn_idle(). 0, -EBUSY, -ENOTCONN.
+// Sends all of `out` (taken). Only when no send is in flight: loop_conn_idle(). 0, -EBUSY,
+// -ENOTCONN.
 int loop_send(struct loop_conn *c, struct chain *out);
 bool loop_conn_idle(const struct loop_conn *c);
-// Closes after a send in flight, for which it waits 5 s at most; `closed` follows, never from within.
-// abort: at once, and with RST for TCP.
+// Closes after a send in flight, for which it waits 5 s at most; `closed` follows, never from
+// within. abort: at once, and with RST for TCP.
 void loop_close(struct loop_conn *c);
 void loop_abort(struct loop_conn *c);
 // Stops and resumes receiving; the socket's window does the rest.
@@ -97,8 +101,8 @@ struct loop *loop_conn_loop(const struct loop_conn *c);
 int loop_conn_fd(const struct loop_conn *c);
 
 // Accepts connections; on_accept sets ops and user by calling loop_adopt(fd) or closes fd.
-// A Unix path of a dead listener is replaced. An address in use is tried again for half a second, as
-// the sockets of a process killed a moment ago are. NULL with *error = -E... .
+// A Unix path of a dead listener is replaced. An address in use is tried again for half a second,
+// as the sockets of a process killed a moment ago are. NULL with *error = -E... .
 struct loop_listener *loop_listen(struct loop *loop, const struct sockaddr *addr, socklen_t len,
 	void (*on_accept)(struct loop_listener *l, int fd, void *user), void *user, int *error);
 void loop_listener_close(struct loop_listener *l);

@@ -4,8 +4,8 @@
 //
 // Loop's thread only. A buffer is either the kernel's (in the ring, or filled in a completion not
 // yet seen) or pinned (referenced by a chain). One connection whose bytes are kept could pin
-// them all; so once fewer than a quarter are left, received bytes are copied and the buffer goes back
-// at once. When the copies reach their limit too, buffers are pinned to the last one and
+// them all; so once fewer than a quarter are left, received bytes are copied and the buffer goes
+// back at once. When the copies reach their limit too, buffers are pinned to the last one and
 // receiving stops: memory stays bounded, and the sockets' windows close.
 #include "lib/loop/internal.h"
 
@@ -50,8 +50,8 @@ static void unmap(struct recv_ring *r)
 	free(r->bufs);
 }
 
-int recv_ring_init(
-	struct recv_ring *r, struct io_uring *ring, uint32_t count, uint32_t bytes, size_t copy_bytes_max)
+int recv_ring_init(struct recv_ring *r, struct io_uring *ring, uint32_t count, uint32_t bytes,
+	size_t copy_bytes_max)
 {
 	struct io_uring_buf_reg reg = {.ring_entries = count, .bgid = GROUP};
 	int error = -ENOMEM;

@@ -84,6 +84,7 @@ expect 0 "15 MB, small fragments" --to "$tcp" --size 15m --fragment 1000 --count
 expect 0 "one frame" --to "$tcp" --size 1m --fragment never --count 10 --expect-no-errors
 expect 0 "slow upload" --to "$tcp" --functions sink --size 500k --slow 1m --count 1 --expect-no-errors
 expect 0 "idle" --to "$tcp" --connections 500 --idle --duration 0.5
+expect 0 "2000 connections" --to "$tcp" --connections 2000 --threads 2 --count 20000 --expect-no-errors
 expect 0 "vanish" --to "$tcp" --connections 3 --outstanding 4 --vanish 50 --reconnect --duration 0.5
 shown "vanish" '^ +[0-9]+ lost: the connection broke after sending$'
 expect 1 "vanish for good" --to "$tcp" --vanish 50 --duration 0.5
@@ -96,6 +97,19 @@ import json, sys
 r = json.load(open(sys.argv[1]))
 assert r["calls"] == 50 and r["errors"] == {} and len(r["functions"]) == 2
 assert 0 < r["p50_us"] <= r["p99_us"] <= r["p999_us"] <= r["p9999_us"] and r["calls_per_s"] > 0
+PY
+# No coordinated omission: while the server stands still for 0.4 of 2 s, calls go on being due.
+timeout 60 "$gen" load --quiet --to "$tcp" --rate 500 --duration 2 --json "$dir/json" >"$dir/log" 2>&1 &
+load=$!
+sleep 0.8
+kill -STOP $server
+sleep 0.4
+kill -CONT $server
+wait $load || fail "stall: load left with $?"
+python3 - "$dir/json" <<'PY' || fail "stall: the latency does not show it"
+import json, sys
+r = json.load(open(sys.argv[1]))
+assert r["p90_us"] > 100e3 and r["max_us"] > 300e3 and r["calls"] > 800, r
 PY
 expect 2 "no address" --count 1
 expect 2 "unknown option" --to "$tcp" --nosuch 1

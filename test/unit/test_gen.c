@@ -56,7 +56,8 @@ static void test_options(void **state)
 {
 	struct config c;
 
-	assert_int_equal(parse(&c, "--text a=b --count=7 --bytes 3k --number 0.5 --span 1.5 --flag"), 0);
+	assert_int_equal(
+		parse(&c, "--text a=b --count=7 --bytes 3k --number 0.5 --span 1.5 --flag"), 0);
 	assert_string_equal(c.text, "a=b");
 	assert_int_equal(c.count, 7);
 	assert_int_equal(c.bytes, 3072);
@@ -75,10 +76,27 @@ static void test_options(void **state)
 static void test_options_faults(void **state)
 {
 	static const char *const lines[] = {
-		"--nosuch 1", "count 7", "--count", "--count -1", "--count 7x", "--count x",
-		"--count 99999999999999999999999", "--bytes 1t", "--bytes 1kk", "--bytes -1",
-		"--bytes 99999999999999g", "--number -1", "--number nan", "--number", "--span -1",
-		"--span 1e300", "--fragment 63", "--fragment 16777216", "--flag=yes", "--A", "--",
+		"--nosuch 1",
+		"count 7",
+		"--count",
+		"--count -1",
+		"--count 7x",
+		"--count x",
+		"--count 99999999999999999999999",
+		"--bytes 1t",
+		"--bytes 1kk",
+		"--bytes -1",
+		"--bytes 99999999999999g",
+		"--number -1",
+		"--number nan",
+		"--number",
+		"--span -1",
+		"--span 1e300",
+		"--fragment 63",
+		"--fragment 16777216",
+		"--flag=yes",
+		"--A",
+		"--",
 	};
 	struct config c;
 
@@ -101,7 +119,8 @@ static void test_mix(void **state)
 	static const uint8_t composite[] = {0xfe, 0, 0, 5, 4, 'e', 'c', 'h', 'o'};
 	struct mix m;
 
-	assert_int_equal(mix_of(&m, "echo=9,stream:count:100=1,fnf:sink,size:77", "rr", "routing"), 0);
+	assert_int_equal(
+		mix_of(&m, "echo=9,stream:count:100=1,fnf:sink,size:77", "rr", "routing"), 0);
 	assert_int_equal(m.count, 4);
 	assert_int_equal(m.weights, 12);
 	assert_int_equal(m.entries[0].weight, 9);

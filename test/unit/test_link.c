@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Links over loopback: calls before and after the connection is up, loss, reconnecting with back-off,
-// closing at any time. Both ends share one loop.
+// Links over loopback: calls before and after the connection is up, loss, reconnecting with
+// back-off, closing at any time. Both ends share one loop.
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -26,7 +26,7 @@ struct side {
 	struct env *env;
 	int ups, downs, replies, lost_sent, lost_unsent, errors;
 	size_t replied_bytes;
-	bool closed;          // link.state was LINK_CLOSED at the last `down`
+	bool closed; // link.state was LINK_CLOSED at the last `down`
 	bool close_on_reply;
 	char why[128];
 	ns_t down_at[64];
@@ -41,7 +41,7 @@ struct env {
 	struct sockaddr_in addr;
 	struct side served[SERVED];
 	unsigned accepted;
-	bool mute;            // requests are not answered
+	bool mute; // requests are not answered
 	int requests;
 };
 
@@ -62,7 +62,8 @@ static void on_request(struct rs_stream *stream, struct rs_message *message)
 	assert_int_equal(rs_payload(stream, &reply, true, true), 0);
 }
 
-static void on_payload(struct rs_stream *stream, struct rs_message *message, bool next, bool complete)
+static void on_payload(
+	struct rs_stream *stream, struct rs_message *message, bool next, bool complete)
 {
 	struct side *side = side_of(stream->session);
 
@@ -160,12 +161,12 @@ static struct env *env_new(void)
 	return env;
 }
 
-#define RUN_UNTIL(env, condition)                                                                  \
-	do {                                                                                       \
-		ns_t limit_ = clock_now() + DEADLINE;                                              \
-		while (!(condition) && clock_now() < limit_)                                       \
-			assert_true(loop_step((env)->loop, clock_now() + 10 * NS_PER_MS) >= 0);    \
-		assert_true(condition);                                                            \
+#define RUN_UNTIL(env, condition)                                                               \
+	do {                                                                                    \
+		ns_t limit_ = clock_now() + DEADLINE;                                           \
+		while (!(condition) && clock_now() < limit_)                                    \
+			assert_true(loop_step((env)->loop, clock_now() + 10 * NS_PER_MS) >= 0); \
+		assert_true(condition);                                                         \
 	} while (0)
 
 static void run_for(struct env *env, ns_t span)
@@ -230,7 +231,7 @@ static void test_calls(void **state)
 	struct env *env = env_new();
 	struct side *side = dial(env);
 
-	assert_int_equal(call(side, 100), 0);  // waits for the connection
+	assert_int_equal(call(side, 100), 0); // waits for the connection
 	assert_int_equal(side->ups, 0);
 	RUN_UNTIL(env, side->replies == 1);
 	assert_int_equal(side->ups, 1);
@@ -272,7 +273,7 @@ static void test_close_before_up(void **state)
 	RUN_UNTIL(env, side->closed);
 	assert_int_equal(side->downs, 1);
 	assert_int_equal(side->ups, 0);
-	assert_int_equal(side->lost_unsent, 1);  // safe to try elsewhere (rule 80)
+	assert_int_equal(side->lost_unsent, 1); // safe to try elsewhere (rule 80)
 	free(side);
 	env_free(env);
 }
@@ -343,7 +344,7 @@ static void test_backoff(void **state)
 	loop_listener_close(env->listener);
 	loop_abort(env->served[0].link.conn);
 	RUN_UNTIL(env, side->link.state == LINK_BACKOFF && side->downs >= 8);
-	link_close(&side->link);  // between attempts `down` comes from within
+	link_close(&side->link); // between attempts `down` comes from within
 	assert_true(side->closed);
 	free(side);
 	env_free(env);
@@ -353,7 +354,8 @@ static void test_backoff(void **state)
 static void test_connect_timeout(void **state)
 {
 	struct env *env = env_new();
-	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in addr = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof(addr);
 	int listener = socket(AF_INET, SOCK_STREAM, 0), fds[4];
 	struct side *side;
@@ -425,8 +427,8 @@ static void test_setup_message(void **state)
 		RUN_UNTIL(env, env->accepted == (unsigned)round + 1);
 		RUN_UNTIL(env, rs_session_established(&env->served[round].link.session));
 		assert_true(env->served[round].link.received_bytes > 5);
-		assert_int_equal(env->served[round].link.received_bytes,
-			env->served[0].link.received_bytes);
+		assert_int_equal(
+			env->served[round].link.received_bytes, env->served[0].link.received_bytes);
 		if (round == 0)
 			loop_abort(env->served[0].link.conn);
 		if (round == 0)

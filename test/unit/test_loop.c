@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The event loop over loopback and Unix sockets: transfers, faults, timers, wake-ups. Two ends share one
-// loop unless a test needs a thread or a raw socket as the peer.
+// The event loop over loopback and Unix sockets: transfers, faults, timers, wake-ups. Two ends
+// share one loop unless a test needs a thread or a raw socket as the peer.
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -32,13 +32,13 @@
 // One end of a connection, as the tests see it.
 struct end {
 	struct loop_conn *conn;
-	struct chain queue;   // waits until the send in flight is done
-	struct chain kept;    // received, if keep
+	struct chain queue; // waits until the send in flight is done
+	struct chain kept;  // received, if keep
 	size_t received;
-	uint64_t sum;         // of the received bytes, weighted by position
+	uint64_t sum; // of the received bytes, weighted by position
 	bool keep, echo, half_open;
 	int opened, opens, eofs, closes, closed_error;
-	struct end *twin;     // freed with the test
+	struct end *twin; // freed with the test
 };
 
 struct env {
@@ -47,7 +47,7 @@ struct env {
 	struct loop_listener *listener;
 	struct sockaddr_storage addr;
 	socklen_t addr_len;
-	struct end served[SERVED];  // round robin over the last accepted
+	struct end served[SERVED]; // round robin over the last accepted
 	unsigned accepted;
 	bool echo, keep;
 	int wakes, flushes, fired;
@@ -184,12 +184,12 @@ static void env_free(struct env *env)
 	free(env);
 }
 
-#define RUN_UNTIL(env, condition)                                                                  \
-	do {                                                                                       \
-		ns_t limit_ = clock_now() + DEADLINE;                                              \
-		while (!(condition) && clock_now() < limit_)                                       \
-			assert_true(loop_step((env)->loop, clock_now() + 10 * NS_PER_MS) >= 0);    \
-		assert_true(condition);                                                            \
+#define RUN_UNTIL(env, condition)                                                               \
+	do {                                                                                    \
+		ns_t limit_ = clock_now() + DEADLINE;                                           \
+		while (!(condition) && clock_now() < limit_)                                    \
+			assert_true(loop_step((env)->loop, clock_now() + 10 * NS_PER_MS) >= 0); \
+		assert_true(condition);                                                         \
 	} while (0)
 
 static void run_for(struct env *env, ns_t span)
@@ -240,7 +240,7 @@ static uint64_t fill(struct env *env, struct chain *out, size_t bytes, uint32_t 
 			sum += (uint64_t)byte * ((at + i + 1) % 65521);
 		}
 		chain_push(out, buf, buf->base + buf->used, n);
-		buf->used += n + 1;  // a gap, so that neighbours stay slices of their own
+		buf->used += n + 1; // a gap, so that neighbours stay slices of their own
 		at += n;
 		bytes -= n;
 	}
@@ -410,7 +410,7 @@ static void test_close_while_paused(void **state)
 	e.conn = loop_adopt(env->loop, fds[0], &ops, &e, &error);
 	run_for(env, NS_PER_MS);
 	loop_conn_pause(e.conn, true);
-	loop_close(e.conn);  // before the pause has reached the kernel
+	loop_close(e.conn); // before the pause has reached the kernel
 	for (end = clock_now() + 100 * NS_PER_MS; clock_now() < end; steps++)
 		assert_true(loop_step(env->loop, end) >= 0);
 	assert_int_equal(e.closes, 1);
@@ -432,7 +432,7 @@ static void test_out_of_descriptors(void **state)
 		clients[i] = socket(AF_INET, SOCK_STREAM, 0);
 	getrlimit(RLIMIT_NOFILE, &before);
 	few = before;
-	few.rlim_cur = (rlim_t)clients[7] + 2;  // the listener is the last
+	few.rlim_cur = (rlim_t)clients[7] + 2; // the listener is the last
 	// The ring takes the limit at the time the accept is submitted.
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
 	listen_tcp(env);
@@ -672,7 +672,8 @@ static void test_churn(void **state)
 		for (int i = 0; i < AT_ONCE; i++) {
 			struct end *e = ends[i];
 
-			RUN_UNTIL(env, e->closes || (e->opens && e->received >= (size_t)(i % 3) * 997));
+			RUN_UNTIL(env,
+				e->closes || (e->opens && e->received >= (size_t)(i % 3) * 997));
 			if (e->conn && i % 2)
 				loop_close(e->conn);
 			else if (e->conn)
@@ -697,11 +698,12 @@ static void test_unix_path(void **state)
 	snprintf(un.sun_path, sizeof(un.sun_path), "/tmp/penstock-test-loop-%d", (int)getpid());
 	fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
-	close(fd);  // a dead listener's path stays behind
+	close(fd); // a dead listener's path stays behind
 	env->listener =
 		loop_listen(env->loop, (struct sockaddr *)&un, sizeof(un), on_accept, env, &error);
 	assert_non_null(env->listener);
-	assert_null(loop_listen(env->loop, (struct sockaddr *)&un, sizeof(un), on_accept, env, &error));
+	assert_null(
+		loop_listen(env->loop, (struct sockaddr *)&un, sizeof(un), on_accept, env, &error));
 	assert_int_equal(error, -EADDRINUSE);
 	assert_int_equal(loop_listener_port(env->listener), 0);
 	memcpy(&env->addr, &un, sizeof(un));
@@ -796,7 +798,7 @@ static void test_wake(void **state)
 	pthread_join(thread, NULL);
 	run_for(env, 2 * NS_PER_MS);
 	before = env->wakes;
-	loop_wake(env->loop);  // none was lost: the next one is seen again
+	loop_wake(env->loop); // none was lost: the next one is seen again
 	RUN_UNTIL(env, env->wakes == before + 1);
 	env_free(env);
 }

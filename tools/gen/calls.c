@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A call of `penstock-gen load`: started, checked, measured, ended.
 //
-// Client's thread only. A call's record is in use from call_start() until its stream's terminal event,
-// a time-out or a cancel; records in flight are on the client's list by age, which all have the
-// same time-out, so that only its head needs a look. Latency counts from the intended start; calls intended
-// before the measurement began are counted apart.
+// Client's thread only. A call's record is in use from call_start() until its stream's terminal
+// event, a time-out or a cancel; records in flight are on the client's list by age, which all have
+// the same time-out, so that only its head needs a look. Latency counts from the intended start;
+// calls intended before the measurement began are counted apart.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,7 +144,8 @@ static bool item_ok(const struct call *call, const struct chain *data)
 
 	switch (e->check) {
 	case CHECK_SAME:
-		return e->data_len ? chain_equal(data, e->data, e->data_len) : same_pattern(call, data);
+		return e->data_len ? chain_equal(data, e->data, e->data_len)
+				   : same_pattern(call, data);
 	case CHECK_DATA:
 		return chain_equal(data, e->data, e->data_len);
 	case CHECK_ITEMS:
@@ -152,8 +153,8 @@ static bool item_ok(const struct call *call, const struct chain *data)
 	case CHECK_LENGTH:
 		return data->len == e->number;
 	case CHECK_SIZE:
-		return is_decimal(
-			data, e->data_len ? e->data_len : call->conn->client->load->config.mix.size);
+		return is_decimal(data,
+			e->data_len ? e->data_len : call->conn->client->load->config.mix.size);
 	case CHECK_NONE:
 		break;
 	}
@@ -186,7 +187,8 @@ static void stop(struct call *call)
 	call_free(call, clock_now());
 }
 
-static void on_payload(struct rs_stream *stream, struct rs_message *message, bool next, bool complete)
+static void on_payload(
+	struct rs_stream *stream, struct rs_message *message, bool next, bool complete)
 {
 	struct call *call = stream->user;
 	struct load_stats *s = stats_of(call->conn->client, call->start);
@@ -236,7 +238,7 @@ static void on_lost(struct rs_stream *stream, bool sent)
 		atomic_fetch_add(&load->failed, 1);
 	conn_lost(call->conn);
 	call_failed(call, sent ? "lost: the connection broke after sending"
-				       : "lost: the connection broke before sending");
+			       : "lost: the connection broke before sending");
 }
 
 const struct rs_handler call_handler = {
@@ -272,8 +274,8 @@ static int send_call(struct client *cl, struct call *call)
 	counter_add(&stats_of(cl, call->start)->bytes_out, message.data.len);
 	if (e->type == RS_REQUEST_FNF)
 		return rs_fire_and_forget(&conn->link.session, &message);
-	call->stream = rs_request(
-		&conn->link.session, e->type, (uint32_t)credit, &message, call, &error);
+	call->stream =
+		rs_request(&conn->link.session, e->type, (uint32_t)credit, &message, call, &error);
 	return call->stream ? 0 : error;
 }
 
@@ -288,8 +290,8 @@ static void count_start(struct client *cl, struct client_conn *conn, ns_t start)
 		conn->vanish = true;
 }
 
-// A fire-and-forget ends when it is handed over; its place is taken until it has left the session, which is
-// what keeps a closed loop closed.
+// A fire-and-forget ends when it is handed over; its place is taken until it has left the session,
+// which is what keeps a closed loop closed.
 static void fnf_ended(struct client *cl, struct call *call)
 {
 	struct load_stats *s = stats_of(cl, call->start);
@@ -324,7 +326,8 @@ bool call_start(struct client *cl, struct client_conn *conn, ns_t start)
 	error = send_call(cl, call);
 	if (error) {
 		list_push_first(&cl->free_calls, &call->age);
-		counter_add(&stats_of(cl, start)->functions[entry_index(cl, call->entry)].errors, 1);
+		counter_add(
+			&stats_of(cl, start)->functions[entry_index(cl, call->entry)].errors, 1);
 		calls_error(cl, start, why_not(error));
 		if (error == -ESHUTDOWN)
 			conn_lost(conn);

@@ -4,8 +4,8 @@
 //   CONNECT --all up: ready; main sets the start--> RUN --time or calls are over--> DRAIN
 //   DRAIN --no call in flight--> CLOSE --all links down--> DONE
 //
-// In an open loop calls start at intended times of a Poisson process, whatever became of the earlier
-// ones, and their latency counts from then: a stalled peer delays nothing but the answers.
+// In an open loop calls start at intended times of a Poisson process, whatever became of the
+// earlier ones, and their latency counts from then: a stalled peer delays nothing but the answers.
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -99,8 +99,8 @@ static int dial(struct client *cl, struct client_conn *conn, unsigned number)
 		.keepalive_ms = (uint32_t)config->keepalive_ms,
 		.lifetime_ms = (uint32_t)config->lifetime_ms,
 		.metadata_mime = strcmp(config->mix.metadata, "composite") == 0
-			? rs_mime_name(RS_MIME_COMPOSITE)
-			: rs_mime_name(RS_MIME_ROUTING),
+					 ? rs_mime_name(RS_MIME_COMPOSITE)
+					 : rs_mime_name(RS_MIME_ROUTING),
 		.data_mime = rs_mime_name(RS_MIME_OCTET_STREAM),
 		.fragment_bytes = config->fragment,
 	};
@@ -158,7 +158,8 @@ static struct client_conn *next_conn(struct client *cl)
 	return NULL;
 }
 
-// Starts what is due. Late calls keep their intended time. Bounded, so that replies are handled in between.
+// Starts what is due. Late calls keep their intended time. Bounded, so that replies are handled in
+// between.
 static void arrivals(struct client *cl)
 {
 	ns_t now = clock_now();
@@ -172,8 +173,9 @@ static void arrivals(struct client *cl)
 		if (conn) {
 			call_start(cl, conn, start);
 		} else {
-			calls_error(cl, start, cl->conns_up ? "not sent: too many calls in flight"
-							    : "not sent: no connection");
+			calls_error(cl, start,
+				cl->conns_up ? "not sent: too many calls in flight"
+					     : "not sent: no connection");
 			cl->budget--;
 		}
 		cl->arrival += (ns_t)(-log(rng_unit(&cl->rng)) / cl->rate * 1e9);

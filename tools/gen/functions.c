@@ -31,9 +31,9 @@ struct call {
 	struct timer timer;
 	struct worker *worker;
 	struct rs_stream *stream;
-	const struct function *function;  // to be run by the timer
+	const struct function *function; // to be run by the timer
 	struct rs_message message;
-	uint64_t next, last;              // count
+	uint64_t next, last; // count
 };
 
 static struct peer *peer_of(struct rs_stream *stream)

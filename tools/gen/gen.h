@@ -10,6 +10,6 @@ enum gen_exit { GEN_DONE = 0, GEN_FAILED = 1, GEN_USAGE = 2 };
 int gen_serve(int argc, char **argv);
 int gen_load(int argc, char **argv);
 
-// The test function that a route names: what follows its namespace and the prefix before the last dot, without
-// the version. "imagery/fast.echo@2" is echo. Points into route; *len is its length.
+// The test function that a route names: what follows its namespace and the prefix before the last
+// dot, without the version. "imagery/fast.echo@2" is echo. Points into route; *len is its length.
 const char *function_name(const char *route, size_t *len);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `penstock-gen load`: options, threads, progress, the result.
 //
-// Main starts the clients, waits until they are connected, sets one start for all, prints progress, and
-// merges what they counted once all have ended.
+// Main starts the clients, waits until they are connected, sets one start for all, prints progress,
+// and merges what they counted once all have ended.
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -35,32 +35,39 @@ static const struct option_def options[] = {
 	{"count", OPTION_COUNT, FIELD(count), "N", "stop after N calls"},
 	{"warmup", OPTION_SECONDS, FIELD(warmup), "SEC", "not measured, before the duration (0)"},
 	{"threads", OPTION_COUNT, FIELD(threads), "N", "threads with a loop each (1)"},
-	{"timeout-ms", OPTION_COUNT, FIELD(timeout_ms), "N", "of a call; then it is cancelled (10000)"},
+	{"timeout-ms", OPTION_COUNT, FIELD(timeout_ms), "N",
+		"of a call; then it is cancelled (10000)"},
 	{"Calls", OPTION_HEADING},
 	{"functions", OPTION_TEXT, FIELD(mix.functions), "MIX",
 		"[KIND:]NAME[:DATA][=WEIGHT],... such as echo=9,stream:count:100=1\n"
 		"(echo); without DATA: --size bytes"},
-	{"kind", OPTION_TEXT, FIELD(mix.kind), "rr|fnf|stream", "of functions that do not say (rr)"},
+	{"kind", OPTION_TEXT, FIELD(mix.kind), "rr|fnf|stream",
+		"of functions that do not say (rr)"},
 	{"size", OPTION_BYTES, FIELD(mix.size), "BYTES", "of a request's data (32)"},
 	{"credit", OPTION_COUNT, FIELD(credit), "N", "items a stream is granted ahead (128)"},
 	{"cancel", OPTION_NUMBER, FIELD(cancel), "SHARE",
 		"of streams that are cancelled at an item, 0 to 1 (0)"},
 	{"namespace", OPTION_TEXT, FIELD(mix.name_space), "NS", "calls NS/NAME"},
 	{"metadata", OPTION_TEXT, FIELD(mix.metadata), "composite|routing", "(composite)"},
-	{"fragment", OPTION_FRAGMENT, FIELD(fragment), "BYTES|never", "longer frames are fragmented (65536)"},
+	{"fragment", OPTION_FRAGMENT, FIELD(fragment), "BYTES|never",
+		"longer frames are fragmented (65536)"},
 	{"keepalive-ms", OPTION_COUNT, FIELD(keepalive_ms), "N", "(20000)"},
 	{"lifetime-ms", OPTION_COUNT, FIELD(lifetime_ms), "N", "(90000)"},
 	{"seed", OPTION_COUNT, FIELD(seed), "N", "of the random choices (1)"},
 	{"Result", OPTION_HEADING},
-	{"json", OPTION_TEXT, FIELD(json), "FILE|-", "write the result there too; - instead of the table"},
-	{"expect-no-errors", OPTION_FLAG, FIELD(expect_no_errors), NULL, "exit 1 if any call failed"},
+	{"json", OPTION_TEXT, FIELD(json), "FILE|-",
+		"write the result there too; - instead of the table"},
+	{"expect-no-errors", OPTION_FLAG, FIELD(expect_no_errors), NULL,
+		"exit 1 if any call failed"},
 	{"reconnect", OPTION_FLAG, FIELD(reconnect), NULL,
 		"dial lost connections again; what was lost counts as errors,\nnot as a failure"},
 	{"quiet", OPTION_FLAG, FIELD(quiet), NULL, "no line a second"},
-	{"spin", OPTION_FLAG, FIELD(spin), NULL, "never sleep: more punctual, takes a core a thread"},
+	{"spin", OPTION_FLAG, FIELD(spin), NULL,
+		"never sleep: more punctual, takes a core a thread"},
 	{"idle", OPTION_FLAG, FIELD(idle), NULL, "connect, call nothing"},
 	{"Faults", OPTION_HEADING},
-	{"fault-connections", OPTION_COUNT, FIELD(fault_connections), "N", "that many have them (all)"},
+	{"fault-connections", OPTION_COUNT, FIELD(fault_connections), "N",
+		"that many have them (all)"},
 	{"slow", OPTION_BYTES, FIELD(slow), "BYTES", "send at most BYTES a second (TCP)"},
 	{"stop-reading", OPTION_BYTES, FIELD(stop_reading), "BYTES", "read no further than BYTES"},
 	{"vanish", OPTION_COUNT, FIELD(vanish), "N", "reset the connection at every Nth call"},
@@ -74,7 +81,8 @@ static int parse_targets(struct load *load, char *list)
 
 		if (i == TARGETS_MAX || sockaddr_parse(at, &load->addrs[i], &load->addr_lens[i])) {
 			fprintf(stderr,
-				"--to takes up to %d of 127.0.0.1:7000, [::1]:7000 or unix:/path, not '%s'\n",
+				"--to takes up to %d of 127.0.0.1:7000, [::1]:7000 or unix:/path, "
+				"not '%s'\n",
 				TARGETS_MAX, at);
 			return -EINVAL;
 		}
@@ -130,12 +138,15 @@ static int prepare(struct load *load)
 
 		cl->load = load;
 		cl->index = i;
-		cl->conns_count = (unsigned)(c->connections / c->threads + (i < c->connections % c->threads));
+		cl->conns_count =
+			(unsigned)(c->connections / c->threads + (i < c->connections % c->threads));
 		cl->rate = c->rate / (double)c->threads;
 		cl->measure = NS_NEVER;
 		cl->end = NS_NEVER;
-		cl->budget = c->count ? c->count / c->threads + (i < c->count % c->threads) : UINT64_MAX;
-		if (stats_init(&cl->stats[0], load->mix.count) || stats_init(&cl->stats[1], load->mix.count))
+		cl->budget =
+			c->count ? c->count / c->threads + (i < c->count % c->threads) : UINT64_MAX;
+		if (stats_init(&cl->stats[0], load->mix.count) ||
+			stats_init(&cl->stats[1], load->mix.count))
 			return -ENOMEM;
 	}
 	return 0;
@@ -264,16 +275,20 @@ static int result(struct load *load)
 int gen_load(int argc, char **argv)
 {
 	struct load load = {
-		.config = {
-			.connections = 1,
-			.threads = 1,
-			.timeout_ms = 10000,
-			.credit = 128,
-			.seed = 1,
-			.keepalive_ms = 20000,
-			.lifetime_ms = 90000,
-			.mix = {.functions = "echo", .kind = "rr", .metadata = "composite", .size = 32},
-		},
+		.config =
+			{
+				.connections = 1,
+				.threads = 1,
+				.timeout_ms = 10000,
+				.credit = 128,
+				.seed = 1,
+				.keepalive_ms = 20000,
+				.lifetime_ms = 90000,
+				.mix = {.functions = "echo",
+					.kind = "rr",
+					.metadata = "composite",
+					.size = 32},
+			},
 	};
 	const char *fault;
 	char *list;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of `penstock-gen load` share: the configuration, a client (a thread with its connections),
-// and what it counts.
+// What the files of `penstock-gen load` share: the configuration, a client (a thread with its
+// connections), and what it counts.
 #pragma once
 
 #include <pthread.h>
@@ -41,14 +41,14 @@ struct error_kind {
 };
 
 struct function_stats {
-	uint64_t calls, errors;  // ended well and not
-	struct hist latency_ns;  // of calls that ended well, from the intended start
+	uint64_t calls, errors; // ended well and not
+	struct hist latency_ns; // of calls that ended well, from the intended start
 };
 
 // Written by the client's thread; the counters may be read at any time.
 struct load_stats {
 	uint64_t started, calls, errors, cancelled, items;
-	uint64_t calls_in_time;  // calls, of those that ended before the clock ran out
+	uint64_t calls_in_time; // calls, of those that ended before the clock ran out
 	uint64_t bytes_in, bytes_out;
 	struct function_stats *functions;
 	struct error_kind kinds[ERROR_KINDS_MAX];
@@ -62,18 +62,18 @@ struct client_conn {
 	struct link link;
 	struct client *client;
 	bool up, open, faulty, vanish;
-	uint32_t calls_out;   // in flight
-	uint32_t fnf_out;     // of these, fire-and-forgets that have not left the session yet
+	uint32_t calls_out; // in flight
+	uint32_t fnf_out;   // of these, fire-and-forgets that have not left the session yet
 	uint64_t calls_made;
 };
 
 struct call {
-	struct list age;  // in flight, by start; or free
+	struct list age; // in flight, by start; or free
 	struct client_conn *conn;
 	struct rs_stream *stream;
 	const struct mix_entry *entry;
-	ns_t start;        // intended
-	uint32_t pattern;  // where its bytes start
+	ns_t start;       // intended
+	uint32_t pattern; // where its bytes start
 	uint32_t items;
 	uint32_t ungranted;
 	bool cancel;
@@ -92,21 +92,21 @@ struct client {
 	struct rng rng;
 	struct client_conn *conns;
 	unsigned conns_count, conns_up, conns_open;
-	unsigned next_conn;     // open loop: round robin
+	unsigned next_conn; // open loop: round robin
 	struct call *calls;
 	uint32_t calls_max, calls_out;
 	struct list free_calls, ages;
 	uint32_t next_pattern;
 	enum client_phase phase;
-	ns_t start, measure, end;  // calls count from `measure` on
-	ns_t arrival;           // the next one's intended time
+	ns_t start, measure, end; // calls count from `measure` on
+	ns_t arrival;             // the next one's intended time
 	double rate;
-	uint64_t budget;        // calls left to be started
+	uint64_t budget; // calls left to be started
 	struct timer sweep;
-	struct load_stats stats[2];  // of the warm-up; of the measurement
+	struct load_stats stats[2]; // of the warm-up; of the measurement
 	uint64_t downs, ups;
-	bool told;              // the first failure, on standard error
-	ns_t last_end;          // when the last counted call ended
+	bool told;     // the first failure, on standard error
+	ns_t last_end; // when the last counted call ended
 };
 
 struct load {
@@ -117,7 +117,7 @@ struct load {
 	unsigned targets;
 	struct client *clients;
 	uint8_t *pattern;
-	atomic_llong start_at;  // 0: not yet
+	atomic_llong start_at; // 0: not yet
 	atomic_bool stop;
 	atomic_int ready, done, failed;
 	pthread_barrier_t all_done;

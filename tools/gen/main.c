@@ -2,6 +2,7 @@
 // penstock-gen: RSocket test backend and traffic generator. Picks the verb.
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "tools/gen/gen.h"
 
@@ -16,7 +17,8 @@ static const struct verb {
 
 static void help(FILE *to)
 {
-	fprintf(to, "penstock-gen: RSocket traffic generator and test backend, version %s\n\nverbs:\n",
+	fprintf(to,
+		"penstock-gen: RSocket traffic generator and test backend, version %s\n\nverbs:\n",
 		PENSTOCK_VERSION);
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
 		fprintf(to, "  penstock-gen %-6s %s\n", verbs[i].name, verbs[i].help);
@@ -24,8 +26,20 @@ static void help(FILE *to)
 		    "exit codes: 0 done, 1 failed, 2 wrong usage\n");
 }
 
+// A connection is a descriptor, and the usual soft limit is 1024.
+static void raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int main(int argc, char **argv)
 {
+	raise_descriptors();
 	if (argc < 2) {
 		help(stderr);
 		return GEN_USAGE;

@@ -21,7 +21,7 @@ static const struct kind {
 // What is known of the functions of `penstock-gen serve`; of others nothing is checked.
 static const struct known {
 	const char *name;
-	const char *data;  // unless given; NULL: the pattern
+	const char *data; // unless given; NULL: the pattern
 	enum mix_check rr, stream;
 } known[] = {
 	{"echo", NULL, CHECK_SAME, CHECK_SAME},
@@ -88,7 +88,8 @@ static void set_data(struct mix_entry *e, const char *data, const struct known *
 		e->check = e->type == RS_REQUEST_STREAM ? k->stream : k->rr;
 }
 
-static int set_metadata(struct mix_entry *e, const char *kind, const char *name_space, const char *name)
+static int set_metadata(
+	struct mix_entry *e, const char *kind, const char *name_space, const char *name)
 {
 	struct writer w = writer_of(e->metadata, sizeof(e->metadata));
 	char route[256];
@@ -129,8 +130,10 @@ static int parse_entry(struct mix *mix, const struct mix_config *config, char *t
 	const struct kind *kind;
 	char *data;
 
-	if (mix->count == MIX_MAX || strlen(text) >= MIX_NAME_MAX || parse_weight(text, &e->weight)) {
-		fprintf(stderr, "--functions takes up to %d of [KIND:]NAME[:DATA][=WEIGHT], not '%s'\n",
+	if (mix->count == MIX_MAX || strlen(text) >= MIX_NAME_MAX ||
+		parse_weight(text, &e->weight)) {
+		fprintf(stderr,
+			"--functions takes up to %d of [KIND:]NAME[:DATA][=WEIGHT], not '%s'\n",
 			MIX_MAX, text);
 		return -EINVAL;
 	}
@@ -159,8 +162,10 @@ int mix_parse(struct mix *mix, const struct mix_config *config)
 	char *list, *save;
 	int error = 0;
 
-	if (strcmp(config->metadata, "composite") != 0 && strcmp(config->metadata, "routing") != 0) {
-		fprintf(stderr, "--metadata takes composite or routing, not '%s'\n", config->metadata);
+	if (strcmp(config->metadata, "composite") != 0 &&
+		strcmp(config->metadata, "routing") != 0) {
+		fprintf(stderr, "--metadata takes composite or routing, not '%s'\n",
+			config->metadata);
 		return -EINVAL;
 	}
 	list = strdup(config->functions);

@@ -11,21 +11,21 @@
 
 enum mix_check {
 	CHECK_NONE,
-	CHECK_SAME,    // the reply, or each item, is what was sent (echo)
-	CHECK_DATA,    // the reply is the given data (delay, count as request-response)
-	CHECK_ITEMS,   // items "1", "2", ... "N" (count as a stream)
-	CHECK_LENGTH,  // so many bytes (size)
-	CHECK_SIZE,    // the decimal number of bytes sent (sink)
+	CHECK_SAME,   // the reply, or each item, is what was sent (echo)
+	CHECK_DATA,   // the reply is the given data (delay, count as request-response)
+	CHECK_ITEMS,  // items "1", "2", ... "N" (count as a stream)
+	CHECK_LENGTH, // so many bytes (size)
+	CHECK_SIZE,   // the decimal number of bytes sent (sink)
 };
 
 struct mix_entry {
-	char label[MIX_NAME_MAX];  // as the report calls it
+	char label[MIX_NAME_MAX]; // as the report calls it
 	enum rs_type type;
 	enum mix_check check;
 	uint32_t weight;
 	char data[MIX_NAME_MAX];
-	uint32_t data_len;         // 0: a pattern of --size bytes
-	uint64_t number;           // what CHECK_ITEMS and CHECK_LENGTH expect
+	uint32_t data_len; // 0: a pattern of --size bytes
+	uint64_t number;   // what CHECK_ITEMS and CHECK_LENGTH expect
 	uint8_t metadata[300];
 	uint32_t metadata_len;
 };
@@ -37,10 +37,10 @@ struct mix {
 };
 
 struct mix_config {
-	const char *functions;   // "echo=9,stream:count:10=1"
-	const char *kind;        // rr, fnf, stream: of functions that do not say
-	const char *metadata;    // composite, routing
-	const char *name_space;  // NULL: none
+	const char *functions;  // "echo=9,stream:count:10=1"
+	const char *kind;       // rr, fnf, stream: of functions that do not say
+	const char *metadata;   // composite, routing
+	const char *name_space; // NULL: none
 	uint64_t size;
 };
 

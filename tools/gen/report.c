@@ -51,7 +51,8 @@ void progress_print(struct progress *p, const struct load *load, ns_t now)
 	fprintf(stderr,
 		"%6.1f s  %9.0f calls/s  %" PRIu64 " errors  %u up  p50 %.1f us  p99 %.1f us\n",
 		(double)(now - p->start) / 1e9, (double)(calls - p->calls) / seconds,
-		errors - p->errors, up, us(hist_quantile(&since, 0.5)), us(hist_quantile(&since, 0.99)));
+		errors - p->errors, up, us(hist_quantile(&since, 0.5)),
+		us(hist_quantile(&since, 0.99)));
 	p->before = all;
 	p->calls = calls;
 	p->errors = errors;
@@ -69,9 +70,10 @@ static void print_functions(const struct report *r)
 	for (unsigned i = 0; i < mix->count; i++) {
 		const struct function_stats *f = &r->total.functions[i];
 
-		printf("%-24s %-6s %12" PRIu64 " %9" PRIu64 " %10.1f %10.1f\n", mix->entries[i].label,
-			mix_kind_name(mix->entries[i].type), f->calls, f->errors,
-			us(hist_quantile(&f->latency_ns, 0.5)), us(hist_quantile(&f->latency_ns, 0.99)));
+		printf("%-24s %-6s %12" PRIu64 " %9" PRIu64 " %10.1f %10.1f\n",
+			mix->entries[i].label, mix_kind_name(mix->entries[i].type), f->calls,
+			f->errors, us(hist_quantile(&f->latency_ns, 0.5)),
+			us(hist_quantile(&f->latency_ns, 0.99)));
 	}
 }
 
@@ -87,7 +89,8 @@ void report_print(const struct report *r)
 		(double)t->bytes_out / r->seconds, (double)t->bytes_in / r->seconds);
 	printf("latency us");
 	for (size_t i = 0; i < QUANTILES; i++)
-		printf(" %s %.1f ", quantiles[i].label, us(hist_quantile(&r->latency_ns, quantiles[i].q)));
+		printf(" %s %.1f ", quantiles[i].label,
+			us(hist_quantile(&r->latency_ns, quantiles[i].q)));
 	printf(" max %.1f\n", us(r->latency_ns.max));
 	print_functions(r);
 	if (t->cancelled)
@@ -108,11 +111,12 @@ static json_t *functions_json(const struct report *r)
 		const struct mix_entry *e = &r->load->mix.entries[i];
 		const struct function_stats *f = &r->total.functions[i];
 
-		json_array_append_new(list,
-			json_pack("{s:s, s:s, s:I, s:I, s:f, s:f}", "name", e->label, "kind",
-				mix_kind_name(e->type), "calls", (json_int_t)f->calls, "errors",
-				(json_int_t)f->errors, "p50_us", us(hist_quantile(&f->latency_ns, 0.5)),
-				"p99_us", us(hist_quantile(&f->latency_ns, 0.99))));
+		json_array_append_new(
+			list, json_pack("{s:s, s:s, s:I, s:I, s:f, s:f}", "name", e->label, "kind",
+				      mix_kind_name(e->type), "calls", (json_int_t)f->calls,
+				      "errors", (json_int_t)f->errors, "p50_us",
+				      us(hist_quantile(&f->latency_ns, 0.5)), "p99_us",
+				      us(hist_quantile(&f->latency_ns, 0.99))));
 	}
 	return list;
 }
@@ -136,15 +140,16 @@ static json_t *to_json(const struct report *r)
 {
 	const struct load_config *config = &r->load->config;
 	const struct load_stats *t = &r->total;
-	json_t *root = json_pack("{s:I, s:I, s:I, s:f, s:I, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I}",
-		"calls", (json_int_t)t->calls, "errors_total", (json_int_t)t->errors, "cancelled",
+	json_t *root = json_pack(
+		"{s:I, s:I, s:I, s:f, s:I, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I}", "calls",
+		(json_int_t)t->calls, "errors_total", (json_int_t)t->errors, "cancelled",
 		(json_int_t)t->cancelled, "duration_s", r->seconds, "connections_lost",
 		(json_int_t)r->downs, "calls_per_s", (double)t->calls_in_time / r->seconds,
 		"items_per_s", (double)t->items / r->seconds, "bytes_sent_per_s",
 		(double)t->bytes_out / r->seconds, "bytes_received_per_s",
 		(double)t->bytes_in / r->seconds, "rate", config->rate, "connections",
-		(json_int_t)config->connections, "outstanding", (json_int_t)config->outstanding, "size",
-		(json_int_t)config->mix.size);
+		(json_int_t)config->connections, "outstanding", (json_int_t)config->outstanding,
+		"size", (json_int_t)config->mix.size);
 
 	if (!root)
 		return NULL;

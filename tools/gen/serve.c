@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // `penstock-gen serve`: an RSocket test backend on kernel TCP and Unix sockets.
 //
-// Main parses, starts the workers, waits for a signal and prints statistics. Each worker has a loop of its own,
-// made on its thread. Worker 0 accepts and deals connections out in turn, through mailboxes, so
-// that few connections are spread evenly. A stop drains every session for at most DRAIN_TIMEOUT.
+// Main parses, starts the workers, waits for a signal and prints statistics. Each worker has a loop
+// of its own, made on its thread. Worker 0 accepts and deals connections out in turn, through
+// mailboxes, so that few connections are spread evenly. A stop drains every session for at most
+// DRAIN_TIMEOUT.
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -29,15 +30,19 @@ static const struct option_def options[] = {
 	{"Routes: echo; count (data N: a stream of 1..N, or a reply N); delay (data MS); error\n"
 	 "(data \"CODE text\"); size (data N: a reply of N bytes); sink (replies how much it got)",
 		OPTION_HEADING},
-	{"listen", OPTION_TEXT, FIELD(listen), "ADDR[,ADDR]", "127.0.0.1:7000, [::1]:7000 or unix:/path"},
+	{"listen", OPTION_TEXT, FIELD(listen), "ADDR[,ADDR]",
+		"127.0.0.1:7000, [::1]:7000 or unix:/path"},
 	{"threads", OPTION_COUNT, FIELD(threads), "N", "threads with a loop each (1)"},
-	{"fragment", OPTION_FRAGMENT, FIELD(fragment), "BYTES|never", "longer frames are fragmented (65536)"},
-	{"delay-us", OPTION_COUNT, FIELD(delay_us), "N", "every reply is made N microseconds later"},
+	{"fragment", OPTION_FRAGMENT, FIELD(fragment), "BYTES|never",
+		"longer frames are fragmented (65536)"},
+	{"delay-us", OPTION_COUNT, FIELD(delay_us), "N",
+		"every reply is made N microseconds later"},
 	{"streams", OPTION_COUNT, FIELD(streams_max), "N", "streams open at once a thread (65536)"},
 	{"stats", OPTION_SECONDS, FIELD(stats), "SEC", "print counts to stderr this often"},
 	{"Faults, for each connection", OPTION_HEADING},
 	{"stop-reading-after", OPTION_BYTES, FIELD(stop_reading_after), "BYTES", "read no further"},
-	{"close-after", OPTION_COUNT, FIELD(close_after), "N", "reset the connection at its Nth request"},
+	{"close-after", OPTION_COUNT, FIELD(close_after), "N",
+		"reset the connection at its Nth request"},
 	{"no-read", OPTION_FLAG, FIELD(no_read), NULL, "accept, but never read"},
 	{NULL},
 };
@@ -102,7 +107,7 @@ static void on_drain_over(struct timer *timer, ns_t now)
 {
 	struct worker *w = container_of(timer, struct worker, drain);
 
-	list_for_each_safe(at, after, &w->peers)
+	list_for_each_safe (at, after, &w->peers)
 		link_close(&list_entry(at, struct peer, all)->link);
 }
 
@@ -111,7 +116,7 @@ static void drain(struct worker *w)
 	w->draining = true;
 	for (unsigned i = 0; i < LISTENERS_MAX && w->listeners[i]; i++)
 		loop_listener_close(w->listeners[i]);
-	list_for_each_safe(at, after, &w->peers)
+	list_for_each_safe (at, after, &w->peers)
 		rs_session_drain(&list_entry(at, struct peer, all)->link.session);
 	w->drain.fire = on_drain_over;
 	timer_arm(loop_timers(w->loop), &w->drain, loop_now(w->loop) + DRAIN_TIMEOUT);
@@ -145,7 +150,8 @@ static int worker_listen(struct worker *w)
 		w->listeners[i] = loop_listen(w->loop, (struct sockaddr *)&server->addrs[i],
 			server->addr_lens[i], on_accept, server, &error);
 		if (!w->listeners[i]) {
-			fprintf(stderr, "cannot listen on %s: %s\n", server->texts[i], strerror(-error));
+			fprintf(stderr, "cannot listen on %s: %s\n", server->texts[i],
+				strerror(-error));
 			return error;
 		}
 		server->ports[i] = loop_listener_port(w->listeners[i]);
@@ -219,7 +225,9 @@ static int parse_listeners(struct server *server, char *list)
 		}
 		server->texts[i] = at;
 		if (sockaddr_parse(at, &server->addrs[i], &server->addr_lens[i])) {
-			fprintf(stderr, "--listen takes 127.0.0.1:7000, [::1]:7000 or unix:/path, not '%s'\n",
+			fprintf(stderr,
+				"--listen takes 127.0.0.1:7000, [::1]:7000 or unix:/path, not "
+				"'%s'\n",
 				at);
 			return -EINVAL;
 		}
@@ -260,11 +268,13 @@ static void print_stats(const struct server *server, uint64_t *requests_before, 
 	struct serve_counts c = totals(server);
 
 	fprintf(stderr,
-		"%" PRIu64 " connections, %.0f requests/s, in all: %" PRIu64 " connections, %" PRIu64
-		" requests, %" PRIu64 " replies, %" PRIu64 " errors, %" PRIu64 " cancels, %" PRIu64
-		" lost, %" PRIu64 " bytes in, %" PRIu64 " bytes out\n",
+		"%" PRIu64 " connections, %.0f requests/s, in all: %" PRIu64
+		" connections, %" PRIu64 " requests, %" PRIu64 " replies, %" PRIu64
+		" errors, %" PRIu64 " cancels, %" PRIu64 " lost, %" PRIu64 " bytes in, %" PRIu64
+		" bytes out\n",
 		c.connections, seconds > 0 ? (double)(c.requests - *requests_before) / seconds : 0,
-		c.accepted, c.requests, c.replies, c.errors, c.cancels, c.lost, c.bytes_in, c.bytes_out);
+		c.accepted, c.requests, c.replies, c.errors, c.cancels, c.lost, c.bytes_in,
+		c.bytes_out);
 	*requests_before = c.requests;
 }
 
@@ -306,7 +316,8 @@ static int run(struct server *server)
 	}
 	// Worker 0 comes last: when it listens, the others are there.
 	for (unsigned i = n; i-- > 0;) {
-		if (pthread_create(&server->workers[i].thread, NULL, worker_run, &server->workers[i])) {
+		if (pthread_create(
+			    &server->workers[i].thread, NULL, worker_run, &server->workers[i])) {
 			fprintf(stderr, "cannot start a thread\n");
 			return GEN_FAILED;
 		}
@@ -338,9 +349,11 @@ int gen_serve(int argc, char **argv)
 
 	if (result)
 		return result > 0 ? GEN_DONE : GEN_USAGE;
-	if (!server.config.listen || server.config.threads < 1 || server.config.threads > THREADS_MAX ||
-		server.config.streams_max < 1 || server.config.streams_max > UINT32_MAX / 2) {
-		fprintf(stderr, "serve needs --listen, 1 to %d threads, at least 1 stream; see --help\n",
+	if (!server.config.listen || server.config.threads < 1 ||
+		server.config.threads > THREADS_MAX || server.config.streams_max < 1 ||
+		server.config.streams_max > UINT32_MAX / 2) {
+		fprintf(stderr,
+			"serve needs --listen, 1 to %d threads, at least 1 stream; see --help\n",
 			THREADS_MAX);
 		return GEN_USAGE;
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of `penstock-gen serve` share: a worker thread with its connections, and calls that outlive
-// their request's callback.
+// What the files of `penstock-gen serve` share: a worker thread with its connections, and calls
+// that outlive their request's callback.
 #pragma once
 
 #include <pthread.h>
@@ -42,7 +42,7 @@ struct worker {
 	struct link_hub hub;
 	struct rs_pool *pool;
 	struct buf_pool *blocks;
-	struct buf *scratch;      // where short replies are written, one behind the other
+	struct buf *scratch; // where short replies are written, one behind the other
 	struct list peers;
 	struct list free_calls;
 	struct serve_counts counts;
@@ -62,10 +62,10 @@ struct server {
 	unsigned ports[LISTENERS_MAX];
 	unsigned listeners;
 	struct worker *workers;
-	unsigned next;            // worker 0 alone: who gets the next connection
-	atomic_int started;       // workers that are up
+	unsigned next;      // worker 0 alone: who gets the next connection
+	atomic_int started; // workers that are up
 	atomic_int finished;
-	atomic_int error;         // of the first worker that could not start
+	atomic_int error; // of the first worker that could not start
 	atomic_bool stop;
 	pthread_barrier_t all_done;
 };
