@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a worker does when there is nothing to do: spin a little, then sleep. Worker thread.
 //
-//	polling ──no work for `spin`──▶ armed ──one more look finds nothing──▶ asleep ──event, timer──▶ polling
-//	   ▲                             │ work
-//	   └─────────────────────────────┘
+//	polling ──no work for `spin`──▶ armed ──one more look finds nothing──▶ asleep ──event──▶ polling
+//	   ▲                            │   ▲                                   │
+//	   └────────────work────────────┘   └──────────────time-out─────────────┘
 //
-// Arming comes before the last look, so that a packet which arrives between the two ends the sleep. Asleep, one
-// epoll waits for the rx interrupts, the event loop's ring, the inbox and the next timer. With a port that has no
-// interrupts the sleep is POLL_NS at most. The worker is offline in the RCU while it sleeps.
+// Arming comes before the last look, so that a packet which arrives between the two ends the
+// sleep. Asleep, one epoll waits for the rx interrupts, the event loop's ring, the inbox and the
+// next timer. With a port that has no interrupts the sleep is POLL_NS at most. The worker is
+// offline in the RCU while it sleeps.
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -39,17 +40,22 @@ int idle_init(struct worker *w, ns_t spin)
 	*idle = (struct idle){.epoll = epoll_create1(EPOLL_CLOEXEC), .spin = spin};
 	if (idle->epoll < 0)
 		return -errno;
-	// Edge-triggered: what is readable is read by polling, so that no descriptor needs to be emptied here.
+	// Edge-triggered: what is readable is read by polling, so that no descriptor needs to be
+	// emptied here.
 	error = watch(idle, w->inbox.fd, EPOLLIN | EPOLLET);
 	if (!error)
 		error = watch(idle, loop_fd(w->loop), EPOLLIN);
 	for (unsigned i = 0; !error && i < w->dp->ports.count; i++) {
-		int fd = w->dp->ports.port[i].rx_fd[w->id];
+		const struct port *port = &w->dp->ports.port[i];
+		int fd = port->rx_fd[w->id];
 
+		// net_tap's descriptor is the queue itself, but its rx burst finds nothing before a signal has
+		// reached the process: an edge would be gone by then. Interrupts that are switched stay
+		// readable, so there the edge it is.
 		if (fd < 0)
 			idle->polled = true;
 		else
-			error = watch(idle, fd, EPOLLIN | EPOLLET);
+			error = watch(idle, fd, port->intr_switch ? EPOLLIN | EPOLLET : EPOLLIN);
 	}
 	if (error)
 		idle_fini(w);
@@ -95,7 +101,8 @@ static ns_t wake_time(struct worker *w, ns_t now)
 
 	if (next < until)
 		until = next;
-	if (w->idle.polled && now + POLL_NS < until)
+	// Packets that the device did not take are offered again soon.
+	if ((w->idle.polled || !tx_empty(w)) && now + POLL_NS < until)
 		until = now + POLL_NS;
 	return until;
 }
@@ -131,10 +138,13 @@ static void sleep_now(struct worker *w)
 
 	loop_submit(w->loop);
 	events = doze(w);
-	arm(w, false);
 	counter_add(&w->counters.cycles_asleep, rte_rdtsc() - before);
-	// A time-out says nothing about traffic: look once, and sleep again. An event may be the first of many.
-	w->idle.empty = events ? 0 : EMPTY_MIN;
+	// A time-out says nothing about traffic: one look, and back to sleep. An event may be the
+	// first of many.
+	if (!events)
+		return;
+	arm(w, false);
+	w->idle.empty = 0;
 }
 
 void idle_after(struct worker *w, bool worked)
