@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The smallest application of the data plane: a TCP echo, for tests of the network below.
 //
-// Worker thread, but for app_*. What arrives is sent back; what does not fit the send buffer waits, unconsumed, so
-// the client's own window closes.
+// Worker thread, but for app_*. What arrives is sent back; what does not fit the send buffer
+// waits, unconsumed, so the client's own window closes.
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -26,6 +26,18 @@ int app_init(struct dataplane *dp)
 
 void app_fini(struct dataplane *dp)
 {
+	struct port_stats stats;
+
+	for (unsigned i = 0; i < dp->ports.count; i++) {
+		port_stats(&dp->ports.port[i], &stats);
+		log_info("echo",
+			"%s: rx %" PRIu64 " tx %" PRIu64 " rx_missed %" PRIu64 " rx_errors %" PRIu64
+			" tx_errors %" PRIu64 " rx_nombuf %" PRIu64,
+			dp->ports.port[i].name, stats.rx_packets, stats.tx_packets, stats.rx_missed,
+			stats.rx_errors, stats.tx_errors, stats.rx_nombuf);
+	}
+	log_info("echo", "packet buffers free: %u of %u", port_pool_available(&dp->ports),
+		port_pool_size(&dp->ports));
 }
 
 ns_t app_step(struct dataplane *dp, ns_t now)
@@ -128,9 +140,10 @@ static void log_counters(const struct worker *w)
 		log_info("echo", "worker %u net.%s %" PRIu64 ": %s", w->id, #name, net->name, text);
 	NET_COUNTERS(X)
 #undef X
-#define X(name, text)                                                                              \
-	if (worker->name)                                                                          \
-		log_info("echo", "worker %u worker.%s %" PRIu64 ": %s", w->id, #name, worker->name, text);
+#define X(name, text)                                                                 \
+	if (worker->name)                                                             \
+		log_info("echo", "worker %u worker.%s %" PRIu64 ": %s", w->id, #name, \
+			worker->name, text);
 	WORKER_COUNTERS(X)
 #undef X
 	log_info("echo", "worker %u busy %.3f, packet buffers held %u", w->id, worker_busy(w),
@@ -140,7 +153,8 @@ static void log_counters(const struct worker *w)
 void worker_app_fini(struct worker *w)
 {
 	log_counters(w);
-	// Connections that are left end with the stack, which comes after us: they must find their list.
+	// Connections that are left end with the stack, which comes after us: they must find
+	// their list.
 	tcp_stack_destroy(w->tcp);
 	w->tcp = NULL;
 	free(w->app);

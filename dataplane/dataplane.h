@@ -20,8 +20,9 @@ struct dataplane {
 	void *app;                   // the application's
 };
 
-// Control thread: publishes a copy of the configuration (its generation is set here), wakes the workers and frees
-// the previous one when none can see it any more. 0 or -ENOMEM. Workers apply it within an iteration.
+// Control thread: publishes a copy of the configuration (its generation is set here), wakes the
+// workers and frees the previous one when none can see it any more. 0 or -ENOMEM. Workers apply
+// it within an iteration.
 int dataplane_set_net(struct dataplane *dp, const struct net_config *config);
 // Control thread: waits until every worker has passed a point where it holds nothing shared.
 void dataplane_synchronize(struct dataplane *dp);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Turns our options into arguments of the EAL. Main thread.
 //
-// The EAL runs in memory: no files in /run or in hugetlbfs that a killed process would leave behind,
-// and any number of data planes on one machine.
+// The EAL runs in memory: no files in /run or in hugetlbfs that a killed process would leave
+// behind, and any number of data planes on one machine.
 #include "dataplane/eal.h"
 
 #include <ctype.h>
@@ -90,7 +90,9 @@ static int friendly_lcores(const struct options *o, char *out, size_t size, bool
 		return -errno;
 	count = all_cores(&allowed, cores);
 	if (o->cores[0] && parse_cores(o->cores, &allowed, cores, &count)) {
-		log_error("eal", "--cores %s names no core that this process may run on; give some of 'nproc', as 0,1",
+		log_error("eal",
+			"--cores %s names no core that this process may run on; give some of "
+			"'nproc', as 0,1",
 			o->cores);
 		return -EINVAL;
 	}
@@ -131,7 +133,8 @@ static void add_devices(struct args *a, const struct options *o)
 		char name[64];
 		const char *devargs;
 
-		if (!options_split(o->port[i].text, name, sizeof(name), &devargs) || !eal_is_pci(devargs))
+		if (!options_split(o->port[i].text, name, sizeof(name), &devargs) ||
+			!eal_is_pci(devargs))
 			continue;
 		pci = true;
 		add(a, "-a");
@@ -176,16 +179,21 @@ static unsigned long free_hugepages(void)
 static void explain(const struct options *o, int error)
 {
 	if (!o->no_huge && free_hugepages() == 0)
-		log_error("eal", "no huge page is free: reserve some with 'sysctl vm.nr_hugepages=256', or start with --no-huge");
+		log_error("eal", "no huge page is free: reserve some with 'sysctl "
+				 "vm.nr_hugepages=256', or start with --no-huge");
 	else if (o->lcores[0])
-		log_error("eal", "DPDK did not start (%s): check --lcores '%s'; --log-level debug shows its own messages",
+		log_error("eal",
+			"DPDK did not start (%s): check --lcores '%s'; --log-level debug shows its "
+			"own messages",
 			rte_strerror(error), o->lcores);
 	else
-		log_error("eal", "DPDK did not start (%s): --log-level debug shows its own messages",
+		log_error("eal",
+			"DPDK did not start (%s): --log-level debug shows its own messages",
 			rte_strerror(error));
 }
 
-// The EAL prints its own usage on standard output when it does not like an argument: ours is another.
+// The EAL prints its own usage on standard output when it does not like an argument: ours is
+// another.
 static int quiet_init(struct args *a, bool debug)
 {
 	int null = debug ? -1 : open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -234,7 +242,9 @@ int eal_start(const struct options *o, unsigned *workers, bool *shared)
 	}
 	*workers = rte_lcore_count() - 1;
 	if (*workers == 0 || *workers > WORKERS_MAX) {
-		log_error("eal", "--lcores '%s' makes %u workers; it must make 1 to %u (one lcore more than workers)",
+		log_error("eal",
+			"--lcores '%s' makes %u workers; it must make 1 to %u (one lcore more than "
+			"workers)",
 			lcores, *workers, WORKERS_MAX);
 		rte_eal_cleanup();
 		return -EINVAL;

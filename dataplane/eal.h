@@ -8,5 +8,6 @@
 // *shared: some of them share a core.
 int eal_start(const struct options *options, unsigned *workers, bool *shared);
 void eal_stop(void);
-// A device that is named by a bus address is probed from the start; others when their port is opened.
+// A device that is named by a bus address is probed from the start; others when their port is
+// opened.
 bool eal_is_pci(const char *devargs);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // See inbox.h. Many producers, one consumer.
 //
-// The ring synchronises producers in a way that does not spin on one that was preempted: several workers may share a core.
-// Sleeping: the owner raises `sleeping`, then looks into the ring; a producer puts its message there, then looks
-// at `sleeping`. With a full fence between the two steps on both sides, one of them sees the other.
+// The ring synchronises producers in a way that does not spin on one that was preempted: several
+// workers may share a core. Sleeping: the owner raises `sleeping`, then looks into the ring; a
+// producer puts its message there, then looks at `sleeping`. With a full fence between the two
+// steps on both sides, one of them sees the other.
 #include "dataplane/inbox.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Messages to a worker, from any thread: bounded, copied, and a wake-up only when the worker sleeps.
+// Messages to a worker, from any thread: bounded, copied, and
+// a wake-up only when the worker sleeps.
 #pragma once
 
 #include <stdbool.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// penstock-dataplane: starts everything in one visible order, waits for a signal, and takes it down in reverse.
+// penstock-dataplane: starts everything in one visible order,
+// waits for a signal, and takes it down in reverse.
 //
 // The main thread is the control thread: the application's link to the control plane runs here.
 #include <errno.h>
@@ -134,7 +135,8 @@ static int static_config(struct dataplane *dp)
 
 static void wait_for(struct dataplane *dp, int signal_fd, ns_t until)
 {
-	struct pollfd fd[2] = {{.fd = signal_fd, .events = POLLIN}, {.fd = app_fd(dp), .events = POLLIN}};
+	struct pollfd fd[2] = {
+		{.fd = signal_fd, .events = POLLIN}, {.fd = app_fd(dp), .events = POLLIN}};
 	ns_t now = clock_now(), span = until > now ? until - now : 0;
 	struct timespec timeout = {.tv_sec = span / NS_PER_SEC, .tv_nsec = span % NS_PER_SEC};
 

@@ -31,7 +31,8 @@ struct buf *mbuf_gather(struct rte_mbuf *m, struct buf_pool *pool)
 	}
 	if (block) {
 		for (const struct rte_mbuf *at = m; at; at = at->next) {
-			memcpy(block->base + block->used, rte_pktmbuf_mtod(at, const void *), at->data_len);
+			memcpy(block->base + block->used, rte_pktmbuf_mtod(at, const void *),
+				at->data_len);
 			block->used += at->data_len;
 		}
 	}

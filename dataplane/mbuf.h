@@ -14,9 +14,9 @@ struct mbuf_private {
 
 #define MBUF_PRIVATE RTE_ALIGN(sizeof(struct mbuf_private), RTE_MBUF_PRIV_ALIGN)
 
-// Takes the mbuf, which has one segment: the last buf_unref() frees it. *held counts it until then, on
-// the thread that took it.
+// Takes the mbuf, which has one segment: the last buf_unref() frees it. *held counts it until
+// then, on the thread that took it.
 struct buf *mbuf_buf(struct rte_mbuf *m, uint32_t *held);
-// A packet in several segments as one copy: TCP takes contiguous bytes. Takes the mbuf. NULL when the pool is at its
-// limit or the packet longer than a block.
+// A packet in several segments as one copy: TCP takes contiguous bytes. Takes the mbuf. NULL when
+// the pool is at its limit or the packet longer than a block.
 struct buf *mbuf_gather(struct rte_mbuf *m, struct buf_pool *pool);

@@ -32,14 +32,18 @@ struct option {
 #define NUMBER(field, max) offsetof(struct options, field), max, 0
 
 static const struct option table[] = {
-	{"name", KIND_TEXT, "NAME", "this gateway's name, as its Gateway resource has it [gw1]", TEXT(name)},
+	{"name", KIND_TEXT, "NAME", "this gateway's name, as its Gateway resource has it [gw1]",
+		TEXT(name)},
 	{"control", KIND_TEXT, "ADDR",
-		"the control plane: unix:PATH or HOST:PORT [unix:/run/penstock/peer.sock]", TEXT(control)},
-	{"metrics", KIND_TEXT, "ADDR", "serve this process's counters as /metrics here [off: the control plane has them]",
+		"the control plane: unix:PATH or HOST:PORT [unix:/run/penstock/peer.sock]",
+		TEXT(control)},
+	{"metrics", KIND_TEXT, "ADDR",
+		"serve this process's counters as /metrics here [off: the control plane has them]",
 		TEXT(metrics)},
 	{"port", KIND_LIST, "NAME=DEVARGS",
 		"a port: p0=net_tap0,iface=pn0  p0=net_memif0,role=client,id=0,socket=/run/m.sock\n"
-		"p0=net_af_xdp0,iface=eth1  p0=0000:03:00.0 (a PCI device bound to vfio-pci); repeat it",
+		"p0=net_af_xdp0,iface=eth1  p0=0000:03:00.0 (a PCI device bound to vfio-pci); "
+		"repeat it",
 		LIST(port, ports)},
 	{"workers", KIND_NUMBER, "N", "worker threads [1]", NUMBER(workers, WORKERS_MAX)},
 	{"cores", KIND_TEXT, "LIST",
@@ -54,14 +58,15 @@ static const struct option table[] = {
 	{"no-huge", KIND_SWITCH, NULL, "do without huge pages", NUMBER(no_huge, 1)},
 	{"memory", KIND_NUMBER, "MB", "memory for packets [512 with --no-huge, else as needed]",
 		NUMBER(memory_mb, 1 << 20)},
-	{"mbufs", KIND_NUMBER, "N", "packet buffers [8192, and 4096 a worker]", NUMBER(mbufs, 1 << 24)},
+	{"mbufs", KIND_NUMBER, "N", "packet buffers [8192, and 4096 a worker]",
+		NUMBER(mbufs, 1 << 24)},
 	{"mtu", KIND_NUMBER, "BYTES", "largest IP packet [the port's]", NUMBER(mtu, NET_MTU_MAX)},
 	{"connections", KIND_NUMBER, "N", "TCP connections of a worker [65536]",
 		NUMBER(connections_max, 1 << 24)},
 	{"file-prefix", KIND_TEXT, "NAME", "tells data planes on one machine apart [penstock]",
 		TEXT(file_prefix)},
-	{"address", KIND_LIST, "[PORT=]CIDR", "an address to start with, as 10.77.0.2/24; repeat it",
-		LIST(address, addresses)},
+	{"address", KIND_LIST, "[PORT=]CIDR",
+		"an address to start with, as 10.77.0.2/24; repeat it", LIST(address, addresses)},
 	{"route", KIND_LIST, "TO=VIA", "a route to start with, as default=10.77.0.1; repeat it",
 		LIST(route, routes)},
 	{"listen", KIND_LIST, "PORT", "a TCP port to listen on from the start; repeat it",
@@ -87,7 +92,8 @@ static const struct option *find(const char *name, size_t len)
 	return NULL;
 }
 
-static int set_text(struct parse *p, char *to, size_t size, const struct option *o, const char *value)
+static int set_text(
+	struct parse *p, char *to, size_t size, const struct option *o, const char *value)
 {
 	if (!*value || strlen(value) >= size) {
 		snprintf(p->why, WHY_MAX, "%s must have 1 to %zu characters", o->name, size - 1);
@@ -124,8 +130,8 @@ static int set_number(struct parse *p, const struct option *o, const char *value
 	errno = 0;
 	n = strtoul(value, &end, 10);
 	if (errno || *end || end == value || *value == '-' || n > o->max) {
-		snprintf(p->why, WHY_MAX, "%s must be a number from 0 to %zu, not '%s'", o->name, o->max,
-			value);
+		snprintf(p->why, WHY_MAX, "%s must be a number from 0 to %zu, not '%s'", o->name,
+			o->max, value);
 		return -EINVAL;
 	}
 	*(unsigned *)(void *)((char *)p->out + o->at) = (unsigned)n;
@@ -158,8 +164,8 @@ static int set(struct parse *p, const struct option *o, const char *value)
 	case KIND_LEVEL:
 		if (log_level_parse(value, &p->out->log_level) == 0)
 			return 0;
-		snprintf(p->why, WHY_MAX, "%s must be error, warn, info or debug, not '%s'", o->name,
-			value);
+		snprintf(p->why, WHY_MAX, "%s must be error, warn, info or debug, not '%s'",
+			o->name, value);
 		return -EINVAL;
 	}
 	return -EINVAL;
@@ -168,8 +174,8 @@ static int set(struct parse *p, const struct option *o, const char *value)
 // The file: a mapping of option names to scalars, or to sequences of scalars for lists.
 enum file_state { FILE_START, FILE_KEY, FILE_VALUE, FILE_ITEM, FILE_END };
 
-static int file_event(
-	struct parse *p, const yaml_event_t *event, enum file_state *state, const struct option **key)
+static int file_event(struct parse *p, const yaml_event_t *event, enum file_state *state,
+	const struct option **key)
 {
 	const char *text = (const char *)event->data.scalar.value;
 
@@ -202,7 +208,8 @@ static int file_event(
 			*state = FILE_VALUE;
 			if (*key)
 				return 0;
-			snprintf(p->why, WHY_MAX, "there is no option '%s'; --help lists them", text);
+			snprintf(p->why, WHY_MAX, "there is no option '%s'; --help lists them",
+				text);
 			return -EINVAL;
 		}
 		if (*state == FILE_VALUE)
@@ -213,7 +220,8 @@ static int file_event(
 	default:
 		break;
 	}
-	snprintf(p->why, WHY_MAX, "only 'option: value' and, for lists, 'option: [values]' are understood");
+	snprintf(p->why, WHY_MAX,
+		"only 'option: value' and, for lists, 'option: [values]' are understood");
 	return -EINVAL;
 }
 
@@ -283,12 +291,14 @@ static void help_text(const char *text)
 
 static void help(void)
 {
-	printf("penstock-dataplane: terminates client connections on DPDK ports and carries their calls.\n\n"
+	printf("penstock-dataplane: terminates client connections on DPDK ports and carries their "
+	       "calls.\n\n"
 	       "Usage: penstock-dataplane --port NAME=DEVARGS [options]\n\n");
 	for (size_t i = 0; i < OPTIONS; i++) {
 		char flag[64];
 
-		snprintf(flag, sizeof(flag), "--%s %s", table[i].name, table[i].value ? table[i].value : "");
+		snprintf(flag, sizeof(flag), "--%s %s", table[i].name,
+			table[i].value ? table[i].value : "");
 		printf("  %-21s ", flag);
 		if (strlen(flag) > 21)
 			printf("\n%24s", "");
@@ -297,14 +307,16 @@ static void help(void)
 	printf("  --config FILE         the same options as YAML, flags win [%s, if it is there]\n"
 	       "  --version             print the version\n"
 	       "  --help                print this\n\n"
-	       "Addresses, routes and listeners come from the control plane (the Gateway resource); those given here\n"
+	       "Addresses, routes and listeners come from the control plane (the Gateway "
+	       "resource); those given here\n"
 	       "hold until it has spoken.\n",
 		OPTIONS_FILE);
 }
 
 static void defaults(struct options *out)
 {
-	*out = (struct options){.spin_us = UINT32_MAX, .connections_max = 65536, .log_level = LOG_INFO};
+	*out = (struct options){
+		.spin_us = UINT32_MAX, .connections_max = 65536, .log_level = LOG_INFO};
 	strcpy(out->name, "gw1");
 	strcpy(out->control, "unix:/run/penstock/peer.sock");
 	strcpy(out->metrics, "off");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the data plane needs to start: flags, and the same keys in a YAML file. Everything else comes
-// from the control plane and may change while it runs.
+// What the data plane needs to start: flags, and the same
+// keys in a YAML file. Everything else comes from the control plane and may change while it runs.
 #pragma once
 
 #include <limits.h>
@@ -49,8 +49,8 @@ struct options {
 
 enum options_outcome { OPTIONS_RUN, OPTIONS_EXIT, OPTIONS_WRONG };
 
-// Fills in defaults, the file, then the flags. EXIT: help or version was printed. WRONG: a sentence that says
-// what to do was printed on standard error.
+// Fills in defaults, the file, then the flags. EXIT: help or version was printed. WRONG: a
+// sentence that says what to do was printed on standard error.
 enum options_outcome options_parse(int argc, char **argv, struct options *out);
 // Splits "NAME=REST". false when there is no '=' or a part is empty.
 bool options_split(const char *text, char *name, size_t name_size, const char **rest);

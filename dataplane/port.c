@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Opens DPDK devices as ports. Main thread, before workers start and after they have stopped.
 //
-// What the device can do is negotiated: checksums, RSS, rx interrupts; the software does the rest. Drivers that
-// need something special are in one table.
+// What the device can do is negotiated: checksums, RSS, rx interrupts; the software does the
+// rest. Drivers that need something special are in one table.
 #include "dataplane/port.h"
 
 #include <errno.h>
@@ -51,9 +51,9 @@ static const struct quirk *quirk_of(const char *driver)
 	return &none;
 }
 
-// net_tap asks for a real-time signal for each packet and reads its descriptor only after one: a signal handler
-// a packet, and a stall if every thread blocks the signal. It does without when it finds none free: so they
-// are taken while it looks.
+// net_tap asks for a real-time signal for each packet and reads its descriptor only after one: a
+// signal handler a packet, and a stall if every thread blocks the signal. It does without when it
+// finds none free: so they are taken while it looks.
 struct claimed_signals {
 	sigset_t set;
 };
@@ -78,7 +78,8 @@ static void signals_free(const struct claimed_signals *claimed)
 			signal(signo, SIG_DFL);
 }
 
-static struct rte_mempool *pool_of(struct ports *ports, const struct options *o, int socket, unsigned mtu)
+static struct rte_mempool *pool_of(
+	struct ports *ports, const struct options *o, int socket, unsigned mtu)
 {
 	unsigned slot = socket < 0 ? 0 : (unsigned)socket % PORT_SOCKETS_MAX;
 	unsigned size = o->mbufs ? o->mbufs : POOL_BASE + POOL_PER_WORKER * ports->workers;
@@ -93,7 +94,9 @@ static struct rte_mempool *pool_of(struct ports *ports, const struct options *o,
 	ports->pool[slot] = rte_pktmbuf_pool_create(
 		name, size, POOL_CACHE, MBUF_PRIVATE, (uint16_t)room, socket);
 	if (!ports->pool[slot])
-		log_error("port", "no memory for %u packet buffers: give more --memory or fewer --mbufs", size);
+		log_error("port",
+			"no memory for %u packet buffers: give more --memory or fewer --mbufs",
+			size);
 	return ports->pool[slot];
 }
 
@@ -108,12 +111,16 @@ static int probe(struct port *port, const char *devargs)
 	snprintf(device, sizeof(device), "%.*s", (int)strcspn(devargs, ","), devargs);
 	error = eal_is_pci(devargs) ? 0 : rte_dev_probe(devargs);
 	if (error) {
-		log_error("port", "%s: the device '%s' could not be made (%s); check its arguments and rights, --log-level debug shows the driver's messages",
+		log_error("port",
+			"%s: the device '%s' could not be made (%s); check its arguments and "
+			"rights, --log-level debug shows the driver's messages",
 			port->name, devargs, rte_strerror(-error));
 		return error;
 	}
 	if (rte_eth_dev_get_port_by_name(device, &port->id)) {
-		log_error("port", "%s: no device %s that DPDK can drive; 'penstock port list' shows what there is",
+		log_error("port",
+			"%s: no device %s that DPDK can drive; 'penstock port list' shows what "
+			"there is",
 			port->name, device);
 		return -ENODEV;
 	}
@@ -157,7 +164,8 @@ static int setup_queues(struct port *port, unsigned workers, const struct quirk 
 	return error;
 }
 
-static int configure(struct port *port, struct ports *ports, const struct options *o, bool interrupts)
+static int configure(
+	struct port *port, struct ports *ports, const struct options *o, bool interrupts)
 {
 	struct rte_eth_conf conf = {.intr_conf.rxq = interrupts};
 	struct rte_eth_dev_info info;
@@ -177,8 +185,8 @@ static int configure(struct port *port, struct ports *ports, const struct option
 	if (o->mtu) {
 		error = rte_eth_dev_set_mtu(port->id, (uint16_t)o->mtu);
 		if (error && error != -ENOTSUP) {
-			log_error("port", "%s: an MTU of %u is refused (%s): give a smaller --mtu", port->name,
-				o->mtu, rte_strerror(-error));
+			log_error("port", "%s: an MTU of %u is refused (%s): give a smaller --mtu",
+				port->name, o->mtu, rte_strerror(-error));
 			return error;
 		}
 		port->mtu = (uint16_t)o->mtu;
@@ -214,8 +222,8 @@ static void find_interrupts(struct port *port, unsigned workers, bool interrupts
 	rte_log_set_global_level(level);
 }
 
-// The kernel's side of a tap gets the port's own MAC from the driver, and then takes all that is sent to us for its
-// own: it is given the next one.
+// The kernel's side of a tap gets the port's own MAC from the driver, and then takes all that is
+// sent to us for its own: it is given the next one.
 static void part_twins(const struct port *port, const char *devargs)
 {
 	const char *iface = strstr(devargs, "iface=");
@@ -225,18 +233,21 @@ static void part_twins(const struct port *port, const char *devargs)
 	if (fd < 0)
 		return;
 	if (iface)
-		snprintf(request.ifr_name, IFNAMSIZ, "%.*s", (int)strcspn(iface + 6, ","), iface + 6);
+		snprintf(request.ifr_name, IFNAMSIZ, "%.*s", (int)strcspn(iface + 6, ","),
+			iface + 6);
 	else
 		snprintf(request.ifr_name, IFNAMSIZ, "dtap%u", port->id);
 	memcpy(request.ifr_hwaddr.sa_data, port->mac, 6);
 	request.ifr_hwaddr.sa_data[5] ^= 1;
 	if (ioctl(fd, SIOCSIFHWADDR, &request))
-		log_warn("port", "%s: give the interface %s another MAC address than the port's: %s", port->name,
-			request.ifr_name, strerror(errno));
+		log_warn("port",
+			"%s: give the interface %s another MAC address than the port's: %s",
+			port->name, request.ifr_name, strerror(errno));
 	close(fd);
 }
 
-static int open_port(struct ports *ports, struct port *port, const struct options *o, const char *devargs)
+static int open_port(
+	struct ports *ports, struct port *port, const struct options *o, const char *devargs)
 {
 	struct rte_eth_dev_info info;
 	struct rte_ether_addr mac;
@@ -250,7 +261,8 @@ static int open_port(struct ports *ports, struct port *port, const struct option
 		return error;
 	snprintf(port->driver, sizeof(port->driver), "%s", info.driver_name);
 	if (ports->workers > info.max_rx_queues || ports->workers > info.max_tx_queues) {
-		log_error("port", "%s: the device has %u queues, too few for %u workers: use --workers %u",
+		log_error("port",
+			"%s: the device has %u queues, too few for %u workers: use --workers %u",
 			port->name, RTE_MIN(info.max_rx_queues, info.max_tx_queues), ports->workers,
 			RTE_MIN(info.max_rx_queues, info.max_tx_queues));
 		return -E2BIG;
@@ -261,8 +273,8 @@ static int open_port(struct ports *ports, struct port *port, const struct option
 		error = configure(port, ports, o, interrupts);
 	}
 	if (error) {
-		log_error("port", "%s: the device does not start: %s; --log-level debug shows why", port->name,
-			rte_strerror(-error));
+		log_error("port", "%s: the device does not start: %s; --log-level debug shows why",
+			port->name, rte_strerror(-error));
 		return error;
 	}
 	find_interrupts(port, ports->workers, interrupts);
@@ -271,10 +283,10 @@ static int open_port(struct ports *ports, struct port *port, const struct option
 	memcpy(port->mac, mac.addr_bytes, 6);
 	if (quirk_of(port->driver)->kernel_twin)
 		part_twins(port, devargs);
-	log_info("port", "%s: %s, %02x:%02x:%02x:%02x:%02x:%02x, MTU %u, %u queue%s, %s", port->name, port->driver,
-		port->mac[0], port->mac[1], port->mac[2], port->mac[3], port->mac[4], port->mac[5],
-		port->mtu, ports->workers, ports->workers == 1 ? "" : "s",
-		port->rx_fd[0] >= 0 ? "rx interrupts" : "polled");
+	log_info("port", "%s: %s, %02x:%02x:%02x:%02x:%02x:%02x, MTU %u, %u queue%s, %s",
+		port->name, port->driver, port->mac[0], port->mac[1], port->mac[2], port->mac[3],
+		port->mac[4], port->mac[5], port->mtu, ports->workers,
+		ports->workers == 1 ? "" : "s", port->rx_fd[0] >= 0 ? "rx interrupts" : "polled");
 	return 0;
 }
 
@@ -291,7 +303,9 @@ int ports_open(struct ports *ports, const struct options *o, unsigned workers)
 
 		if (!options_split(o->port[i].text, port->name, sizeof(port->name), &devargs) ||
 			ports_find(ports, port->name) >= 0) {
-			log_error("port", "'%s' is not NAME=DEVARGS with a name of its own, as p0=net_tap0,iface=pn0",
+			log_error("port",
+				"'%s' is not NAME=DEVARGS with a name of its own, as "
+				"p0=net_tap0,iface=pn0",
 				o->port[i].text);
 			error = -EINVAL;
 			break;

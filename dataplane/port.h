@@ -21,7 +21,8 @@ struct port {
 	bool rx_ip_checksum, rx_l4_checksum;  // verified by the device
 	bool tx_ip_checksum, tx_tcp_checksum; // filled in by the device
 	bool intr_switch;    // rx interrupts are armed by hand before sleeping
-	int rx_fd[WORKERS_MAX];  // readable when packets wait in the worker's queue; -1: must be polled
+	int rx_fd[WORKERS_MAX]; // readable when packets wait in the worker's queue; -1: must be
+				// polled
 	struct rte_mempool *pool;
 };
 
@@ -39,7 +40,8 @@ struct port_stats {
 	uint64_t rx_nombuf;  // no packet buffer was free
 };
 
-// Opens and starts all ports, worker i on queue i. 0, or -E... after a log line that says what to do.
+// Opens and starts all ports, worker i on queue i. 0, or -E... after a log line that says what to
+// do.
 int ports_open(struct ports *ports, const struct options *options, unsigned workers);
 // Workers have stopped.
 void ports_close(struct ports *ports);
@@ -49,7 +51,8 @@ int ports_find(const struct ports *ports, const char *name);
 void port_stats(const struct port *port, struct port_stats *out);
 bool port_link_up(const struct port *port);
 
-// Packet buffers free, and all there are: a leak shows as a difference that does not come back. What devices and
-// workers' caches keep for themselves counts as used and free respectively. Control thread; slow.
+// Packet buffers free, and all there are: a leak shows as a difference that does not come back.
+// What devices and workers' caches keep for themselves counts as used and free respectively.
+// Control thread; slow.
 unsigned port_pool_available(const struct ports *ports);
 unsigned port_pool_size(const struct ports *ports);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sending, see tx.h. Worker thread.
 //
-// TCP is asked for segments only while the queues have room, so back pressure of a port reaches the congestion
-// window instead of being loss. A port that takes nothing for STALL_NS is left aside: its packets are dropped (TCP
-// retransmits them) and the other ports go on.
+// TCP is asked for segments only while the queues have room, so back pressure of a port reaches
+// the congestion window instead of being loss. A port that takes nothing for STALL_NS is left
+// aside: its packets are dropped (TCP retransmits them) and the other ports go on.
 #include "dataplane/tx.h"
 
 #include <errno.h>
@@ -71,7 +71,8 @@ static struct rte_mbuf *queue(struct worker *w, unsigned port, uint32_t len)
 	struct rte_mbuf *m;
 
 	if (tx->count == TX_QUEUE) {
-		counter_add(tx->stalled ? &w->counters.tx_drop_stalled : &w->counters.tx_drop_full, 1);
+		counter_add(
+			tx->stalled ? &w->counters.tx_drop_stalled : &w->counters.tx_drop_full, 1);
 		return NULL;
 	}
 	if (len > NET_ETHER_HEADER + (uint32_t)w->dp->ports.port[port].mtu) {
@@ -174,7 +175,7 @@ unsigned tx_run(struct worker *w, ns_t now)
 bool tx_empty(const struct worker *w)
 {
 	for (unsigned i = 0; i < w->dp->ports.count; i++)
-		if (w->tx[i].count && !w->tx[i].stalled)
+		if (w->tx[i].count)
 			return false;
 	return true;
 }

@@ -19,7 +19,8 @@ struct tx {
 	struct rte_mbuf *packet[TX_QUEUE];
 };
 
-// Pulls what net and tcp want to send, as much as the ports take. Returns how many packets were built or sent.
+// Pulls what net and tcp want to send, as much as the ports take. Returns how many packets were
+// built or sent.
 unsigned tx_run(struct worker *w, ns_t now);
 // True when nothing waits in a queue.
 bool tx_empty(const struct worker *w);

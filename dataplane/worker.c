@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A worker's life: made on its own thread, so that its memory and its ring are its own; then one loop; then the drain.
+// A worker's life: made on its own thread, so that its memory
+// and its ring are its own; then one loop; then the drain.
 //
 //	NEW ──worker_init──▶ RUNNING ──stop: drain──▶ ENDED
 //	 └────error────────▶ FAILED
@@ -24,20 +25,24 @@
 
 #define RX_BURST 32
 #define MESSAGES 32
-#define GATHER_BYTES 10240               // of a block: the largest frame and room to spare
-#define GATHER_BYTES_MAX ((size_t)16 << 20)
+#define COPIES_BYTES_MAX ((size_t)64 << 20) // of a worker
+#define HELD_SHARE 4                       // a quarter of the packet buffers, among all workers
 #define SPIN_NS (50 * NS_PER_US)
 #define SPIN_SHARED_NS (5 * NS_PER_US)
 #define FLUSH_NS (20 * NS_PER_MS)        // for the last segments after the drain
 
-_Static_assert(GATHER_BYTES >= NET_MTU_MAX + NET_ETHER_HEADER, "a frame fits a block");
-
-static struct buf *gather(struct worker *w, struct rte_mbuf *m)
+// The packet as a buf. Copied when it came in several segments (TCP takes contiguous bytes), or
+// when this worker has passed on its share of packet buffers already: else those who keep theirs
+// would starve the ports.
+static struct buf *take(struct worker *w, struct rte_mbuf *m)
 {
-	struct buf *buf = mbuf_gather(m, w->gather);
+	struct buf *copy;
 
-	counter_add(buf ? &w->counters.rx_gathered : &w->counters.rx_drop_gather, 1);
-	return buf;
+	if (m->nb_segs == 1 && w->mbufs_held < w->mbufs_held_max)
+		return mbuf_buf(m, &w->mbufs_held);
+	copy = mbuf_gather(m, w->copies);
+	counter_add(copy ? &w->counters.rx_copied : &w->counters.rx_drop_copy, 1);
+	return copy;
 }
 
 static void receive(struct worker *w, unsigned index, struct rte_mbuf *m)
@@ -51,7 +56,7 @@ static void receive(struct worker *w, unsigned index, struct rte_mbuf *m)
 		(m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD;
 	rx.l4_checksum_good = port->rx_l4_checksum &&
 		(m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD;
-	rx.buf = m->nb_segs == 1 ? mbuf_buf(m, &w->mbufs_held) : gather(w, m);
+	rx.buf = take(w, m);
 	if (!rx.buf)
 		return;
 	rx.data = rx.buf->base;
@@ -217,7 +222,8 @@ static void drain(struct worker *w)
 		bool worked = account(w, step(w), &before);
 
 		if (flush_by == NS_NEVER) {
-			if (worker_app_drain(w, w->now) || w->now >= __atomic_load_n(&w->dp->stop_by, __ATOMIC_RELAXED))
+			if (worker_app_drain(w, w->now) ||
+				w->now >= __atomic_load_n(&w->dp->stop_by, __ATOMIC_RELAXED))
 				flush_by = w->now + FLUSH_NS;
 			else if (!worked)
 				idle_after(w, false);
@@ -232,6 +238,18 @@ static int failed(struct worker *w, const char *what, int error)
 	if (!w->why[0])
 		snprintf(w->why, sizeof(w->why), "%s: %s", what, strerror(-error));
 	return error;
+}
+
+static int init_buffers(struct worker *w)
+{
+	uint32_t frame = NET_ETHER_HEADER + NET_MTU_MIN;
+
+	for (unsigned i = 0; i < w->dp->ports.count; i++)
+		if (frame < NET_ETHER_HEADER + (uint32_t)w->dp->ports.port[i].mtu)
+			frame = NET_ETHER_HEADER + (uint32_t)w->dp->ports.port[i].mtu;
+	w->mbufs_held_max = port_pool_size(&w->dp->ports) / HELD_SHARE / w->dp->workers;
+	w->copies = buf_pool_new((frame + 63) / 64 * 64, COPIES_BYTES_MAX);
+	return w->copies ? 0 : -ENOMEM;
 }
 
 static int init_net(struct worker *w)
@@ -287,12 +305,14 @@ static int init(struct worker *w)
 	w->now = clock_now();
 	timer_wheel_init(&w->wheel, w->now);
 	w->idle.epoll = -1;
-	w->gather = buf_pool_new(GATHER_BYTES, GATHER_BYTES_MAX);
-	if (!w->gather)
-		return failed(w, "no memory", -ENOMEM);
+	error = init_buffers(w);
+	if (error)
+		return failed(w, "no memory for packets", error);
 	w->loop = loop_new(&loop_config, &error);
 	if (!w->loop)
-		return failed(w, "io_uring is needed (Linux 6.1, and a memory lock limit of some MiB)", error);
+		return failed(w,
+			"io_uring is needed (Linux 6.1, and a memory lock limit of some MiB)",
+			error);
 	error = init_net(w);
 	if (!error)
 		error = init_tcp(w);
@@ -325,8 +345,8 @@ static void fini(struct worker *w, bool app)
 	net_destroy(w->net);
 	if (w->loop)
 		loop_destroy(w->loop);
-	if (w->gather)
-		buf_pool_destroy(w->gather);
+	if (w->copies)
+		buf_pool_destroy(w->copies);
 	chain_nodes_free();
 }
 

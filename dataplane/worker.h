@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A worker: one thread with a queue of every port and one of everything else.
 //
-// Run to completion: rx ▸ net ▸ tcp ▸ (app) ▸ io_uring ▸ timers ▸ (app flush) ▸ tcp output ▸ tx. Nothing
-// here is touched by another thread but what is marked so.
+// Run to completion: rx ▸ net ▸ tcp ▸ (app) ▸ io_uring ▸ timers ▸ (app flush) ▸ tcp output ▸ tx.
+// Nothing here is touched by another thread but what is marked so.
 #pragma once
 
 #include <stdbool.h>
@@ -25,8 +25,8 @@ struct rte_rcu_qsbr;
 #define WORKER_COUNTERS(X)                                                                         \
 	X(rx_packets, "packets received")                                                          \
 	X(rx_bytes, "bytes received, Ethernet headers included")                                   \
-	X(rx_gathered, "received packets that were copied because they came in several buffers")   \
-	X(rx_drop_gather, "received packets in several buffers dropped for want of memory")        \
+	X(rx_copied, "received packets that were copied: in several buffers, or too many held")    \
+	X(rx_drop_copy, "received packets dropped because too many copies were held")              \
 	X(tx_packets, "packets sent")                                                              \
 	X(tx_bytes, "bytes sent, Ethernet headers included")                                       \
 	X(tx_drop_full, "packets not sent because the port's queue was full")                      \
@@ -78,8 +78,9 @@ struct worker {
 	uint32_t listens;
 	uint16_t listen[NET_LISTENERS_MAX];
 	bool draining;
-	uint32_t mbufs_held;    // packet buffers passed on and not released yet
-	struct buf_pool *gather; // for packets in several buffers
+	uint32_t mbufs_held;     // packet buffers passed on and not released yet
+	uint32_t mbufs_held_max; // then packets are copied
+	struct buf_pool *copies;
 	struct tx tx[NET_PORTS_MAX];
 	struct idle idle;
 	struct inbox inbox;     // any thread posts
@@ -98,8 +99,8 @@ bool workers_running(const struct dataplane *dp);
 // Waits for the last, frees all.
 void workers_join(struct dataplane *dp);
 
-// Posts to a worker from any thread and wakes it. 0 or -ENOBUFS. `from`: the posting worker, which counts a
-// failure; NULL for other threads.
+// Posts to a worker from any thread and wakes it. 0 or -ENOBUFS. `from`: the posting worker,
+// which counts a failure; NULL for other threads.
 int worker_post(struct worker *to, const struct worker_message *message, struct worker *from);
 // Its share of a CPU since start, from the counters: busy cycles of all cycles, 0 to 1. Any thread.
 double worker_busy(const struct worker *w);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// ARP over Ethernet for IPv4 (RFC 826), with gratuitous announcements and conflict detection (RFC 5227).
+// ARP over Ethernet for IPv4 (RFC 826), with gratuitous
+// announcements and conflict detection (RFC 5227).
 //
-// Worker thread. We answer for our addresses on the port they lie on, learn those who ask for us, and otherwise
-// believe only answers about neighbours that somebody here asked for.
+// Worker thread. We answer for our addresses on the port they lie on, learn those who ask for us,
+// and otherwise believe only answers about neighbours that somebody here asked for.
 #include "dataplane/net/internal.h"
 
 #define ARP_LEN 28
@@ -67,7 +68,8 @@ static void arp_reply(struct net *net, unsigned port, const struct arp *request)
 		count(&net->counters.arp_replies_out);
 }
 
-// Our address on the neighbour's network, so that it answers; any address of the port if there is none.
+// Our address on the neighbour's network, so that it answers; any address of the port if there is
+// none.
 static const struct local *asking_address(const struct net *net, const struct neighbour *n)
 {
 	const struct local *any = NULL;
@@ -115,7 +117,8 @@ void arp_announce(struct net *net, const struct local *local)
 		count(&net->counters.arp_announced);
 }
 
-// Another host claims our address: defended once per interval (RFC 5227 2.4 b), and people are told by a counter.
+// Another host claims our address: defended once per interval (RFC 5227 2.4 b), and people are
+// told by a counter.
 static void conflict(struct net *net, struct local *local, ns_t now)
 {
 	count(&net->counters.arp_conflicts);
@@ -163,8 +166,9 @@ void arp_input(struct net *net, const struct net_rx *rx, ns_t now)
 	ours = local_find(net, arp.target_ip);
 	if (ours && ours->port != rx->port)
 		ours = NULL;
-	// RFC 826: known senders are updated whatever the target; new ones are taken only when they talk to us.
-	// A sender 0.0.0.0 is a probe (RFC 5227 2.1.1): there is nothing to learn, but it is answered.
+	// RFC 826: known senders are updated whatever the target; new ones are taken only when
+	// they talk to us. A sender 0.0.0.0 is a probe (RFC 5227 2.1.1): there is nothing to
+	// learn, but it is answered.
 	if (on_network_of(net, rx->port, arp.sender_ip)) {
 		news.ip_be = arp.sender_ip;
 		memcpy(news.mac, arp.sender_mac, 6);

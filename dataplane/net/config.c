@@ -54,7 +54,8 @@ int net_config_add_address(
 
 	if (prefix_len > prefix_max(addr) || !usable(addr) || port >= NET_PORTS_MAX)
 		return -EINVAL;
-	// The network's own number and its broadcast address belong to no host, but on a link of two (RFC 3021).
+	// The network's own number and its broadcast address belong to no host, but on a link of
+	// two (RFC 3021).
 	if (ip_is_v4(addr) && prefix_len < 31 &&
 		(host_part_is(addr, bits, false) || host_part_is(addr, bits, true)))
 		return -EINVAL;
@@ -152,7 +153,8 @@ const char *net_config_error(int error)
 	case -EEXIST:
 		return "it is there already";
 	case -ENETUNREACH:
-		return "its next hop is on no network of this gateway's addresses: give one that is";
+		return "its next hop is on no network of this gateway's addresses: give one that "
+		       "is";
 	case -ENOSPC:
 		return "there are too many of them";
 	default:

@@ -49,9 +49,10 @@ struct net_config {
 	struct net_listener listener[NET_LISTENERS_MAX];
 };
 
-// Each: 0, -EINVAL (prefix longer than its family allows, host part of a route set, an address that no host may have,
-// port 0), -EEXIST (already there), -ENOSPC (the table is full). Routes: -ENETUNREACH when `via` is on no
-// network of an address of the same config (so addresses come first).
+// Each: 0, -EINVAL (prefix longer than its family allows, host part of a route set, an address
+// that no host may have, port 0), -EEXIST (already there), -ENOSPC (the table is full). Routes:
+// -ENETUNREACH when `via` is on no network of an address of the same config (so addresses come
+// first).
 int net_config_add_address(
 	struct net_config *c, const struct ip_addr *addr, unsigned prefix_len, unsigned port);
 int net_config_add_route(struct net_config *c, const struct ip_addr *to, unsigned prefix_len,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// ICMP (RFC 792, RFC 1122 3.2.2): answers echo requests, tells TCP of errors about its segments, and
-// tells senders that nothing listens for them. Worker thread.
+// ICMP (RFC 792, RFC 1122 3.2.2): answers echo requests,
+// tells TCP of errors about its segments, and tells senders that nothing listens for them. Worker
+// thread.
 #include "dataplane/net/internal.h"
 
 #include "dataplane/net/checksum.h"

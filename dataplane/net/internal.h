@@ -15,7 +15,8 @@
 #define PACKETS_WAITING_MAX (PACKETS_MAX / 2)     // so that some are left to send
 #define NEWS_MAX 64                               // a power of two
 
-_Static_assert(NEIGHBOUR_WAITING_MAX < PACKETS_WAITING_MAX, "one neighbour must not take all packets");
+_Static_assert(
+	NEIGHBOUR_WAITING_MAX < PACKETS_WAITING_MAX, "one neighbour must not take all packets");
 _Static_assert((NEIGHBOUR_BUCKETS & (NEIGHBOUR_BUCKETS - 1)) == 0, "buckets are masked");
 
 #define ETHER_TYPE_IPV4 0x0800
@@ -43,7 +44,13 @@ struct packets {
 //	               │ 3 tries                                        │ 3 tries
 //	               ▼                                                ▼
 //	             FAILED ──FAILED_NS──▶ FREE                       FREE
-enum neighbour_state { NEIGHBOUR_FREE, NEIGHBOUR_ASKED, NEIGHBOUR_KNOWN, NEIGHBOUR_PROBED, NEIGHBOUR_FAILED };
+enum neighbour_state {
+	NEIGHBOUR_FREE,
+	NEIGHBOUR_ASKED,
+	NEIGHBOUR_KNOWN,
+	NEIGHBOUR_PROBED,
+	NEIGHBOUR_FAILED
+};
 
 struct neighbour {
 	struct list lru;        // net->lru: least recently used first; free ones on net->unused
@@ -174,8 +181,8 @@ struct ipv4 {
 int ipv4_parse(const uint8_t *data, uint32_t len, bool whole, struct ipv4 *out);
 enum net_verdict ipv4_input(
 	struct net *net, const struct net_rx *rx, union net_up *up, bool link_broadcast, ns_t now);
-// A packet of our own: writes its headers and returns where its payload_len bytes go, or NULL (counted).
-// It is on its way at once: fill it before the next call into net.
+// A packet of our own: writes its headers and returns where its payload_len bytes go, or NULL
+// (counted). It is on its way at once: fill it before the next call into net.
 uint8_t *ipv4_packet(struct net *net, const struct net_ip *ip, ns_t now);
 
 // icmp.c

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // IPv4 of a host (RFC 791, RFC 1122 3.2): checks what comes in, finds the way for what goes out.
 //
-// Worker thread. We forward nothing, reassemble nothing and skip options. What we send is never fragmented (DF),
-// so its identification is 0 (RFC 6864 4.1).
+// Worker thread. We forward nothing, reassemble nothing and skip options. What we send is never
+// fragmented (DF), so its identification is 0 (RFC 6864 4.1).
 #include "dataplane/net/internal.h"
 
 #include <errno.h>
@@ -36,7 +36,8 @@ int ipv4_parse(const uint8_t *data, uint32_t len, bool whole, struct ipv4 *out)
 		.header_len = (uint8_t)header,
 		.packet = data,
 		.payload = data + header,
-		.len = total - header,  // Ethernet pads short frames: what lies behind is not ours to see
+		.len = total -
+		       header, // Ethernet pads short frames: what lies behind is not ours to see
 	};
 	return 0;
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The neighbour cache: IPv4 next hop -> Ethernet address, by port. States in internal.h.
 //
-// Worker thread. A neighbour whose address is old stays in use while it is asked again, so traffic never waits
-// for a refresh. The table is bounded: the least recently used makes room, and those that have not answered
-// yet may take a quarter only, so that a scan of the network pushes out nobody who talks to us.
+// Worker thread. A neighbour whose address is old stays in use while it is asked again, so
+// traffic never waits for a refresh. The table is bounded: the least recently used makes room,
+// and those that have not answered yet may take a quarter only, so that a scan of the network
+// pushes out nobody who talks to us.
 #include "dataplane/net/internal.h"
 
 #include <assert.h>
@@ -229,7 +230,8 @@ uint8_t *net_defer(struct net *net, const struct net_path *path, uint32_t len)
 	struct neighbour *n = path->wait;
 	struct packet *p;
 
-	assert(n && n->state == NEIGHBOUR_ASKED && "only a path in progress has something to wait for");
+	assert(n && n->state == NEIGHBOUR_ASKED &&
+		"only a path in progress has something to wait for");
 	// RFC 1122 2.3.2.2: of what waits for one address, the latest is kept.
 	if (n->packets.count == NEIGHBOUR_WAITING_MAX) {
 		packet_free(net, packet_pop(&n->packets));

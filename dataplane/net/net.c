@@ -132,8 +132,11 @@ static void apply_routes(struct net *net, const struct net_config *config)
 		towards = local_towards(net, ip_v4_be(&r->via));
 		if (!towards)
 			continue;
-		add_route(net, &(struct route){.to = ip_v4_be(&r->to), .mask = mask_be(r->prefix_len),
-			.via = ip_v4_be(&r->via), .port = towards->port, .prefix_len = r->prefix_len});
+		add_route(net, &(struct route){.to = ip_v4_be(&r->to),
+				       .mask = mask_be(r->prefix_len),
+				       .via = ip_v4_be(&r->via),
+				       .port = towards->port,
+				       .prefix_len = r->prefix_len});
 	}
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ethernet, ARP, IPv4 and ICMP, pure: (packet, now) -> what the layer above gets, and packets to send.
+// Ethernet, ARP, IPv4 and ICMP, pure: (packet, now) -> what
+// the layer above gets, and packets to send.
 //
 // A net belongs to one worker thread; it knows no port driver and no clock. It answers ARP and
 // ICMP by itself, hands TCP up, and finds the way for what TCP sends. Its memory is allocated in
@@ -85,8 +86,9 @@ struct net_path {
 	uint8_t dst_mac[6];
 	struct neighbour *wait;  // its address is being asked for: see net_defer()
 };
-// 0: ready. -EINPROGRESS: the neighbour is being asked. -ENETUNREACH: no route. -EHOSTUNREACH: the neighbour
-// does not answer. -ENOBUFS: too many neighbours are being asked. All but 0 are counted.
+// 0: ready. -EINPROGRESS: the neighbour is being asked. -ENETUNREACH: no route. -EHOSTUNREACH:
+// the neighbour does not answer. -ENOBUFS: too many neighbours are being asked. All but 0 are
+// counted.
 int net_path(struct net *net, const struct ip_addr *dst, ns_t now, struct net_path *out);
 
 struct net_ip {
@@ -97,8 +99,8 @@ struct net_ip {
 // Writes the Ethernet and IPv4 headers, NET_HEADERS bytes. With checksum_offload the field is 0.
 void net_write_headers(
 	const struct net_path *path, const struct net_ip *ip, uint8_t *to, bool checksum_offload);
-// After -EINPROGRESS: where to write a frame of len bytes (headers first) that is to be sent once the
-// neighbour has answered. NULL (counted) when no more may wait.
+// After -EINPROGRESS: where to write a frame of len bytes (headers first) that is to be sent once
+// the neighbour has answered. NULL (counted) when no more may wait.
 uint8_t *net_defer(struct net *net, const struct net_path *path, uint32_t len);
 
 // What a worker learned of a neighbour and its siblings want to know: replies reach one queue only.

@@ -24,7 +24,8 @@ int packets_init(struct net *net)
 	if (!net->packet_memory)
 		return -ENOMEM;
 	for (unsigned i = 0; i < PACKETS_MAX; i++)
-		packet_push(&net->free_packets, (struct packet *)(void *)(net->packet_memory + i * stride));
+		packet_push(&net->free_packets,
+			(struct packet *)(void *)(net->packet_memory + i * stride));
 	return 0;
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fuzzes what a port hands up: a run of frames, time that passes between them, and paths asked for.
 //
-// Input: records of u8 op, u8 argument, u16 length (big endian), bytes. op & 3: 0 and 1 receive the bytes on port 0 or 1
-// (argument bit 0: repair the IPv4 and ICMP checksums first, so that the fuzzer gets past them), 2 lets
-// argument * 50 ms pass, 3 asks for the path to an address and defers a frame.
+// Input: records of u8 op, u8 argument, u16 length (big endian), bytes. op & 3: 0 and 1 receive
+// the bytes on port 0 or 1 (argument bit 0: repair the IPv4 and ICMP checksums first, so that the
+// fuzzer gets past them), 2 lets argument * 50 ms pass, 3 asks for the path to an address and
+// defers a frame.
 #include <assert.h>
 #include <errno.h>
 #include <stdint.h>
@@ -67,13 +68,15 @@ static void repair(uint8_t *frame, size_t len)
 }
 
 // Whatever is handed up lies within the frame.
-static void check_up(enum net_verdict verdict, const union net_up *up, const uint8_t *frame, size_t len)
+static void check_up(
+	enum net_verdict verdict, const union net_up *up, const uint8_t *frame, size_t len)
 {
 	if (verdict == NET_TCP) {
 		assert(up->tcp.data >= frame && up->tcp.data + up->tcp.len <= frame + len);
 		assert(ip_is_v4(&up->tcp.src) && ip_is_v4(&up->tcp.dst));
 	} else if (verdict == NET_TCP_ERROR) {
-		assert(up->error.quoted >= frame && up->error.quoted + up->error.len <= frame + len);
+		assert(up->error.quoted >= frame &&
+			up->error.quoted + up->error.len <= frame + len);
 		assert(up->error.len >= 8);
 	}
 }
@@ -117,8 +120,9 @@ static void ask(struct bench *b, const uint8_t *bytes, size_t len)
 	to = net_defer(b->net, &path, NET_HEADERS + 20);
 	if (to)
 		net_write_headers(&path,
-			&(struct net_ip){.src = ip_from_v4(0), .dst = dst, .ttl = 64, .payload_len = 20}, to,
-			false);
+			&(struct net_ip){
+				.src = ip_from_v4(0), .dst = dst, .ttl = 64, .payload_len = 20},
+			to, false);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)

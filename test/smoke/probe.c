@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a client sees of a gateway's network, with the kernel's own stack as the other side.
 //
-//	probe ping ADDR COUNT [BYTES]        echo requests, one after the other; fails if one is lost or changed
-//	probe echo ADDR PORT BYTES [CONNS]   sends random bytes to a TCP echo and compares; prints the rate
-//	probe rtt ADDR PORT COUNT [BYTES]    one message at a time over one connection; prints latencies
-//	probe closed ADDR PORT               fails unless a TCP connection is refused at once
-//	probe udp ADDR PORT                  fails unless a datagram is answered by "port unreachable"
+//	probe ping ADDR COUNT [BYTES]       echo requests, one after the other, each compared
+//	probe echo ADDR PORT BYTES [CONNS]  random bytes to a TCP echo, compared; the rate
+//	probe rtt ADDR PORT COUNT [BYTES]   one message at a time on a connection; latencies
+//	probe closed ADDR PORT              fails unless a TCP connection is refused at once
+//	probe udp ADDR PORT                 fails unless "port unreachable" comes back
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -77,8 +77,9 @@ static int compare(const void *a, const void *b)
 static void print_latencies(const char *what, ns_t *ns, unsigned n)
 {
 	qsort(ns, n, sizeof(*ns), compare);
-	printf("%s: %u, min %.1f us, p50 %.1f us, p99 %.1f us, max %.1f us\n", what, n, (double)ns[0] / 1e3,
-		(double)ns[n / 2] / 1e3, (double)ns[(size_t)n * 99 / 100] / 1e3, (double)ns[n - 1] / 1e3);
+	printf("%s: %u, min %.1f us, p50 %.1f us, p99 %.1f us, max %.1f us\n", what, n,
+		(double)ns[0] / 1e3, (double)ns[n / 2] / 1e3,
+		(double)ns[(size_t)n * 99 / 100] / 1e3, (double)ns[n - 1] / 1e3);
 }
 
 static uint16_t icmp_sum(const uint8_t *data, size_t len)
@@ -216,7 +217,8 @@ static int stream_receive(struct stream *s, struct pending *p)
 	return 0;
 }
 
-static int streams_open(struct stream *streams, unsigned conns, const struct sockaddr_in *a, size_t bytes)
+static int streams_open(
+	struct stream *streams, unsigned conns, const struct sockaddr_in *a, size_t bytes)
 {
 	for (unsigned i = 0; i < conns; i++) {
 		streams[i] = (struct stream){.fd = open_to(SOCK_STREAM, 0, a), .total = bytes};
@@ -236,7 +238,9 @@ static int streams_run(struct stream *streams, struct pending *pending, unsigned
 	while (left) {
 		for (unsigned i = 0; i < conns; i++)
 			fds[i] = (struct pollfd){.fd = streams[i].done ? -1 : streams[i].fd,
-				.events = (short)(POLLIN | (streams[i].sent < streams[i].total ? POLLOUT : 0))};
+				.events = (short)(POLLIN |
+						  (streams[i].sent < streams[i].total ? POLLOUT
+										      : 0))};
 		if (poll(fds, conns, TIMEOUT_S * 1000) <= 0)
 			return -ETIMEDOUT;
 		for (unsigned i = 0; i < conns; i++) {
@@ -274,8 +278,8 @@ static int run_echo(const char *addr, unsigned port, size_t bytes, unsigned conn
 		return fail("echo");
 	}
 	seconds = (double)(clock_now() - start) / 1e9;
-	printf("echo: %u connections, %zu bytes each, all equal, %.0f Mbit/s each way\n", conns, bytes,
-		(double)bytes * conns * 8 / seconds / 1e6);
+	printf("echo: %u connections, %zu bytes each, all equal, %.0f Mbit/s each way\n", conns,
+		bytes, (double)bytes * conns * 8 / seconds / 1e6);
 	for (unsigned i = 0; i < conns; i++)
 		close(streams[i].fd);
 	free(streams);

@@ -109,8 +109,8 @@ void ip_sum(struct fixture *f)
 	memcpy(ip_at(f, 10), &sum, 2);
 }
 
-void ip_frame(struct fixture *f, const uint8_t *to, const char *src, const char *dst, unsigned protocol,
-	const void *payload, uint32_t len)
+void ip_frame(struct fixture *f, const uint8_t *to, const char *src, const char *dst,
+	unsigned protocol, const void *payload, uint32_t len)
 {
 	uint32_t src_ip = ip_be(src), dst_ip = ip_be(dst);
 	uint8_t *h = ip_at(f, 0);
@@ -155,7 +155,8 @@ enum net_verdict feed_port(struct fixture *f, unsigned port)
 	if (verdict == NET_TCP) {
 		// The test looks at it after the memory is gone.
 		assert_ptr_equal(f->up.tcp.buf, buf);
-		assert_true(f->up.tcp.data >= exact && f->up.tcp.data + f->up.tcp.len <= exact + f->len);
+		assert_true(f->up.tcp.data >= exact &&
+			    f->up.tcp.data + f->up.tcp.len <= exact + f->len);
 		f->up.tcp.data = f->frame + (f->up.tcp.data - exact);
 	} else if (verdict == NET_TCP_ERROR) {
 		assert_true(f->up.error.quoted >= exact &&

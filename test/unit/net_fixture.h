@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A net with two ports for unit tests: p0 with 10.77.0.2/24, p1 with 192.168.5.1/30, a default route by
-// 10.77.0.254. Frames are built byte by byte, so that a test can break any of them.
+// A net with two ports for unit tests: p0 with 10.77.0.2/24,
+// p1 with 192.168.5.1/30, a default route by 10.77.0.254. Frames are built byte by byte, so that
+// a test can break any of them.
 #pragma once
 
 #include <setjmp.h>
@@ -44,8 +45,8 @@ void fixture_destroy(struct fixture *f);
 void arp_frame(struct fixture *f, const uint8_t *to, unsigned operation, const uint8_t *sender_mac,
 	const char *sender, const char *target);
 // With a good checksum and no options. len bytes of payload.
-void ip_frame(struct fixture *f, const uint8_t *to, const char *src, const char *dst, unsigned protocol,
-	const void *payload, uint32_t len);
+void ip_frame(struct fixture *f, const uint8_t *to, const char *src, const char *dst,
+	unsigned protocol, const void *payload, uint32_t len);
 // The header checksum again, after a change.
 void ip_sum(struct fixture *f);
 uint8_t *ip_at(struct fixture *f, unsigned offset);

@@ -50,9 +50,11 @@ static enum options_outcome parse_file(const char *yaml, const char *flags)
 static void flags_are_understood(void **state)
 {
 	(void)state;
-	assert_int_equal(parse("--config /dev/null --port p0=net_tap0,iface=pn0 --port=p1=0000:03:00.0 --workers 3 "
-			       "--no-huge --memory=128 --address 10.77.0.2/24 --address p1=10.78.0.2/24 "
-			       "--listen 7878 --log-level debug"),
+	assert_int_equal(
+		parse("--config /dev/null --port p0=net_tap0,iface=pn0 --port=p1=0000:03:00.0 "
+		      "--workers 3 "
+		      "--no-huge --memory=128 --address 10.77.0.2/24 --address p1=10.78.0.2/24 "
+		      "--listen 7878 --log-level debug"),
 		OPTIONS_RUN);
 	assert_int_equal(options.ports, 2);
 	assert_string_equal(options.port[0].text, "p0=net_tap0,iface=pn0");
@@ -70,9 +72,21 @@ static void flags_are_understood(void **state)
 static void wrong_flags_are_refused(void **state)
 {
 	static const char *const wrong[] = {
-		"", "--bogus", "bogus", "--port", "--workers 17", "--workers -1", "--workers many", "--workers",
-		"--log-level loud", "--memory 99999999999999999999", "--no-huge=maybe", "--config /nowhere/at/all",
-		"--name=", "--workers= 3", "--nam gw2",
+		"",
+		"--bogus",
+		"bogus",
+		"--port",
+		"--workers 17",
+		"--workers -1",
+		"--workers many",
+		"--workers",
+		"--log-level loud",
+		"--memory 99999999999999999999",
+		"--no-huge=maybe",
+		"--config /nowhere/at/all",
+		"--name=",
+		"--workers= 3",
+		"--nam gw2",
 	};
 	char line[256];
 
@@ -95,9 +109,10 @@ static void wrong_flags_are_refused(void **state)
 static void the_file_has_the_same_keys(void **state)
 {
 	(void)state;
-	assert_int_equal(parse_file("name: gw7\nport: [p0=net_tap0, \"p1=net_tap1\"]\nno-huge: true\n"
-				    "workers: 2\nlisten: 7878\n",
-				 "--workers 4"),
+	assert_int_equal(
+		parse_file("name: gw7\nport: [p0=net_tap0, \"p1=net_tap1\"]\nno-huge: true\n"
+			   "workers: 2\nlisten: 7878\n",
+			"--workers 4"),
 		OPTIONS_RUN);
 	assert_string_equal(options.name, "gw7");
 	assert_int_equal(options.ports, 2);
@@ -113,8 +128,18 @@ static void the_file_has_the_same_keys(void **state)
 static void wrong_files_are_refused(void **state)
 {
 	static const char *const wrong[] = {
-		"bogus: 1\n", "workers: many\n", "name: [a, b]\n", "name: {a: b}\n", "- a\n", "name\n",
-		"name: a\n---\nname: [\n", "\t", "port: [[a]]\n", "no-huge: 1\n", "{name: a", "name: *x\n",
+		"bogus: 1\n",
+		"workers: many\n",
+		"name: [a, b]\n",
+		"name: {a: b}\n",
+		"- a\n",
+		"name\n",
+		"name: a\n---\nname: [\n",
+		"\t",
+		"port: [[a]]\n",
+		"no-huge: 1\n",
+		"{name: a",
+		"name: *x\n",
 	};
 
 	(void)state;

@@ -21,13 +21,14 @@ static struct rte_mempool *pool;
 
 static int group_setup(void **state)
 {
-	char *argv[] = {"test", "--no-huge", "--no-pci", "--no-shconf", "--no-telemetry", "-m", "64",
-		"--log-level=*:critical", NULL};
+	char *argv[] = {"test", "--no-huge", "--no-pci", "--no-shconf", "--no-telemetry", "-m",
+		"64", "--log-level=*:critical", NULL};
 
 	(void)state;
 	if (rte_eal_init(8, argv) < 0)
 		return -1;
-	pool = rte_pktmbuf_pool_create("test", POOL, 0, MBUF_PRIVATE, 512 + RTE_PKTMBUF_HEADROOM, 0);
+	pool = rte_pktmbuf_pool_create(
+		"test", POOL, 0, MBUF_PRIVATE, 512 + RTE_PKTMBUF_HEADROOM, 0);
 	return pool ? 0 : -1;
 }
 
@@ -88,7 +89,8 @@ static void segments_are_gathered(void **state)
 	assert_int_equal(buf->used, 31);
 	assert_memory_equal(buf->base, "<012345678901234567890123456789", 31);
 	assert_int_equal(rte_mempool_avail_count(pool), POOL);
-	// At the pool's limit, and longer than a block: dropped, and the packet is free all the same.
+	// At the pool's limit, and longer than a block: dropped, and the packet is free all the
+	// same.
 	none = mbuf_gather(segments(3), blocks);
 	assert_null(none);
 	buf_unref(buf);

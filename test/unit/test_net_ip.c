@@ -17,7 +17,8 @@ static void tcp_goes_up(void **state)
 	struct fixture *f = *state;
 
 	tcp_frame(f);
-	// RFC 1122 3.2.1.7: a time to live of 1 is good enough on arrival. Padding of short frames is not payload.
+	// RFC 1122 3.2.1.7: a time to live of 1 is good enough on arrival. Padding of short
+	// frames is not payload.
 	f->len += 6;
 	assert_int_equal(feed(f), NET_TCP);
 	assert_int_equal(f->up.tcp.len, sizeof(segment));
@@ -27,7 +28,8 @@ static void tcp_goes_up(void **state)
 	assert_int_equal(f->up.tcp.dscp, 10);
 	assert_int_equal(ip_v4_be(&f->up.tcp.src), ip_be("10.77.0.1"));
 	assert_int_equal(ip_v4_be(&f->up.tcp.dst), ip_be("10.77.0.2"));
-	// To an address of another port: hosts are one, whichever way one comes in (weak model, RFC 1122 3.3.4.2).
+	// To an address of another port: hosts are one, whichever way one comes in (weak model,
+	// RFC 1122 3.3.4.2).
 	ip_frame(f, our_mac[0], "10.77.0.1", "192.168.5.1", TCP, segment, sizeof(segment));
 	assert_int_equal(feed(f), NET_TCP);
 }
@@ -260,8 +262,8 @@ static void closed_udp_ports_say_so(void **state)
 }
 
 // An error from a router about a segment that we sent to dst.
-static void icmp_error(struct fixture *f, unsigned type, unsigned code, const char *src, unsigned protocol,
-	uint32_t quote)
+static void icmp_error(struct fixture *f, unsigned type, unsigned code, const char *src,
+	unsigned protocol, uint32_t quote)
 {
 	uint8_t rest[4 + 20 + sizeof(segment)] = {0, 0, 0x05, 0x78}, message[128];
 
