@@ -50,7 +50,8 @@ install_packages() {
 	rm -f "$log"
 }
 
-# build DIR [MESON OPTIONS]: sets up once, then compiles what changed; of it only what build_only names.
+# build DIR [MESON OPTIONS]: sets up once, then compiles what changed; of it only what build_only names,
+# paths in DIR as ninja takes them.
 build_only=()
 
 build() {
@@ -63,7 +64,7 @@ build() {
 			die "meson setup failed; all it said is in $log"
 		fi
 	fi
-	if ! meson compile -C "$dir" "${build_only[@]}" >"$log" 2>&1; then
+	if ! ninja -C "$dir" "${build_only[@]}" >"$log" 2>&1; then
 		{ grep -A 15 '^FAILED' "$log" || cat "$log"; } | tail -n 40 >&2
 		die "the build failed; all it said is in $log"
 	fi
