@@ -453,6 +453,94 @@ static void test_session_ends(void **state)
 	env_free(env);
 }
 
+// Keepalives keep an idle link up (rules 45, 46); a peer that went silent ends it after the
+// lifetime.
+static void test_keepalive(void **state)
+{
+	struct env *env = env_new();
+	struct side *side = calloc(1, sizeof(*side));
+	struct rs_config quick = config;
+	ns_t start;
+
+	quick.keepalive_ms = 40;
+	quick.lifetime_ms = 200;
+	side->env = env;
+	assert_int_equal(link_dial(&side->link, &env->hub, (struct sockaddr *)&env->addr,
+				 sizeof(env->addr), &quick, &ops, side),
+		0);
+	run_for(env, NS_PER_SEC);
+	assert_int_equal(side->ups, 1);
+	assert_int_equal(side->downs, 0);
+	assert_int_equal(env->served[0].downs, 0);
+	start = clock_now();
+	loop_conn_pause(env->served[0].link.conn, true);
+	RUN_UNTIL(env, side->downs == 1);
+	assert_true(clock_now() - start >= 100 * NS_PER_MS);
+	assert_true(clock_now() - start < 3 * NS_PER_SEC);
+	RUN_UNTIL(env, side->ups == 2); // another connection is fine
+	hang_up(env, side);
+	env_free(env);
+}
+
+// Lets a link's patience end now.
+static void hurry(struct env *env, struct link *link)
+{
+	assert_true(timer_armed(&link->timer));
+	assert_true(link->timer.deadline_tick * TIMER_TICK_NS > clock_now() + NS_PER_SEC);
+	timer_arm(loop_timers(env->loop), &link->timer, clock_now());
+}
+
+static int raw_client(struct env *env)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(connect(fd, (struct sockaddr *)&env->addr, sizeof(env->addr)), 0);
+	RUN_UNTIL(env, env->accepted);
+	return fd;
+}
+
+static void test_no_setup(void **state)
+{
+	struct env *env = env_new();
+	int fd = raw_client(env);
+
+	run_for(env, 5 * NS_PER_MS);
+	hurry(env, &env->served[0].link);
+	RUN_UNTIL(env, env->served[0].closed);
+	assert_string_equal(env->served[0].why, "no SETUP came in time");
+	close(fd);
+	env_free(env);
+}
+
+// A closing link waits for its last bytes to leave, but not for ever.
+static void test_close_to_peer_that_never_reads(void **state)
+{
+	static const uint8_t push[1 << 20];
+	struct env *env = env_new();
+	struct side *side = dial(env);
+	struct rs_message message = {0};
+	int error;
+
+	RUN_UNTIL(env, env->accepted && side->ups);
+	loop_conn_pause(env->served[0].link.conn, true);
+	for (int i = 0; i < 30; i++) {
+		chain_push(&message.data, NULL, push, sizeof(push));
+		assert_non_null(rs_request(
+			&side->link.session, RS_REQUEST_RESPONSE, 0, &message, NULL, &error));
+	}
+	run_for(env, 50 * NS_PER_MS);
+	rs_session_close(&side->link.session, RS_ERROR_CONNECTION, "enough");
+	run_for(env, 50 * NS_PER_MS);
+	assert_int_equal(side->downs, 0);
+	assert_int_equal(side->link.state, LINK_CLOSING);
+	hurry(env, &side->link);
+	RUN_UNTIL(env, side->downs == 1);
+	assert_string_equal(side->why, "enough");
+	assert_int_equal(side->lost_sent + side->lost_unsent, 30);
+	hang_up(env, side);
+	env_free(env);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -466,6 +554,9 @@ int main(void)
 		cmocka_unit_test(test_garbage),
 		cmocka_unit_test(test_setup_message),
 		cmocka_unit_test(test_session_ends),
+		cmocka_unit_test(test_keepalive),
+		cmocka_unit_test(test_no_setup),
+		cmocka_unit_test(test_close_to_peer_that_never_reads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
