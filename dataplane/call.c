@@ -312,6 +312,9 @@ static void account_item(struct call *call, size_t bytes)
 	uint32_t size = (uint32_t)(bytes + 64);  // what a queued item costs beside its bytes
 
 	counter_add(&call->relay->counters.items, 1);
+	if (call->item_at && call->outstanding > 0)
+		upstream_late_item(call->via, *call->relay->now - call->item_at);
+	call->item_at = *call->relay->now;
 	if (call->outstanding > 0)
 		call->outstanding--;
 	call->item_bytes = call->item_bytes ? (call->item_bytes * 7 + size) / 8 : size;

@@ -18,6 +18,7 @@ struct call {
 	uint32_t outstanding;  // passed on, not yet arrived
 	uint32_t low_water;    // more is passed on when outstanding has fallen to this
 	uint32_t item_bytes;   // moving average
+	ns_t item_at;          // when the last one arrived
 	struct call *next_free;
 };
 

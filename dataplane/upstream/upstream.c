@@ -18,6 +18,9 @@
 
 #define KEEPALIVE_MS 5000u
 #define LIFETIME_MS 20000u
+// How long the kernel delays acknowledgements.
+#define ACK_DELAY_MIN (35 * NS_PER_MS)
+#define ACK_DELAY_MAX (60 * NS_PER_MS)
 // Added to the load of a target that is not connected yet.
 #define LOAD_CONNECTING (1u << 30)
 
@@ -162,6 +165,12 @@ int upstream_pick(struct relay *r, const struct service *s, struct mime *mime, s
 		return -ENOMEM;
 	(*out)->used = *r->now;
 	return (*out)->link.state == LINK_BACKOFF ? -EHOSTUNREACH : 0;
+}
+
+void upstream_late_item(struct upstream *u, ns_t gap)
+{
+	if (u->link.conn && gap >= ACK_DELAY_MIN && gap <= ACK_DELAY_MAX)
+		loop_conn_quickack(u->link.conn);
 }
 
 void upstream_call_begin(struct upstream *u)

@@ -24,6 +24,8 @@ int upstream_pick(struct relay *r, const struct service *s, struct mime *mime, s
 // A call starts and ends.
 void upstream_call_begin(struct upstream *u);
 void upstream_call_end(struct upstream *u);
+// An item came so late after the one before that the backend may have waited for our delayed acknowledgement.
+void upstream_late_item(struct upstream *u, ns_t gap);
 // Closes all; the loop's steps complete it.
 void upstream_close_all(struct relay *r);
 // Closes those that are idle, or whose target is gone.

@@ -218,6 +218,19 @@ void conn_on_connect(struct loop_conn *c, int res)
 		c->ops->opened(c, res);
 }
 
+static void acknowledge(const struct loop_conn *c)
+{
+	int one = 1;
+
+	setsockopt(c->fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one));
+}
+
+void loop_conn_quickack(struct loop_conn *c)
+{
+	c->quickack = true;
+	acknowledge(c);
+}
+
 static void on_bytes(struct loop_conn *c, unsigned id, uint32_t len)
 {
 	struct loop *loop = c->loop;
@@ -227,6 +240,9 @@ static void on_bytes(struct loop_conn *c, unsigned id, uint32_t len)
 	loop->stats.received_bytes += len;
 	if (recv_ring_take(&loop->recv, id, len, &in))
 		loop->stats.copied_bytes += len;
+	// The kernel forgets the wish after a while.
+	if (c->quickack && c->state == CONN_OPEN)
+		acknowledge(c);
 	if (c->state == CONN_OPEN && (c->paused || c->held.len))
 		chain_append(&c->held, &in);
 	else if (c->state == CONN_OPEN && c->ops->data)

@@ -78,7 +78,7 @@ struct loop_conn {
 	uint8_t inflight; // operations whose last completion is still to come
 	bool connect_armed, recv_armed, send_armed;
 	bool recv_cancelled, cancelled; // a cancel is on its way
-	bool paused, eof, eof_told, reported;
+	bool paused, eof, eof_told, reported, quickack;
 	struct chain out;  // the send in flight
 	struct chain held; // received while paused
 	struct list all, todo, starved;

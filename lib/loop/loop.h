@@ -97,6 +97,9 @@ void loop_conn_pause(struct loop_conn *c, bool pause);
 void *loop_conn_user(const struct loop_conn *c);
 void loop_conn_set_user(struct loop_conn *c, void *user);
 struct loop *loop_conn_loop(const struct loop_conn *c);
+// Acknowledges at once what arrives from now on, with a system call for each receive: for peers whose next
+// small message waits for it (Nagle's algorithm). TCP only; else nothing happens.
+void loop_conn_quickack(struct loop_conn *c);
 // For socket options; it stays the loop's.
 int loop_conn_fd(const struct loop_conn *c);
 
