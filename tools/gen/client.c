@@ -21,6 +21,7 @@
 #define BLOCK_BYTES (16 * 1024)
 #define BLOCKS_BYTES_MAX ((size_t)512 << 20)
 #define CONNECT_TIMEOUT (10 * NS_PER_SEC)
+#define STOP_PATIENCE NS_PER_SEC
 #define ARRIVALS_PER_STEP 256
 
 static bool measuring(const struct client *cl)
@@ -223,6 +224,9 @@ static void advance_phase(struct client *cl, ns_t now)
 {
 	bool stop = atomic_load(&cl->load->stop);
 
+	// A signal lets calls in flight end, but not for their whole time-out.
+	if (stop && !cl->stop_by)
+		cl->stop_by = now + STOP_PATIENCE;
 	if (cl->phase == PHASE_CONNECT && atomic_load(&cl->load->start_at))
 		begin_run(cl);
 	if (cl->phase == PHASE_CONNECT && stop)
@@ -231,8 +235,9 @@ static void advance_phase(struct client *cl, ns_t now)
 		(stop || now >= cl->end || cl->budget == 0 || cl->conns_open == 0))
 		cl->phase = PHASE_DRAIN;
 	// What was handed over still leaves; the time-out bounds both.
-	if (cl->phase == PHASE_DRAIN && cl->calls_out == 0 &&
-		(!fnf_waiting(cl) || now > cl->last_end + NS_PER_SEC)) {
+	if (cl->phase == PHASE_DRAIN &&
+		((cl->calls_out == 0 && (!fnf_waiting(cl) || now > cl->last_end + NS_PER_SEC)) ||
+			(stop && now >= cl->stop_by))) {
 		cl->phase = PHASE_CLOSE;
 		close_links(cl);
 	}
@@ -248,6 +253,8 @@ static ns_t sleep_until(const struct client *cl)
 		return 0;
 	if (measuring(cl) && cl->rate > 0 && cl->arrival < until)
 		until = cl->arrival;
+	if (cl->phase == PHASE_DRAIN && cl->stop_by && cl->stop_by < until)
+		until = cl->stop_by;
 	return until > 0 ? until : 1;
 }
 

@@ -98,6 +98,7 @@ struct client {
 	struct list free_calls, ages;
 	uint32_t next_pattern;
 	enum client_phase phase;
+	ns_t stop_by;  // after a signal; 0: none came
 	ns_t start, measure, end; // calls count from `measure` on
 	ns_t arrival;             // the next one's intended time
 	double rate;
