@@ -40,16 +40,21 @@ enum rs_close_due {
 	RS_CLOSE_FLOOD,    // answers pile up: the peer asks without reading
 };
 
-// A message that waits on its stream, or what is left of it.
-struct rs_out {
-	struct list link;          // in rs_stream.queue
-	struct rs_out *pool_next;
-	struct rs_message message;
+// What a message is sent as.
+struct rs_item {
 	uint32_t value;  // initial n of a request, code of an error
 	uint8_t type;    // RS_REQUEST_*, RS_PAYLOAD or RS_ERROR
 	bool next;       // an item: takes credit
 	bool complete;
 	bool begun;      // its first fragment was encoded
+};
+
+// A message that waits on its stream, or what is left of it.
+struct rs_out {
+	struct list link;          // in rs_stream.queue
+	struct rs_out *pool_next;
+	struct rs_message message;
+	struct rs_item item;
 };
 
 // What a queued message counts beyond its bytes, so that empty ones are bounded too.
@@ -136,7 +141,7 @@ void rs_session_wake(struct rs_session *s);
 
 // queue.c
 // Sends the message at once if it may overtake nothing, else queues it. Takes the message. 0, -ENOBUFS.
-int rs_queue_send(struct rs_stream *stream, const struct rs_out *out, struct rs_message *message);
+int rs_queue_send(struct rs_stream *stream, struct rs_item item, struct rs_message *message);
 // After credit came.
 void rs_queue_activate(struct rs_stream *stream);
 void rs_queue_drop(struct rs_stream *stream);

@@ -27,29 +27,29 @@ int rs_message_check(const struct rs_session *s, const struct rs_message *messag
 	return 0;
 }
 
-// The next frame of `out`, without taking anything. True if it is the last.
+// The next frame of a message, without taking anything. True if it is the last.
 static bool plan(const struct rs_session *s, const struct rs_stream *stream,
-	const struct rs_out *out, const struct rs_message *message, struct rs_frame *f)
+	const struct rs_item *item, const struct rs_message *message, struct rs_frame *f)
 {
 	size_t metadata_len = message->metadata.len, data_len = message->data.len;
-	bool item = out->next || out->begun;  // N on all continuations (rust, java)
+	bool n = item->next || item->begun;  // N on all continuations (rust, java)
 	uint32_t room;
 
-	*f = (struct rs_frame){.stream = stream->id, .type = out->begun ? RS_PAYLOAD : out->type};
-	f->n = out->value;
+	*f = (struct rs_frame){.stream = stream->id, .type = item->begun ? RS_PAYLOAD : item->type};
+	f->n = item->value;
 	// M with length 0 says empty, no M says absent (rule 14); only where metadata is (rule 93).
-	f->flags = message->has_metadata && (!out->begun || metadata_len) ? RS_FLAG_METADATA : 0;
-	if (f->type == RS_PAYLOAD && item)
+	f->flags = message->has_metadata && (!item->begun || metadata_len) ? RS_FLAG_METADATA : 0;
+	if (f->type == RS_PAYLOAD && n)
 		f->flags |= RS_FLAG_NEXT;
 	f->head_len = rs_frame_head_len(f->type, f->flags);
 	room = s->fragment_bytes - f->head_len;
-	if (metadata_len + data_len <= room || out->type == RS_ERROR) {
+	if (metadata_len + data_len <= room || item->type == RS_ERROR) {
 		f->metadata_len = (uint32_t)metadata_len;
 		f->data_len = (uint32_t)data_len;
 		// The end of a fragmented item of a stream comes in a frame of its own (rust).
-		if (!out->complete)
+		if (!item->complete)
 			return true;
-		if (out->begun && stream->type == RS_REQUEST_STREAM)
+		if (item->begun && stream->type == RS_REQUEST_STREAM)
 			return false;
 		f->flags |= RS_FLAG_COMPLETE;
 		return true;
@@ -70,7 +70,7 @@ static bool sendable(const struct rs_stream *stream)
 	if (!first)
 		return false;
 	out = list_entry(first, struct rs_out, link);
-	return !out->next || out->begun || stream->credit > 0;  // rules 53, 89
+	return !out->item.next || out->item.begun || stream->credit > 0;  // rules 53, 89
 }
 
 void rs_queue_activate(struct rs_stream *stream)
@@ -96,7 +96,7 @@ static void settle(struct rs_pool *pool, struct chain *part)
 	*part = copy;
 }
 
-static int enqueue(struct rs_stream *stream, const struct rs_out *head, struct rs_message *message)
+static int enqueue(struct rs_stream *stream, struct rs_item item, struct rs_message *message)
 {
 	struct rs_session *s = stream->session;
 	size_t bytes = rs_message_bytes(message) + RS_OUT_OVERHEAD_BYTES;
@@ -111,7 +111,7 @@ static int enqueue(struct rs_stream *stream, const struct rs_out *head, struct r
 	out = rs_pool_out(s->pool);
 	if (!out)
 		return -ENOBUFS;
-	*out = *head;
+	out->item = item;
 	out->message = *message;
 	*message = (struct rs_message){0};
 	settle(s->pool, &out->message.metadata);
@@ -119,29 +119,29 @@ static int enqueue(struct rs_stream *stream, const struct rs_out *head, struct r
 	list_push(&stream->queue, &out->link);
 	stream->queued_bytes += rs_message_bytes(&out->message);
 	stream->queued_count++;
-	stream->queued_items += out->next;
+	stream->queued_items += out->item.next;
 	s->queued_bytes += rs_message_bytes(&out->message);
 	s->queued_count++;
 	rs_queue_activate(stream);
 	return 0;
 }
 
-int rs_queue_send(struct rs_stream *stream, const struct rs_out *head, struct rs_message *message)
+int rs_queue_send(struct rs_stream *stream, struct rs_item item, struct rs_message *message)
 {
 	struct rs_session *s = stream->session;
 	struct rs_frame f;
 
 	if (!list_empty(&stream->queue) || s->ready.len >= RS_READY_BYTES ||
-		(head->next && stream->credit == 0) || rs_pool_low(s->pool))
-		return enqueue(stream, head, message);
-	if (!plan(s, stream, head, message, &f))
-		return enqueue(stream, head, message);
+		(item.next && stream->credit == 0) || rs_pool_low(s->pool))
+		return enqueue(stream, item, message);
+	if (!plan(s, stream, &item, message, &f))
+		return enqueue(stream, item, message);
 	if (stream->id == 0) {
 		rs_stream_issue(stream);
 		f.stream = stream->id;
 	}
 	rs_ready_frame(s, &f, &message->metadata, &message->data);
-	stream->credit -= head->next;
+	stream->credit -= item.next;
 	return 0;
 }
 
@@ -153,7 +153,7 @@ static void remove_out(struct rs_stream *stream, struct rs_out *out)
 	list_del(&out->link);
 	stream->queued_bytes -= bytes;
 	stream->queued_count--;
-	if (out->next && !out->begun)
+	if (out->item.next && !out->item.begun)
 		stream->queued_items--;
 	s->queued_bytes -= bytes;
 	s->queued_count--;
@@ -172,8 +172,8 @@ void rs_queue_drop(struct rs_stream *stream)
 // The last frame of `out` is encoded. True if that was the end of a stream the user is done with.
 static bool finish_out(struct rs_stream *stream, struct rs_out *out)
 {
-	bool request = rs_type_request(out->type);
-	bool last = out->complete || out->type == RS_ERROR || out->type == RS_REQUEST_FNF;
+	bool request = rs_type_request(out->item.type);
+	bool last = out->item.complete || out->item.type == RS_ERROR || out->item.type == RS_REQUEST_FNF;
 
 	remove_out(stream, out);
 	if (request && stream->request_n) {
@@ -192,18 +192,18 @@ static bool encode(struct rs_stream *stream, struct rs_out *out, const struct rs
 	size_t bytes = (size_t)f->metadata_len + f->data_len;
 
 	rs_ready_frame(s, f, &out->message.metadata, &out->message.data);
-	if (out->next && !out->begun) {
+	if (out->item.next && !out->item.begun) {
 		stream->credit--;
 		stream->queued_items--;
 	}
 	stream->queued_bytes -= bytes;
 	s->queued_bytes -= bytes;
-	out->begun = true;
+	out->item.begun = true;
 	if (last)
 		return finish_out(stream, out);
 	if (!(f->flags & RS_FLAG_FOLLOWS)) {
 		// What is left is its completion, without data (rule 67).
-		out->next = out->begun = false;
+		out->item.next = out->item.begun = false;
 		out->message.has_metadata = false;
 	}
 	return false;
@@ -220,7 +220,7 @@ static void serve(struct rs_session *s, struct rs_stream *stream)
 	while (sendable(stream) && !s->close_due) {
 		struct rs_out *out = list_entry(list_first(&stream->queue), struct rs_out, link);
 		struct rs_frame f;
-		bool last = plan(s, stream, out, &out->message, &f);
+		bool last = plan(s, stream, &out->item, &out->message, &f);
 		uint32_t body = f.metadata_len + f.data_len;
 
 		if (RS_PREFIX_BYTES + f.head_len + body > stream->deficit_bytes)

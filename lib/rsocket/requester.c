@@ -27,7 +27,7 @@ static struct rs_stream *start(struct rs_session *s, uint8_t type, uint32_t init
 	}
 	stream->user = user;
 	stream->granted = initial_n;
-	*error = rs_queue_send(stream, &(struct rs_out){.type = type, .value = initial_n}, message);
+	*error = rs_queue_send(stream, (struct rs_item){.type = type, .value = initial_n}, message);
 	if (*error) {
 		rs_stream_drop(stream);
 		return NULL;
@@ -72,7 +72,7 @@ static struct rs_out *unsent_request(const struct rs_stream *stream)
 	struct list *first = list_first(&stream->queue);
 	struct rs_out *out = first ? list_entry(first, struct rs_out, link) : NULL;
 
-	return out && !out->begun ? out : NULL;
+	return out && !out->item.begun ? out : NULL;
 }
 
 void rs_request_n(struct rs_stream *stream, uint32_t n)
@@ -97,7 +97,7 @@ void rs_request_n(struct rs_stream *stream, uint32_t n)
 	stream->granted += n > surplus ? n - surplus : 0;
 	out = unsent_request(stream);
 	if (out)
-		out->value += n;
+		out->item.value += n;
 	else if (!list_empty(&stream->queue))
 		stream->request_n += n;  // between its request's fragments it would be lost
 	else

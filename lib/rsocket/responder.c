@@ -14,8 +14,8 @@ static void end(struct rs_stream *stream)
 
 int rs_payload(struct rs_stream *stream, struct rs_message *message, bool next, bool complete)
 {
-	struct rs_out out = {.type = RS_PAYLOAD};
-	int error = 0;
+	struct rs_item item = {.type = RS_PAYLOAD};
+	int error;
 
 	assert((next || complete) && "rule 65");
 	if (stream->state != RS_STREAM_OPEN || stream->requester) {
@@ -27,11 +27,11 @@ int rs_payload(struct rs_stream *stream, struct rs_message *message, bool next, 
 	// A request-response is answered by one frame with both: rsocket-js 0.0.27 hangs on C alone.
 	if (stream->type == RS_REQUEST_RESPONSE)
 		next = complete = true;
-	out.next = next;
-	out.complete = complete;
+	item.next = next;
+	item.complete = complete;
 	error = rs_message_check(stream->session, message);
 	if (!error)
-		error = rs_queue_send(stream, &out, message);
+		error = rs_queue_send(stream, item, message);
 	rs_message_clear(message);
 	if (!error && complete)
 		end(stream);
@@ -46,7 +46,7 @@ static uint32_t stream_code(uint32_t code)
 
 void rs_error_relay(struct rs_stream *stream, uint32_t code, struct chain *text)
 {
-	struct rs_out out = {.type = RS_ERROR, .value = stream_code(code)};
+	struct rs_item item = {.type = RS_ERROR, .value = stream_code(code)};
 	struct rs_message message = {0};
 
 	if (stream->state != RS_STREAM_OPEN || stream->requester) {
@@ -55,9 +55,9 @@ void rs_error_relay(struct rs_stream *stream, uint32_t code, struct chain *text)
 	}
 	chain_move(&message.data, text, text->len < RS_ERROR_TEXT_MAX ? text->len : RS_ERROR_TEXT_MAX);
 	chain_clear(text);
-	if (rs_queue_send(stream, &out, &message)) {
+	if (rs_queue_send(stream, item, &message)) {
 		// No room to wait in: the error overtakes what is queued, which it makes worthless.
-		struct rs_frame f = {.stream = stream->id, .type = RS_ERROR, .code = out.value,
+		struct rs_frame f = {.stream = stream->id, .type = RS_ERROR, .code = item.value,
 			.data_len = (uint32_t)message.data.len};
 
 		rs_queue_drop(stream);

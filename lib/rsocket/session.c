@@ -18,8 +18,10 @@
 
 void rs_message_clear(struct rs_message *message)
 {
-	chain_clear(&message->metadata);
-	chain_clear(&message->data);
+	if (message->metadata.first)
+		chain_clear(&message->metadata);
+	if (message->data.first)
+		chain_clear(&message->data);
 	message->has_metadata = false;
 }
 

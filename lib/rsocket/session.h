@@ -63,6 +63,7 @@ struct rs_stream {
 	bool reassembling;
 	uint32_t credit;           // items the peer still allows us to send
 	uint32_t granted;          // items we still allow the peer to send
+	uint32_t bucket;           // in the pool's table
 	struct rs_stream *hash_next;
 	struct list all;           // in the session's streams
 	uint64_t request_start;    // output position of the request, UINT64_MAX while it is queued
