@@ -80,7 +80,7 @@ static unsigned all_cores(const cpu_set_t *allowed, unsigned *cores)
 }
 
 // Lcore 0 is the control thread, on any of the cores; worker i has lcore i+1, on one.
-static int friendly_lcores(const struct options *o, char *out, size_t size, bool *shared)
+static int friendly_lcores(const struct options *o, char *out, size_t size)
 {
 	unsigned cores[CORES_MAX], count, workers = o->workers ? o->workers : 1;
 	cpu_set_t allowed;
@@ -105,7 +105,6 @@ static int friendly_lcores(const struct options *o, char *out, size_t size, bool
 	for (unsigned i = 0; i < workers && len < size; i++)
 		len += (size_t)snprintf(
 			out + len, size - len, ",%u@%u", i + 1, cores[count - 1 - i % count]);
-	*shared = workers > count;
 	return len < size ? 0 : -E2BIG;
 }
 
@@ -178,14 +177,14 @@ static unsigned long free_hugepages(void)
 
 static void explain(const struct options *o, int error)
 {
-	if (!o->no_huge && free_hugepages() == 0)
+	if (o->lcores[0] && error == EINVAL)
+		log_error("eal",
+			"DPDK does not take these arguments: check --lcores '%s'; --log-level "
+			"debug shows its own messages",
+			o->lcores);
+	else if (!o->no_huge && free_hugepages() == 0)
 		log_error("eal", "no huge page is free: reserve some with 'sysctl "
 				 "vm.nr_hugepages=256', or start with --no-huge");
-	else if (o->lcores[0])
-		log_error("eal",
-			"DPDK did not start (%s): check --lcores '%s'; --log-level debug shows its "
-			"own messages",
-			rte_strerror(error), o->lcores);
 	else
 		log_error("eal",
 			"DPDK did not start (%s): --log-level debug shows its own messages",
@@ -213,6 +212,21 @@ static int quiet_init(struct args *a, bool debug)
 	return error;
 }
 
+// More workers than cores they may run on.
+static bool cores_are_shared(unsigned workers)
+{
+	cpu_set_t all;
+	unsigned lcore;
+
+	CPU_ZERO(&all);
+	RTE_LCORE_FOREACH_WORKER (lcore) {
+		cpu_set_t own = rte_lcore_cpuset(lcore);
+
+		CPU_OR(&all, &all, &own);
+	}
+	return workers > (unsigned)CPU_COUNT(&all);
+}
+
 int eal_start(const struct options *o, unsigned *workers, bool *shared)
 {
 	static const char *const levels[] = {[LOG_ERROR] = "critical", [LOG_WARN] = "critical",
@@ -221,10 +235,9 @@ int eal_start(const struct options *o, unsigned *workers, bool *shared)
 	char lcores[ARG_MAX_LEN];
 	int error = 0;
 
-	*shared = false;
 	snprintf(lcores, sizeof(lcores), "%s", o->lcores);
 	if (!o->lcores[0])
-		error = friendly_lcores(o, lcores, sizeof(lcores), shared);
+		error = friendly_lcores(o, lcores, sizeof(lcores));
 	if (error)
 		return error;
 	add(&a, "penstock-dataplane");
@@ -246,13 +259,18 @@ int eal_start(const struct options *o, unsigned *workers, bool *shared)
 			"--lcores '%s' makes %u workers; it must make 1 to %u (one lcore more than "
 			"workers)",
 			lcores, *workers, WORKERS_MAX);
-		rte_eal_cleanup();
+		eal_stop();
 		return -EINVAL;
 	}
+	*shared = cores_are_shared(*workers);
 	return 0;
 }
 
 void eal_stop(void)
 {
+	const char *folder = rte_eal_get_runtime_dir();
+
 	rte_eal_cleanup();
+	// Empty, since we run in memory. If another process uses it still, it has no need of it.
+	rmdir(folder);
 }

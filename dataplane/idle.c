@@ -49,9 +49,8 @@ int idle_init(struct worker *w, ns_t spin)
 		const struct port *port = &w->dp->ports.port[i];
 		int fd = port->rx_fd[w->id];
 
-		// net_tap's descriptor is the queue itself, but its rx burst finds nothing before a signal has
-		// reached the process: an edge would be gone by then. Interrupts that are switched stay
-		// readable, so there the edge it is.
+		// net_tap's descriptor is the queue itself: while a packet lies in it there is no sleep.
+		// Interrupts that are switched stay readable, so there the edge it is.
 		if (fd < 0)
 			idle->polled = true;
 		else

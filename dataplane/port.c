@@ -78,26 +78,38 @@ static void signals_free(const struct claimed_signals *claimed)
 			signal(signo, SIG_DFL);
 }
 
-static struct rte_mempool *pool_of(
-	struct ports *ports, const struct options *o, int socket, unsigned mtu)
+static struct rte_mempool *pool_new(
+	struct ports *ports, const struct options *o, unsigned slot, int socket, unsigned room)
 {
-	unsigned slot = socket < 0 ? 0 : (unsigned)socket % PORT_SOCKETS_MAX;
 	unsigned size = o->mbufs ? o->mbufs : POOL_BASE + POOL_PER_WORKER * ports->workers;
-	unsigned room = RTE_PKTMBUF_HEADROOM + RTE_ALIGN(mtu + NET_ETHER_HEADER + 8, 64);
 	char name[32];
 
-	if (room < RTE_MBUF_DEFAULT_BUF_SIZE)
-		room = RTE_MBUF_DEFAULT_BUF_SIZE;
-	if (ports->pool[slot])
-		return ports->pool[slot];
 	snprintf(name, sizeof(name), "packets-%u", slot);
 	ports->pool[slot] = rte_pktmbuf_pool_create(
 		name, size, POOL_CACHE, MBUF_PRIVATE, (uint16_t)room, socket);
+	ports->pool_socket[slot] = socket;
 	if (!ports->pool[slot])
 		log_error("port",
 			"no memory for %u packet buffers: give more --memory or fewer --mbufs",
 			size);
 	return ports->pool[slot];
+}
+
+// The pool of the device's socket whose buffers take a frame of its MTU; made when there is none.
+static struct rte_mempool *pool_of(
+	struct ports *ports, const struct options *o, int socket, unsigned mtu)
+{
+	unsigned room = RTE_PKTMBUF_HEADROOM + RTE_ALIGN(mtu + NET_ETHER_HEADER + 8, 64);
+	unsigned slot;
+
+	if (room < RTE_MBUF_DEFAULT_BUF_SIZE)
+		room = RTE_MBUF_DEFAULT_BUF_SIZE;
+	for (slot = 0; slot < NET_PORTS_MAX && ports->pool[slot]; slot++)
+		if (ports->pool_socket[slot] == socket &&
+			rte_pktmbuf_data_room_size(ports->pool[slot]) >= room)
+			return ports->pool[slot];
+	// One for each port is the most there can be.
+	return pool_new(ports, o, slot, socket, room);
 }
 
 // Probes a device that is not there yet and finds its DPDK port.
@@ -164,6 +176,24 @@ static int setup_queues(struct port *port, unsigned workers, const struct quirk 
 	return error;
 }
 
+static int settle_mtu(struct port *port, const struct options *o)
+{
+	int error = o->mtu ? rte_eth_dev_set_mtu(port->id, (uint16_t)o->mtu)
+			   : rte_eth_dev_get_mtu(port->id, &port->mtu);
+
+	if (o->mtu)
+		port->mtu = (uint16_t)o->mtu;
+	// Drivers that cannot set it take what the link is made for.
+	if (error == -ENOTSUP)
+		error = 0;
+	if (error || port->mtu < NET_MTU_MIN || port->mtu > NET_MTU_MAX) {
+		log_error("port", "%s: an MTU of %u cannot be used (%s): give --mtu %u to %u", port->name,
+			port->mtu, rte_strerror(error ? -error : EMSGSIZE), NET_MTU_MIN, NET_MTU_MAX);
+		return error ? error : -EMSGSIZE;
+	}
+	return 0;
+}
+
 static int configure(
 	struct port *port, struct ports *ports, const struct options *o, bool interrupts)
 {
@@ -182,19 +212,7 @@ static int configure(
 		port->id, (uint16_t)ports->workers, (uint16_t)ports->workers, &conf);
 	if (error)
 		return error;
-	if (o->mtu) {
-		error = rte_eth_dev_set_mtu(port->id, (uint16_t)o->mtu);
-		if (error && error != -ENOTSUP) {
-			log_error("port", "%s: an MTU of %u is refused (%s): give a smaller --mtu",
-				port->name, o->mtu, rte_strerror(-error));
-			return error;
-		}
-		port->mtu = (uint16_t)o->mtu;
-	} else {
-		error = rte_eth_dev_get_mtu(port->id, &port->mtu);
-	}
-	if (!error && (port->mtu < NET_MTU_MIN || port->mtu > NET_MTU_MAX))
-		error = -EMSGSIZE;
+	error = settle_mtu(port, o);
 	port->pool = error ? NULL : pool_of(ports, o, socket, port->mtu);
 	if (!port->pool)
 		return error ? error : -ENOMEM;
@@ -262,7 +280,7 @@ static int open_port(
 	snprintf(port->driver, sizeof(port->driver), "%s", info.driver_name);
 	if (ports->workers > info.max_rx_queues || ports->workers > info.max_tx_queues) {
 		log_error("port",
-			"%s: the device has %u queues, too few for %u workers: use --workers %u",
+			"%s: the device has %u queue(s), too few for %u workers: use --workers %u",
 			port->name, RTE_MIN(info.max_rx_queues, info.max_tx_queues), ports->workers,
 			RTE_MIN(info.max_rx_queues, info.max_tx_queues));
 		return -E2BIG;
@@ -272,11 +290,11 @@ static int open_port(
 		interrupts = false;
 		error = configure(port, ports, o, interrupts);
 	}
-	if (error) {
+	if (error && port->pool)
 		log_error("port", "%s: the device does not start: %s; --log-level debug shows why",
 			port->name, rte_strerror(-error));
+	if (error)
 		return error;
-	}
 	find_interrupts(port, ports->workers, interrupts);
 	rte_eth_promiscuous_disable(port->id);
 	rte_eth_macaddr_get(port->id, &mac);
@@ -330,7 +348,7 @@ void ports_close(struct ports *ports)
 			rte_eth_dev_stop(port->id);
 		rte_eth_dev_close(port->id);
 	}
-	for (unsigned i = 0; i < PORT_SOCKETS_MAX; i++)
+	for (unsigned i = 0; i < NET_PORTS_MAX; i++)
 		rte_mempool_free(ports->pool[i]);
 	*ports = (struct ports){0};
 }
@@ -371,7 +389,7 @@ unsigned port_pool_available(const struct ports *ports)
 {
 	unsigned sum = 0;
 
-	for (unsigned i = 0; i < PORT_SOCKETS_MAX; i++)
+	for (unsigned i = 0; i < NET_PORTS_MAX; i++)
 		if (ports->pool[i])
 			sum += rte_mempool_avail_count(ports->pool[i]);
 	return sum;
@@ -381,7 +399,7 @@ unsigned port_pool_size(const struct ports *ports)
 {
 	unsigned sum = 0;
 
-	for (unsigned i = 0; i < PORT_SOCKETS_MAX; i++)
+	for (unsigned i = 0; i < NET_PORTS_MAX; i++)
 		if (ports->pool[i])
 			sum += ports->pool[i]->size;
 	return sum;

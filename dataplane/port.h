@@ -9,8 +9,6 @@
 
 struct rte_mempool;
 
-#define PORT_SOCKETS_MAX 8
-
 struct port {
 	char name[32];       // ours: p0
 	char driver[32];
@@ -30,7 +28,8 @@ struct ports {
 	unsigned count;
 	unsigned workers;
 	struct port port[NET_PORTS_MAX];
-	struct rte_mempool *pool[PORT_SOCKETS_MAX];  // by socket
+	struct rte_mempool *pool[NET_PORTS_MAX];  // by socket and size of buffers
+	int pool_socket[NET_PORTS_MAX];
 };
 
 struct port_stats {

@@ -12,7 +12,7 @@ gateway_start() {
 	local log=$stack_run/$1.log
 	shift
 	process_start "$log" ip netns exec "$stack_ns" "$(stack_program dataplane-echo)" --config /dev/null \
-		--port "p0=net_tap0,iface=$stack_link" --file-prefix "test-$$" "${stack_args[@]}" \
+		--port "p0=net_tap0,iface=$stack_link" "${stack_args[@]}" \
 		--address "$stack_gateway/24" --route "default=$stack_host" --listen "$stack_port" "$@"
 	echo_pid=$process_pid
 	netns_tap "$stack_ns" "$stack_link" "$stack_host/24" "$echo_pid"
