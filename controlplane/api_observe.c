@@ -92,10 +92,21 @@ static void gateway_health(void *user, const char *name, bool connected)
 		snprintf(what, sizeof(what), "gateway %s is connected and waits for its configuration", name);
 		snprintf(hint, sizeof(hint), "create it: PUT /v1/gateways/%s", name);
 		problem(h->problems, what, hint);
-	} else if (!connected && known) {
-		snprintf(what, sizeof(what), "gateway %s is not connected", name);
+	}
+}
+
+// Those that are wanted and not here, also when they never were.
+static void missing_gateways(struct health *h)
+{
+	const struct resource *res;
+	char what[160];
+
+	for (size_t i = 0; (res = registry_at(h->api->registry, KIND_GATEWAY, i)); i++) {
+		if (telemetry_is_connected(h->api->telemetry, res->name))
+			continue;
+		snprintf(what, sizeof(what), "gateway %s is not connected", res->name);
 		problem(h->problems, what,
-			"start penstock-dataplane with this name, or see its log; calls through it go on");
+			"start penstock-dataplane with this name, or see its log");
 	}
 }
 
@@ -126,6 +137,7 @@ void api_health(struct api_call *call)
 	const char *status = "ok";
 
 	telemetry_each(api->telemetry, gateway_health, &h);
+	missing_gateways(&h);
 	if (json_array_size(h.problems))
 		status = r->last_error ? "failed" : "degraded";
 	json_object_set_new(gateways, "connected", json_integer((json_int_t)h.connected));

@@ -426,11 +426,22 @@ int http_timeout_ms(const struct http *h)
 	return timeout < 60000 ? (int)timeout : 60000;
 }
 
+static unsigned connections(const struct http *h)
+{
+	return MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections;
+}
+
 void http_run(struct http *h)
 {
+	unsigned before = connections(h);
+
 	h->again = false;
 	see_who_left(h);
 	MHD_run(h->daemon);
+	// At the limit of connections the library stops listening, and only at the beginning of a run does it see
+	// that some have gone.
+	if (connections(h) < before)
+		h->again = true;
 }
 
 void http_stop(struct http *h)

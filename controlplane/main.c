@@ -144,7 +144,12 @@ static int peer_address(struct server *s, struct sockaddr_storage *addr, socklen
 		return rc;
 	snprintf(s->peer_path, sizeof(s->peer_path), "%s", strncmp(text, "unix:", 5) == 0 ? text + 5 : text);
 	rc = directory_of_make(s->peer_path, 0755);
-	return rc ? rc : socket_answers(s->peer_path);
+	if (rc)
+		return rc;
+	// That somebody answers may be the last breath of one that was killed: its ring is taken down after its
+	// death. loop_listen() waits for that and decides.
+	rc = socket_answers(s->peer_path);
+	return rc < 0 ? rc : 0;
 }
 
 static bool start_peers(struct server *s)
@@ -163,7 +168,7 @@ static bool start_peers(struct server *s)
 	}
 	rc = peer_address(s, &addr, &len);
 	if (rc) {
-		complain_listen("the peer socket", s->options.peer, "peer", rc > 0 ? -EADDRINUSE : rc);
+		complain_listen("the peer socket", s->options.peer, "peer", rc);
 		return false;
 	}
 	old = umask(0177);

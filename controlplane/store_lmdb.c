@@ -87,9 +87,10 @@ static int open_env(struct store_lmdb *s)
 	if (rc)
 		return error_of(rc);
 	rc = mdb_env_set_mapsize(env, MAP_BYTES_MIN);
-	// NOTLS: reads of a thread do not pin a reader slot. The file keeps a larger map of its own.
+	// NOLOCK: `lock` and the rule of one thread at a time see to what LMDB's own lock file is for. That file is
+	// written through a map, so on a full disk making it would be a SIGBUS. The store keeps a larger map's size.
 	if (!rc)
-		rc = mdb_env_open(env, s->path, MDB_NOSUBDIR | MDB_NOTLS, 0600);
+		rc = mdb_env_open(env, s->path, MDB_NOSUBDIR | MDB_NOTLS | MDB_NOLOCK, 0600);
 	if (!rc)
 		rc = open_dbi(env, &s->dbi);
 	if (rc) {
