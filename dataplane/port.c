@@ -187,8 +187,9 @@ static int settle_mtu(struct port *port, const struct options *o)
 	if (error == -ENOTSUP)
 		error = 0;
 	if (error || port->mtu < NET_MTU_MIN || port->mtu > NET_MTU_MAX) {
-		log_error("port", "%s: an MTU of %u cannot be used (%s): give --mtu %u to %u", port->name,
-			port->mtu, rte_strerror(error ? -error : EMSGSIZE), NET_MTU_MIN, NET_MTU_MAX);
+		log_error("port", "%s: an MTU of %u cannot be used (%s): give --mtu %u to %u",
+			port->name, port->mtu, rte_strerror(error ? -error : EMSGSIZE), NET_MTU_MIN,
+			NET_MTU_MAX);
 		return error ? error : -EMSGSIZE;
 	}
 	return 0;
