@@ -58,6 +58,17 @@ static void restart_timer(struct tcp_conn *c, bool partial_again)
 		tcp_timer_rtx(c);
 }
 
+// The window opened, or a probe was taken: what is due next is decided afresh by tcp_output.
+static void leave_persist(struct tcp_conn *c)
+{
+	c->flags &= ~(uint32_t)(C_PERSIST | C_PROBE_DUE);
+	c->retries = 0;
+	// Probes were answered: their back-off was about the window, not about the path.
+	tcp_rtt_forget_back_off(c);
+	restart_timer(c, false);
+	tcp_conn_ready(c);
+}
+
 static void new_ack(struct tcp_conn *c, const struct tcp_seg *seg)
 {
 	uint32_t acked = seg->ack - c->snd_una;
@@ -77,24 +88,13 @@ static void new_ack(struct tcp_conn *c, const struct tcp_seg *seg)
 	if (c->flags & C_RECOVERY)
 		c->flags |= C_PARTIAL;
 	restart_timer(c, partial_again);
+	if (c->flags & C_PERSIST)
+		leave_persist(c);
 	tcp_conn_ready(c);
 	if (acked > data)
 		fin_acked(c);
 	if (data > 0 && c->state != TCP_CLOSED && c->ops->writable && tcp_send_room(c) > 0)
 		c->ops->writable(c);
-}
-
-static void leave_persist(struct tcp_conn *c)
-{
-	c->flags &= ~(uint32_t)(C_PERSIST | C_PROBE_DUE);
-	c->retries = 0;
-	// Probes were answered: their back-off was about the window, not about the path.
-	tcp_rtt_forget_back_off(c);
-	if (c->snd_una == c->snd_max)
-		tcp_timer_stop(c, TCP_TIMER_RTX);
-	else
-		tcp_timer_rtx(c);
-	tcp_conn_ready(c);
 }
 
 // RFC 9293 3.10.7.4. The window may shrink (MUST-34): output then finds less or no room.

@@ -529,6 +529,21 @@ static void zero_window_probes_must_36(void **state)
 	stop();
 }
 
+// Found by fuzzing: a probe that is taken while the window stays closed ended the probing.
+static void zero_window_probe_is_taken(void **state)
+{
+	start((struct world_setup){0});
+	arrive(&w, ". 1 ack 1 win 0");
+	world_write(&w, 3000);
+	for (unsigned i = 1; i < 6; i++) {
+		world_run(&w, 1100 * NS_PER_MS);
+		expect(&w, ". %u:%u(1) ack 1", i, i + 1);
+		world_drain(&w);
+		arrive(&w, ". 1 ack %u win 0", i + 1);
+	}
+	stop();
+}
+
 // MUST-37: for ever, as long as the peer answers. Unanswered it ends.
 static void zero_window_for_hours_must_37(void **state)
 {
@@ -662,6 +677,7 @@ int main(void)
 		cmocka_unit_test(send_room_is_bounded),
 		cmocka_unit_test(events_may_abort),
 		cmocka_unit_test(zero_window_probes_must_36),
+		cmocka_unit_test(zero_window_probe_is_taken),
 		cmocka_unit_test(zero_window_for_hours_must_37),
 		cmocka_unit_test(zero_window_and_fin),
 		cmocka_unit_test(small_window_is_used_after_a_while),
