@@ -285,12 +285,12 @@ static void not_found(struct api_call *call)
 {
 	const char *path = call->request->path;
 	size_t len = strlen(path);
-	char again[200];
+	char again[200], name[64];
 
-	if (strncmp(path, "/v1/functions/", 14) == 0 && path[14] && !strchr(path + 14, '/')) {
+	if (sscanf(path, "/v1/functions/%63[a-z0-9-]", name) == 1 &&
+		strlen(name) + strlen("/v1/functions/") == len) {
 		api_error(call->response, 404, "not_found", NULL,
-			"a function's path is /v1/functions/NAMESPACE/NAME: try /v1/functions/default/%.63s",
-			path + 14);
+			"a function's path is /v1/functions/NAMESPACE/NAME: try /v1/functions/default/%s", name);
 		return;
 	}
 	snprintf(again, sizeof(again), "%s%.150s", strncmp(path, "/v1/", 4) == 0 ? "" : "/v1", path);
