@@ -264,7 +264,7 @@ void send_hex(struct end *e, const char *hex)
 size_t frame_bytes(uint8_t *out, enum rs_type type, uint32_t stream, uint16_t flags, uint64_t value,
 	const char *metadata, const char *data)
 {
-	struct rs_frame f = {.stream = stream, .type = type, .flags = flags};
+	struct rs_frame f = {.stream = stream, .type = (uint8_t)type, .flags = flags};
 	size_t len = RS_PREFIX_BYTES;
 
 	if (type == RS_KEEPALIVE || type == RS_RESUME_OK)
