@@ -80,6 +80,19 @@ static void rule_053(void **state)
 	expect_events(e, "");  // the user was done with it
 }
 
+// What waits for its turn has used up its credit already.
+static void rule_053_queued_items(void **state)
+{
+	struct end *e = server_of(state);
+
+	send_frame(e, RS_REQUEST_STREAM, 1, 0, 4, NULL, "x");
+	answer(e->stream, letters(0, 100000), true, false);
+	answer(e->stream, "b", true, false);
+	assert_int_equal(rs_stream_credit(e->stream), 2);
+	sent(e);
+	assert_int_equal(rs_stream_credit(e->stream), 2);
+}
+
 // An end needs no credit.
 static void rule_053_end_without_credit(void **state)
 {
@@ -537,15 +550,64 @@ static void round_robin(void **state)
 	assert_true(strncmp(sent(e), "PAYLOAD 5 NC d=\"small\"\n", 23) == 0);
 }
 
+// Large messages get a turn at each pull, even if small ones fill it every time.
+static void no_starvation(void **state)
+{
+	struct end *e =
+		end_config(state, &(struct rs_config){.role = RS_SERVER, .fragment_bytes = 1024});
+	struct rs_stream *large;
+
+	send_setup(e);
+	send_frame(e, RS_REQUEST_STREAM, 1, 0, 1, NULL, "x");
+	large = e->stream;
+	answer(large, letters(0, 100000), true, false);
+	for (uint32_t i = 0; i < 100; i++) {
+		send_frame(e, RS_REQUEST_RESPONSE, 2 * i + 3, 0, 0, NULL, "x");
+		answer(e->stream, letters(1, 900), true, true);
+		rs_output(&e->s, &e->out, 500);
+	}
+	assert_int_equal(rs_stream_queued_bytes(large), 0);
+}
+
+// A stream that was idle has saved nothing up.
+static void no_savings(void **state)
+{
+	struct end *e =
+		end_config(state, &(struct rs_config){.role = RS_SERVER, .fragment_bytes = 1024});
+	struct rs_stream *one, *two;
+	struct chain out = {0};
+
+	send_setup(e);
+	send_frame(e, RS_REQUEST_STREAM, 1, 0, 1, NULL, "x");
+	one = e->stream;
+	send_frame(e, RS_REQUEST_STREAM, 3, 0, 1, NULL, "x");
+	two = e->stream;
+	answer(one, "first", true, false);
+	for (unsigned i = 0; i < 100; i++) {
+		answer(one, "waits for credit", true, false);
+		send_frame(e, RS_REQUEST_N, 1, 0, 1, NULL, NULL);
+		sent(e);
+	}
+	send_frame(e, RS_REQUEST_N, 1, 0, 1, NULL, NULL);
+	answer(one, letters(0, 100000), true, false);
+	answer(two, letters(1, 100000), true, false);
+	rs_output(&e->s, &out, 40000);
+	chain_clear(&out);
+	assert_in_range(rs_stream_queued_bytes(one), rs_stream_queued_bytes(two) - 2048,
+		rs_stream_queued_bytes(two) + 2048);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		RULE(050), RULE(051), RULE(051_request_response), RULE(052), RULE(053),
+		RULE(053_queued_items),
 		RULE(053_end_without_credit), RULE(054), CASE(request_n_and_the_request), RULE(062),
 		CASE(cancel_by_requester), RULE(063), RULE(063_responder), RULE(064),
 		RULE(064_answered), RULE(065), RULE(066), RULE(067), RULE(068), RULE(069), RULE(070),
 		CASE(credit_ignored), CASE(queue_full), CASE(queue_full_of_nothing), CASE(streams_max),
 		CASE(channel_refused), CASE(no_handler), CASE(pulled), CASE(round_robin),
+		CASE(no_starvation), CASE(no_savings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
