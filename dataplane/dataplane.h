@@ -20,6 +20,11 @@ struct dataplane {
 	void *app;                   // the application's
 };
 
+// Control thread. Starts all that the options ask for: 0, or -E... after a log line; then nothing
+// runs.
+int dataplane_start(struct dataplane *dp);
+// After workers_stop(): waits for the workers, then takes everything down.
+void dataplane_end(struct dataplane *dp);
 // Control thread: publishes a copy of the configuration (its generation is set here), wakes the
 // workers and frees the previous one when none can see it any more. 0 or -ENOMEM. Workers apply
 // it within an iteration.

@@ -313,7 +313,7 @@ static void help(void)
 		OPTIONS_FILE);
 }
 
-static void defaults(struct options *out)
+void options_defaults(struct options *out)
 {
 	*out = (struct options){
 		.spin_us = UINT32_MAX, .connections_max = 65536, .log_level = LOG_INFO};
@@ -374,7 +374,7 @@ enum options_outcome options_parse(int argc, char **argv, struct options *out)
 			return OPTIONS_EXIT;
 		}
 	}
-	defaults(out);
+	options_defaults(out);
 	snprintf(out->config, sizeof(out->config), "%s", config_flag(argc, argv));
 	error = read_file(&p, out->config);
 	for (int i = 1; !error && i < argc; i++)

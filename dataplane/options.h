@@ -49,6 +49,7 @@ struct options {
 
 enum options_outcome { OPTIONS_RUN, OPTIONS_EXIT, OPTIONS_WRONG };
 
+void options_defaults(struct options *out);
 // Fills in defaults, the file, then the flags. EXIT: help or version was printed. WRONG: a
 // sentence that says what to do was printed on standard error.
 enum options_outcome options_parse(int argc, char **argv, struct options *out);
