@@ -11,7 +11,8 @@
 
 static const struct api_param params_list[] = {
 	{"namespace", "string", "Only those in this namespace."},
-	{"label", "string", "Only those with these labels: NAME=VALUE or NAME, several with commas."},
+	{"label", "string",
+		"Only those with these labels: NAME=VALUE or NAME, several with commas."},
 	{"after", "string", "Only those behind this one: the `next` of the page before."},
 	{"limit", "integer", "How many at most, up to 5000; 500 if not given."},
 	{0},
@@ -21,31 +22,32 @@ static const struct api_param params_write[] = {
 	{0},
 };
 static const struct api_param params_events[] = {
-	{"after", "integer", "Events behind this seq; 0 or nothing: from the start of the history."},
+	{"after", "integer",
+		"Events behind this seq; 0 or nothing: from the start of the history."},
 	{"follow", "boolean", "1: stay, and send events as they happen."},
 	{0},
 };
 
-#define LISTING(kind_, path, text)                                                                 \
-	{                                                                                          \
-		"GET", path, api_list, kind_, text, params_list, API_BODY_NONE, NULL               \
+#define LISTING(kind_, path, text)                                                   \
+	{                                                                            \
+		"GET", path, api_list, kind_, text, params_list, API_BODY_NONE, NULL \
 	}
-#define GETTING(kind_, path, text)                                                                 \
-	{                                                                                          \
-		"GET", path, api_get, kind_, text, NULL, API_BODY_NONE, NULL                       \
+#define GETTING(kind_, path, text)                                           \
+	{                                                                    \
+		"GET", path, api_get, kind_, text, NULL, API_BODY_NONE, NULL \
 	}
-#define WRITING(kind_, path, noun)                                                                 \
-	{"PUT", path, api_put, kind_, "Creates or replaces " noun ".", params_write,               \
-		API_BODY_RESOURCE, NULL},                                                          \
-		{"PATCH", path, api_patch, kind_, "Changes " noun " by a JSON merge patch.",       \
-			params_write, API_BODY_PATCH, NULL},                                       \
-	{                                                                                          \
-		"DELETE", path, api_delete, kind_, "Deletes " noun ".", params_write,              \
-			API_BODY_NONE, NULL                                                        \
+#define WRITING(kind_, path, noun)                                                           \
+	{"PUT", path, api_put, kind_, "Creates or replaces " noun ".", params_write,         \
+		API_BODY_RESOURCE, NULL},                                                    \
+		{"PATCH", path, api_patch, kind_, "Changes " noun " by a JSON merge patch.", \
+			params_write, API_BODY_PATCH, NULL},                                 \
+	{                                                                                    \
+		"DELETE", path, api_delete, kind_, "Deletes " noun ".", params_write,        \
+			API_BODY_NONE, NULL                                                  \
 	}
-#define OBSERVING(path, handler, text, params_, type_)                                             \
-	{                                                                                          \
-		"GET", path, handler, KIND_COUNT, text, params_, API_BODY_NONE, type_              \
+#define OBSERVING(path, handler, text, params_, type_)                                \
+	{                                                                             \
+		"GET", path, handler, KIND_COUNT, text, params_, API_BODY_NONE, type_ \
 	}
 
 const struct api_route api_routes[] = {
@@ -53,7 +55,8 @@ const struct api_route api_routes[] = {
 	GETTING(KIND_FUNCTION, "/v1/functions/{namespace}/{name}", "A function."),
 	WRITING(KIND_FUNCTION, "/v1/functions/{namespace}/{name}", "a function"),
 	LISTING(KIND_ENDPOINT, "/v1/endpoints", "Lists endpoints."),
-	GETTING(KIND_ENDPOINT, "/v1/endpoints/{name}", "An endpoint, with the state of its addresses."),
+	GETTING(KIND_ENDPOINT, "/v1/endpoints/{name}",
+		"An endpoint, with the state of its addresses."),
 	WRITING(KIND_ENDPOINT, "/v1/endpoints/{name}", "an endpoint"),
 	LISTING(KIND_GATEWAY, "/v1/gateways", "Lists gateways."),
 	GETTING(KIND_GATEWAY, "/v1/gateways/{name}", "A gateway, with what it reports."),
@@ -65,10 +68,11 @@ const struct api_route api_routes[] = {
 	OBSERVING("/v1/events", api_events, "The history of changes, one JSON object a line.",
 		params_events, "application/x-ndjson"),
 	OBSERVING("/v1/stats", api_stats, "What gateways report, added up.", NULL, NULL),
-	OBSERVING("/v1/health", api_health, "How the control plane is; 503 when it cannot store.", NULL,
-		NULL),
+	OBSERVING("/v1/health", api_health, "How the control plane is; 503 when it cannot store.",
+		NULL, NULL),
 	OBSERVING("/v1/openapi.json", api_openapi, "This description.", NULL, NULL),
-	OBSERVING("/metrics", api_metrics, "Metrics for Prometheus.", NULL, "text/plain; version=0.0.4"),
+	OBSERVING("/metrics", api_metrics, "Metrics for Prometheus.", NULL,
+		"text/plain; version=0.0.4"),
 };
 const size_t api_route_count = sizeof(api_routes) / sizeof(api_routes[0]);
 
@@ -149,11 +153,13 @@ void api_storage_failed(struct api_response *r, int error)
 	r->allow[0] = 0;
 	if (error == -ENOSPC)
 		api_error(r, 507, "storage_full", NULL,
-			"nothing was changed: the disk of the state directory is full; free some space and "
+			"nothing was changed: the disk of the state directory is full; free some "
+			"space and "
 			"try again");
 	else
 		api_error(r, 500, "storage_failed", NULL,
-			"nothing was changed: the state could not be stored (%s); see the log of the control "
+			"nothing was changed: the state could not be stored (%s); see the log of "
+			"the control "
 			"plane and the state directory's disk",
 			strerror(-error));
 }
@@ -197,8 +203,8 @@ bool api_query_number(const struct api_call *call, const char *name, uint64_t mi
 	if (*text >= '0' && *text <= '9' && !*end && !errno && *out >= min && *out <= max)
 		return true;
 	api_error(call->response, 400, "invalid_query", name,
-		"%s must be a whole number from %" PRIu64 " to %" PRIu64 ", but is '%.40s'", name, min, max,
-		text);
+		"%s must be a whole number from %" PRIu64 " to %" PRIu64 ", but is '%.40s'", name,
+		min, max, text);
 	return false;
 }
 
@@ -224,7 +230,8 @@ static bool query_good(struct api_call *call)
 			n += (size_t)snprintf(
 				known + n, sizeof(known) - n, "%s%s", n ? ", " : "", p->name);
 		api_error(call->response, 400, "invalid_query", q->query[i].name,
-			"'%.60s' is not a parameter of this path: known are %s", q->query[i].name, known);
+			"'%.60s' is not a parameter of this path: known are %s", q->query[i].name,
+			known);
 		return false;
 	}
 	return true;
@@ -253,7 +260,8 @@ static bool path_matches(const char *pattern, const char *path, struct api_call 
 		if (*pattern == '{') {
 			bool space = strncmp(pattern, "{namespace}", 11) == 0;
 
-			if (!take_segment(&path, space ? call->namespace : call->name, sizeof(call->name)))
+			if (!take_segment(&path, space ? call->namespace : call->name,
+				    sizeof(call->name)))
 				return false;
 			pattern = strchr(pattern, '}') + 1;
 		} else if (*pattern++ != *path++) {
@@ -265,7 +273,8 @@ static bool path_matches(const char *pattern, const char *path, struct api_call 
 
 static bool same_method(const char *asked, const char *method)
 {
-	return strcmp(asked, method) == 0 || (strcmp(asked, "HEAD") == 0 && strcmp(method, "GET") == 0);
+	return strcmp(asked, method) == 0 ||
+	       (strcmp(asked, "HEAD") == 0 && strcmp(method, "GET") == 0);
 }
 
 static void not_allowed(struct api_call *call)
@@ -277,8 +286,8 @@ static void not_allowed(struct api_call *call)
 		if (path_matches(api_routes[i].pattern, call->request->path, call))
 			n += (size_t)snprintf(allow + n, sizeof(call->response->allow) - n, "%s%s",
 				n ? ", " : "", api_routes[i].method);
-	api_error(call->response, 405, "method_not_allowed", NULL, "%.20s cannot be used on this path: use %s",
-		call->request->method, allow);
+	api_error(call->response, 405, "method_not_allowed", NULL,
+		"%.20s cannot be used on this path: use %s", call->request->method, allow);
 }
 
 static void not_found(struct api_call *call)
@@ -290,20 +299,25 @@ static void not_found(struct api_call *call)
 	if (sscanf(path, "/v1/functions/%63[a-z0-9-]", name) == 1 &&
 		strlen(name) + strlen("/v1/functions/") == len) {
 		api_error(call->response, 404, "not_found", NULL,
-			"a function's path is /v1/functions/NAMESPACE/NAME: try /v1/functions/default/%s", name);
+			"a function's path is /v1/functions/NAMESPACE/NAME: try "
+			"/v1/functions/default/%s",
+			name);
 		return;
 	}
-	snprintf(again, sizeof(again), "%s%.150s", strncmp(path, "/v1/", 4) == 0 ? "" : "/v1", path);
+	snprintf(
+		again, sizeof(again), "%s%.150s", strncmp(path, "/v1/", 4) == 0 ? "" : "/v1", path);
 	if (len > 1 && again[strlen(again) - 1] == '/')
 		again[strlen(again) - 1] = 0;
 	for (size_t i = 0; i < api_route_count; i++) {
 		if (strcmp(again, path) == 0 || !path_matches(api_routes[i].pattern, again, call))
 			continue;
-		api_error(call->response, 404, "not_found", NULL, "there is no such path: try %s", again);
+		api_error(call->response, 404, "not_found", NULL, "there is no such path: try %s",
+			again);
 		return;
 	}
 	api_error(call->response, 404, "not_found", NULL,
-		"there is no such path: GET /v1/openapi.json lists all, such as /v1/endpoints and /v1/health");
+		"there is no such path: GET /v1/openapi.json lists all, such as /v1/endpoints and "
+		"/v1/health");
 }
 
 static const struct api_route *find_route(struct api_call *call)

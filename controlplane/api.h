@@ -24,8 +24,8 @@ struct api {
 	struct registry *registry;
 	struct telemetry *telemetry;
 	struct publisher *publisher;
-	const char *version;   // of the program
-	char *openapi;         // made by api_init()
+	const char *version;  // of the program
+	char *openapi;        // made by api_init()
 	ns_t start_ns;
 	uint64_t requests[6];  // by the first digit of the status
 	unsigned followers;    // of events, now; kept by http.c
@@ -51,9 +51,9 @@ struct api_response {
 	char *body;  // malloc'ed
 	size_t body_len;
 	uint64_t wait_seq;
-	char etag[24];   // "" if none
+	char etag[24];  // "" if none
 	char allow[64];
-	bool follow;     // an event stream: body is empty, lines are the events behind follow_after
+	bool follow;  // an event stream: body is empty, lines are the events behind follow_after
 	bool follow_more;  // and it stays open at the end of the history
 	uint64_t follow_after;
 };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of the API share: api.c (routes, errors), api_resources.c, api_observe.c, openapi.c.
+// What the files of the API share: api.c (routes, errors), api_resources.c, api_observe.c,
+// openapi.c.
 #pragma once
 
 #include "controlplane/api.h"
@@ -27,11 +28,11 @@ struct api_route {
 	const char *method;
 	const char *pattern;  // "/v1/functions/{namespace}/{name}"
 	void (*handle)(struct api_call *call);
-	enum kind kind;       // KIND_COUNT: not about a kind
+	enum kind kind;  // KIND_COUNT: not about a kind
 	const char *summary;
 	const struct api_param *params;  // ends with a NULL name; may be NULL
 	enum api_body body;
-	const char *type;     // of what it returns; NULL: application/json
+	const char *type;  // of what it returns; NULL: application/json
 };
 
 extern const struct api_route api_routes[];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The API's handlers for what is observed: events, health, stats, metrics, openapi. Main thread; no I/O.
+// The API's handlers for what is observed: events, health, stats, metrics, openapi. Main thread; no
+// I/O.
 #include "controlplane/api_internal.h"
 #include "controlplane/publish.h"
 #include "controlplane/telemetry.h"
@@ -29,7 +30,8 @@ void api_events(struct api_call *call)
 		after = floor;
 	if (after < floor) {
 		api_error(call->response, 410, "events_gone", "after",
-			"events up to %" PRIu64 " are no longer kept: list the resources again, then follow "
+			"events up to %" PRIu64
+			" are no longer kept: list the resources again, then follow "
 			"from the seq of that list",
 			floor);
 		return;
@@ -37,7 +39,8 @@ void api_events(struct api_call *call)
 	// A seq that is yet to come is that of another store: the follower would wait for ever.
 	if (after > r->seq) {
 		api_error(call->response, 410, "events_gone", "after",
-			"the last event is %" PRIu64 ": after is from another store; list the resources again, "
+			"the last event is %" PRIu64
+			": after is from another store; list the resources again, "
 			"then follow from the seq of that list",
 			r->seq);
 		return;
@@ -45,7 +48,8 @@ void api_events(struct api_call *call)
 	call->response->status = 200;
 	call->response->content_type = "application/x-ndjson";
 	call->response->follow = true;
-	call->response->follow_more = flag(call, "follow") && strcmp(call->request->method, "HEAD") != 0;
+	call->response->follow_more =
+		flag(call, "follow") && strcmp(call->request->method, "HEAD") != 0;
 	call->response->follow_after = after;
 	api_wait(call);
 }
@@ -56,7 +60,8 @@ char *api_events_gone_line(const struct registry *r)
 
 	if (asprintf(&line,
 		    "{\"error\":{\"code\":\"events_gone\",\"message\":\"events up to %" PRIu64
-		    " are no longer kept: list the resources again, then follow from the seq of that "
+		    " are no longer kept: list the resources again, then follow from the seq of "
+		    "that "
 		    "list\"}}",
 		    registry_event_floor(r)) < 0)
 		abort();
@@ -89,7 +94,8 @@ static void gateway_health(void *user, const char *name, bool connected)
 	h->connected += connected;
 	if (connected && !known) {
 		json_array_append_new(h->waiting, json_string(name));
-		snprintf(what, sizeof(what), "gateway %s is connected and waits for its configuration", name);
+		snprintf(what, sizeof(what),
+			"gateway %s is connected and waits for its configuration", name);
 		snprintf(hint, sizeof(hint), "create it: PUT /v1/gateways/%s", name);
 		problem(h->problems, what, hint);
 	}
@@ -122,7 +128,8 @@ static json_t *store_health(const struct registry *r, json_t *problems)
 	if (r->last_error) {
 		json_object_set_new(store, "last_error", json_string(strerror(-r->last_error)));
 		problem(problems, "the last change could not be stored",
-			"free some space in the state directory and see the log; what was acknowledged is kept");
+			"free some space in the state directory and see the log; what was "
+			"acknowledged is kept");
 	}
 	return store;
 }
@@ -168,12 +175,14 @@ static void control_metrics(const struct api *api, FILE *out, ns_t now)
 {
 	const struct registry *r = api->registry;
 
-	fputs("# HELP penstock_resources Resources by kind.\n# TYPE penstock_resources gauge\n", out);
+	fputs("# HELP penstock_resources Resources by kind.\n# TYPE penstock_resources gauge\n",
+		out);
 	for (enum kind kind = 0; kind < KIND_COUNT; kind++)
 		fprintf(out, "penstock_resources{kind=\"%s\"} %zu\n", kinds[kind].name,
 			registry_count(r, kind));
 	fprintf(out,
-		"# HELP penstock_services Routes that gateways are told of.\n# TYPE penstock_services gauge\n"
+		"# HELP penstock_services Routes that gateways are told of.\n# TYPE "
+		"penstock_services gauge\n"
 		"penstock_services %zu\n",
 		publisher_services(api->publisher));
 	fprintf(out,
@@ -186,16 +195,18 @@ static void control_metrics(const struct api *api, FILE *out, ns_t now)
 		"penstock_controlplane_commits_total %" PRIu64 "\n",
 		r->commits);
 	fprintf(out,
-		"# HELP penstock_controlplane_commit_errors_total Batches that could not be stored.\n"
+		"# HELP penstock_controlplane_commit_errors_total Batches that could not be "
+		"stored.\n"
 		"# TYPE penstock_controlplane_commit_errors_total counter\n"
 		"penstock_controlplane_commit_errors_total %" PRIu64 "\n",
 		r->commit_errors);
-	fputs("# HELP penstock_controlplane_requests_total Requests answered, by the status's first digit.\n"
+	fputs("# HELP penstock_controlplane_requests_total Requests answered, by the status's "
+	      "first digit.\n"
 	      "# TYPE penstock_controlplane_requests_total counter\n",
 		out);
 	for (int i = 2; i < 6; i++)
-		fprintf(out, "penstock_controlplane_requests_total{status=\"%dxx\"} %" PRIu64 "\n", i,
-			api->requests[i]);
+		fprintf(out, "penstock_controlplane_requests_total{status=\"%dxx\"} %" PRIu64 "\n",
+			i, api->requests[i]);
 	fprintf(out,
 		"# HELP penstock_controlplane_uptime_seconds Since the control plane started.\n"
 		"# TYPE penstock_controlplane_uptime_seconds gauge\n"

@@ -82,7 +82,8 @@ void api_list(struct api_call *call)
 	}
 	items = json_array();
 	i = registry_after(r, call->route->kind, api_query(call, "after"));
-	for (; json_array_size(items) < limit && (res = registry_at(r, call->route->kind, i)); i++) {
+	for (; json_array_size(items) < limit && (res = registry_at(r, call->route->kind, i));
+		i++) {
 		if (namespace && strcmp(namespace, res->namespace) != 0)
 			continue;
 		if (label && !labels_match(res->labels, label))
@@ -107,16 +108,19 @@ static void no_resource(struct api_call *call, const char *key)
 
 	if (!kind->writable)
 		api_error(call->response, 404, "not_found", NULL,
-			"there is no %s %s; %s register themselves", kind->singular, key, kind->plural);
-	else if (call->route->kind == KIND_GATEWAY && telemetry_is_connected(call->api->telemetry, key))
+			"there is no %s %s; %s register themselves", kind->singular, key,
+			kind->plural);
+	else if (call->route->kind == KIND_GATEWAY &&
+		 telemetry_is_connected(call->api->telemetry, key))
 		api_error(call->response, 404, "not_found", NULL,
-			"gateway %s is connected and waits for its configuration: create it with PUT "
+			"gateway %s is connected and waits for its configuration: create it with "
+			"PUT "
 			"/v1/gateways/%s",
 			key, key);
 	else
 		api_error(call->response, 404, "not_found", NULL,
-			"there is no %s %s: create it with PUT, or list all with GET /v1/%s", kind->singular,
-			key, kind->plural);
+			"there is no %s %s: create it with PUT, or list all with GET /v1/%s",
+			kind->singular, key, kind->plural);
 }
 
 void api_get(struct api_call *call)
@@ -166,7 +170,8 @@ static bool condition_met(struct api_call *call, const struct resource *before)
 	}
 	if (match && strcmp(match, "*") != 0 && !etag_listed(match, before->version)) {
 		api_error(call->response, 412, "version_mismatch", NULL,
-			"it was changed meanwhile and is now at version %llu: get it, make the change again "
+			"it was changed meanwhile and is now at version %llu: get it, make the "
+			"change again "
 			"and send its ETag in If-Match",
 			(unsigned long long)before->version);
 		return false;
@@ -187,8 +192,8 @@ static bool dry_run(struct api_call *call, bool *dry)
 	*dry = text && (!*text || strcmp(text, "1") == 0 || strcmp(text, "true") == 0);
 	if (!text || *dry || strcmp(text, "0") == 0 || strcmp(text, "false") == 0)
 		return true;
-	api_error(call->response, 400, "invalid_query", "dry_run", "dry_run must be 1 or 0, but is '%.40s'",
-		text);
+	api_error(call->response, 400, "invalid_query", "dry_run",
+		"dry_run must be 1 or 0, but is '%.40s'", text);
 	return false;
 }
 
@@ -208,7 +213,8 @@ static json_t *parse_body(struct api_call *call)
 	body = json_loadb(q->body, q->body_len, JSON_REJECT_DUPLICATES, &error);
 	if (!body)
 		api_error(call->response, 400, "invalid_json", NULL,
-			"the body is not JSON: line %d, column %d: %s", error.line, error.column, error.text);
+			"the body is not JSON: line %d, column %d: %s", error.line, error.column,
+			error.text);
 	else if (!json_is_object(body)) {
 		json_decref(body);
 		body = NULL;
@@ -219,8 +225,8 @@ static json_t *parse_body(struct api_call *call)
 }
 
 // What the path says must not be said otherwise in the body. False: the error has been made.
-static bool from_path(
-	struct api_call *call, json_t *metadata, const char *member, const char *field, const char *value)
+static bool from_path(struct api_call *call, json_t *metadata, const char *member,
+	const char *field, const char *value)
 {
 	json_t *given = json_object_get(metadata, member);
 	const char *text = json_string_value(given);
@@ -232,11 +238,13 @@ static bool from_path(
 	if (text && strcmp(text, value) == 0)
 		return true;
 	api_error(call->response, 400, "invalid_field", field,
-		"%s must be %s as in the path, or left out: a resource cannot be renamed", field, value);
+		"%s must be %s as in the path, or left out: a resource cannot be renamed", field,
+		value);
 	return false;
 }
 
-// Fills in what the path says and passes the object through its table. NULL: the error has been made.
+// Fills in what the path says and passes the object through its table. NULL: the error has been
+// made.
 static json_t *normalize(struct api_call *call, const json_t *in)
 {
 	json_t *object = json_copy((json_t *)(uintptr_t)in);
@@ -248,8 +256,8 @@ static json_t *normalize(struct api_call *call, const json_t *in)
 	if (!given || json_is_null(given) || json_is_object(given)) {
 		if (!from_path(call, metadata, "name", "metadata.name", call->name))
 			goto out;
-		if (kind_of(call)->key_namespace &&
-			!from_path(call, metadata, "namespace", "metadata.namespace", call->namespace))
+		if (kind_of(call)->key_namespace && !from_path(call, metadata, "namespace",
+							    "metadata.namespace", call->namespace))
 			goto out;
 		json_object_set(object, "metadata", metadata);
 	}
@@ -267,23 +275,24 @@ static bool routes_free(struct api_call *call, const json_t *object)
 {
 	char taken_by[160], field[64];
 
-	if (!discovery_conflict(call->api->registry, call->route->kind, object, taken_by, sizeof(taken_by),
-		    field, sizeof(field)))
+	if (!discovery_conflict(call->api->registry, call->route->kind, object, taken_by,
+		    sizeof(taken_by), field, sizeof(field)))
 		return true;
 	api_error(call->response, 409, "route_taken", field,
 		"the route is already that of %s: choose another, or delete that first", taken_by);
 	return false;
 }
 
-static void reply_dry(
-	struct api_call *call, const char *action, const struct resource *before, const json_t *after)
+static void reply_dry(struct api_call *call, const char *action, const struct resource *before,
+	const json_t *after)
 {
 	json_t *old = before ? resource_json(before) : NULL;
 	json_t *body = json_object(), *old_part = json_object(), *new_part = json_object();
 	static const char *const parts[] = {"metadata", "spec"};
 
 	// What the server adds is no change of anybody's.
-	for (const char *const *m = (const char *const[]){"version", "created", "updated", NULL}; *m; m++)
+	for (const char *const *m = (const char *const[]){"version", "created", "updated", NULL};
+		*m; m++)
 		json_object_del(json_object_get(old, "metadata"), *m);
 	for (size_t i = 0; i < 2; i++) {
 		if (old)
@@ -311,18 +320,18 @@ static const char *action_of(const struct resource *before, const json_t *after)
 	if (!before)
 		return "create";
 	return json_equal(before->spec, json_object_get(after, "spec")) &&
-			json_equal(before->labels, json_object_get(metadata, "labels")) &&
-			strcmp(before->namespace, namespace ? namespace : "") == 0
-		? "none"
-		: "update";
+			       json_equal(before->labels, json_object_get(metadata, "labels")) &&
+			       strcmp(before->namespace, namespace ? namespace : "") == 0
+		       ? "none"
+		       : "update";
 }
 
 static void refused(struct api_call *call, int error)
 {
 	if (error == -EDQUOT)
 		api_error(call->response, 507, "too_many", NULL,
-			"there are already %d %s, the most that are kept: delete some", REGISTRY_RESOURCES_MAX,
-			kind_of(call)->plural);
+			"there are already %d %s, the most that are kept: delete some",
+			REGISTRY_RESOURCES_MAX, kind_of(call)->plural);
 	else
 		api_error(call->response, 503, "busy", NULL,
 			"too many changes wait to be stored: try again in a moment");
@@ -363,7 +372,8 @@ void api_put(struct api_call *call)
 	char key[520];
 	json_t *body = parse_body(call), *object = body ? normalize(call, body) : NULL;
 
-	// `before` stays valid: the registry holds it until the put replaces it, and it is not used after.
+	// `before` stays valid: the registry holds it until the put replaces it, and it is not used
+	// after.
 	if (object)
 		store_object(call, existing(call, key, sizeof(key)), object);
 	json_decref(object);

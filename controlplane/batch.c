@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How changes become durable: batches, the history of events, undoing. registry.h has the picture. Main
-// thread, but batch_commit(), which reads only a sealed batch.
+// How changes become durable: batches, the history of events, undoing. registry.h has the picture.
+// Main thread, but batch_commit(), which reads only a sealed batch.
 #include "controlplane/registry_internal.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The committing thread. After start it is the only one that touches the store; the main thread hands it a
-// sealed batch and gets a result, told by an eventfd.
+// The committing thread. After start it is the only one that touches the store; the main thread
+// hands it a sealed batch and gets a result, told by an eventfd.
 #include "controlplane/commit.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The thread that writes batches to the store, so that a slow disk stops neither the API nor the peers.
+// The thread that writes batches to the store, so that a slow disk stops neither the API nor the
+// peers.
 #pragma once
 
 #include <pthread.h>

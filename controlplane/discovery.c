@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Routes of resources and the services they make. Pure. A resource that was kept from a newer version may
-// lack fields: nothing here trusts that they are there.
+// Routes of resources and the services they make. Pure. A resource that was kept from a newer
+// version may lack fields: nothing here trusts that they are there.
 #include "controlplane/discovery.h"
 
 #include <stdio.h>
@@ -129,7 +129,8 @@ static void compare_route(void *user, const struct resource *res, const struct r
 {
 	struct search *s = user;
 
-	if (!id->prefix && strcmp(id->route, s->name) == 0 && strcmp(id->namespace, s->namespace) == 0)
+	if (!id->prefix && strcmp(id->route, s->name) == 0 &&
+		strcmp(id->namespace, s->namespace) == 0)
 		s->found = res;
 }
 
@@ -152,8 +153,8 @@ static bool function_conflicts(const struct registry *r, const json_t *object, c
 	return true;
 }
 
-bool discovery_conflict(const struct registry *r, enum kind kind, const json_t *object, char *taken_by,
-	size_t taken_room, char *field, size_t field_room)
+bool discovery_conflict(const struct registry *r, enum kind kind, const json_t *object,
+	char *taken_by, size_t taken_room, char *field, size_t field_room)
 {
 	if (kind == KIND_ENDPOINT)
 		return endpoint_conflicts(r, object, taken_by, taken_room, field, field_room);

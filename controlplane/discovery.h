@@ -23,14 +23,15 @@ struct route_id {
 bool route_id_of(struct route_id *id, const char *namespace, const char *route);
 // Calls each for every route that the resource declares.
 void discovery_routes(const struct resource *res,
-	void (*each)(void *user, const struct resource *res, const struct route_id *id), void *user);
+	void (*each)(void *user, const struct resource *res, const struct route_id *id),
+	void *user);
 
-// What gateways are told of a route declared by these resources (one at least, in the order of kinds and keys):
-// the members of a `service` item but op and seq. A new reference.
+// What gateways are told of a route declared by these resources (one at least, in the order of
+// kinds and keys): the members of a `service` item but op and seq. A new reference.
 json_t *discovery_service(
 	const struct route_id *id, const struct resource *const *declared_by, size_t count);
 
 // True if a route of the normalized object is a function's and an endpoint's at once: says whose it
 // is and which field declares it.
-bool discovery_conflict(const struct registry *r, enum kind kind, const json_t *object, char *taken_by,
-	size_t taken_room, char *field, size_t field_room);
+bool discovery_conflict(const struct registry *r, enum kind kind, const json_t *object,
+	char *taken_by, size_t taken_room, char *field, size_t field_room);

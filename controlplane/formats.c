@@ -85,8 +85,9 @@ static bool destination_valid(const char *text)
 	return strcmp(text, "default") == 0 || prefix_valid(text);
 }
 
-// A routing tag is at most 255 bytes (rsocket extensions, Routing); blanks and control characters in
-// one are always a mistake of a manifest. A slash parts the namespace from the name, as in a call.
+// A routing tag is at most 255 bytes (rsocket extensions, Routing); blanks and control characters
+// in one are always a mistake of a manifest. A slash parts the namespace from the name, as in a
+// call.
 static bool route_valid(const char *text)
 {
 	const char *slash = strchr(text, '/');
@@ -118,8 +119,8 @@ const struct format format_name = {"name", name_valid,
 const struct format format_image = {"image", image_valid,
 	"an image with its digest, NAME@sha256:DIGEST (64 hex digits): a tag could change later",
 	"^.+@sha256:[0-9a-f]{64}$"};
-const struct format format_label_key = {"label", label_key_valid,
-	"1 to 63 letters, digits and . _ / -", "^[A-Za-z0-9._/-]{1,63}$"};
+const struct format format_label_key = {
+	"label", label_key_valid, "1 to 63 letters, digits and . _ / -", "^[A-Za-z0-9._/-]{1,63}$"};
 const struct format format_label_value = {"label value", label_value_valid,
 	"at most 63 letters, digits and . _ / : @ + -", "^[A-Za-z0-9._/:@+-]{0,63}$"};
 const struct format format_env_name = {"environment variable", env_name_valid,
@@ -130,11 +131,13 @@ const struct format format_address = {"address", address_valid,
 	NULL};
 const struct format format_prefix = {"prefix", prefix_valid,
 	"an IP address with its prefix length, such as 10.77.0.2/24 or fd77::2/64", NULL};
-const struct format format_via = {"IP address", via_valid, "an IP address, such as 10.77.0.1", NULL};
-const struct format format_destination = {"destination", destination_valid,
-	"\"default\" or an IP prefix, such as 10.0.0.0/8", NULL};
+const struct format format_via = {
+	"IP address", via_valid, "an IP address, such as 10.77.0.1", NULL};
+const struct format format_destination = {
+	"destination", destination_valid, "\"default\" or an IP prefix, such as 10.0.0.0/8", NULL};
 const struct format format_route = {"route", route_valid,
-	"NAME or NAMESPACE/NAME, 1 to 255 characters without blanks, such as orders, or person. for "
+	"NAME or NAMESPACE/NAME, 1 to 255 characters without blanks, such as orders, or person. "
+	"for "
 	"every route that begins so",
 	"^([a-z0-9][a-z0-9-]{0,62}/)?[^\\s]+$"};
 const struct format format_text = {"text", text_valid, "text", NULL};

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// libmicrohttpd's side of the API. Main thread: the library polls nothing by itself, it runs when main.c calls
-// http_run().
+// libmicrohttpd's side of the API. Main thread: the library polls nothing by itself, it runs when
+// main.c calls http_run().
 //
 // An exchange is one request on its way:
 //
 //   headers ──▶ body ──▶ api_handle() ──wait_seq reached──────────────────────▶ answered
 //                            └──not yet durable──▶ suspended ──http_settled()──▶ answered
 //
-// A follower is an answer that does not end (/v1/events?follow=1): when it has sent all there is it is suspended until
-// the next batch settles. libmicrohttpd does not look at a suspended connection, so an epoll of
-// our own sees the client leave; otherwise 64 clients that left would use up all places.
+// A follower is an answer that does not end (/v1/events?follow=1): when it has sent all there is it
+// is suspended until the next batch settles. libmicrohttpd does not look at a suspended connection,
+// so an epoll of our own sees the client leave; otherwise 64 clients that left would use up all
+// places.
 #include "controlplane/http.h"
 
 #include <arpa/inet.h>
@@ -134,7 +135,8 @@ static ssize_t follower_read(void *cls, uint64_t pos, char *out, size_t room)
 	return 0;
 }
 
-// The epoll sees the client's end of the stream, which libmicrohttpd does not while it is suspended.
+// The epoll sees the client's end of the stream, which libmicrohttpd does not while it is
+// suspended.
 static void follower_watch(struct follower *f)
 {
 	const union MHD_ConnectionInfo *info =
@@ -188,8 +190,8 @@ static void see_who_left(struct http *h)
 	for (int i = 0; i < n; i++) {
 		list_for_each (at, &h->followers) {
 			struct follower *f = list_entry(at, struct follower, link);
-			const union MHD_ConnectionInfo *info =
-				MHD_get_connection_info(f->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+			const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+				f->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
 			if (!f->more || info->connect_fd != events[i].data.fd)
 				continue;
@@ -234,7 +236,8 @@ static enum MHD_Result answer(struct exchange *x)
 	return result;
 }
 
-static enum MHD_Result take_pair(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
+static enum MHD_Result take_pair(
+	void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
 {
 	struct api_request *q = cls;
 
@@ -267,11 +270,12 @@ static void handle(struct exchange *x, const char *url, const char *method)
 		api_error(&x->response, 413, "too_large", NULL,
 			"the body is longer than %zu bytes, the most that is taken", API_BODY_MAX);
 	else if (q.query_count > API_QUERY_MAX)
-		api_error(&x->response, 400, "invalid_query", NULL, "there are more than %d parameters",
-			API_QUERY_MAX);
+		api_error(&x->response, 400, "invalid_query", NULL,
+			"there are more than %d parameters", API_QUERY_MAX);
 	else if (h->only_path && strcmp(url, h->only_path) != 0)
 		api_error(&x->response, 404, "not_found", NULL,
-			"this port serves %s alone: everything else is on the control socket", h->only_path);
+			"this port serves %s alone: everything else is on the control socket",
+			h->only_path);
 	else
 		api_handle(h->api, &q, &x->response);
 	log_debug(SUBSYSTEM, "%s %s: %u", method, url, x->response.status);
@@ -309,8 +313,8 @@ static struct exchange *exchange_new(struct http *h, struct MHD_Connection *conn
 	return x;
 }
 
-// libmicrohttpd calls this when the headers are there (*state is NULL), for each part of the body, at its end, and
-// again after a suspended connection was resumed.
+// libmicrohttpd calls this when the headers are there (*state is NULL), for each part of the body,
+// at its end, and again after a suspended connection was resumed.
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
 	const char *method, const char *version, const char *data, size_t *data_len, void **state)
 {
@@ -339,8 +343,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 	return answer(x);
 }
 
-static void on_completed(
-	void *cls, struct MHD_Connection *connection, void **state, enum MHD_RequestTerminationCode code)
+static void on_completed(void *cls, struct MHD_Connection *connection, void **state,
+	enum MHD_RequestTerminationCode code)
 {
 	struct exchange *x = *state;
 
@@ -397,12 +401,12 @@ int http_start(struct http *h, struct api *api, int listen_fd, const char *only_
 		close(listen_fd);
 		return -errno;
 	}
-	h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL,
-		NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET,
-		listen_fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
-		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_TIMEOUT_S,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, MHD_OPTION_NOTIFY_COMPLETED,
-		on_completed, NULL, MHD_OPTION_END);
+	h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
+		0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+		MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_CONNECTION_LIMIT,
+		(unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+		(unsigned)HTTP_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
+		MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
 	if (h->daemon)
 		return 0;
 	close(listen_fd);
@@ -438,8 +442,8 @@ void http_run(struct http *h)
 	h->again = false;
 	see_who_left(h);
 	MHD_run(h->daemon);
-	// At the limit of connections the library stops listening, and only at the beginning of a run does it see
-	// that some have gone.
+	// At the limit of connections the library stops listening, and only at the beginning of a
+	// run does it see that some have gone.
 	if (connections(h) < before)
 		h->again = true;
 }
@@ -452,7 +456,8 @@ void http_stop(struct http *h)
 		f->dead = true;
 		follower_resume(f);
 	}
-	// What waits now was never settled: say so. A suspended connection must not meet the daemon's end.
+	// What waits now was never settled: say so. A suspended connection must not meet the
+	// daemon's end.
 	http_settled(h, -ECANCELED);
 	http_run(h);
 	http_run(h);

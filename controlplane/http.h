@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Carries the API over HTTP/1.1: the control socket and the metrics port, by libmicrohttpd in external polling,
-// on the main thread.
+// Carries the API over HTTP/1.1: the control socket and the metrics port, by libmicrohttpd in
+// external polling, on the main thread.
 #pragma once
 
 #include <stdbool.h>
@@ -17,11 +17,11 @@ struct MHD_Daemon;
 struct http {
 	struct MHD_Daemon *daemon;
 	struct api *api;
-	const char *only_path;    // the metrics port serves nothing else; NULL: all
-	int watch_fd;             // an epoll of followers' sockets, to see those that leave
-	struct list waiting;      // exchanges held back until they are durable
+	const char *only_path;  // the metrics port serves nothing else; NULL: all
+	int watch_fd;           // an epoll of followers' sockets, to see those that leave
+	struct list waiting;    // exchanges held back until they are durable
 	struct list followers;
-	bool again;               // something was resumed: run before sleeping
+	bool again;  // something was resumed: run before sleeping
 };
 
 // Takes the listening socket, also when it fails. 0 or -E... .
@@ -31,7 +31,8 @@ int http_fd(const struct http *h);
 // How long to sleep at most, in ms; -1: no limit.
 int http_timeout_ms(const struct http *h);
 void http_run(struct http *h);
-// The registry has settled a batch: 0, or the error that undid it. Answers who waited and wakes followers.
+// The registry has settled a batch: 0, or the error that undid it. Answers who waited and wakes
+// followers.
 void http_settled(struct http *h, int error);
 // Answers what it can, then closes all.
 void http_stop(struct http *h);

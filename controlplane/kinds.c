@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kinds of resources and their fields: the one place that says what may be written, in which range, with
-// which default.
+// The kinds of resources and their fields: the one place that says what may be written, in which
+// range, with which default.
 #include "controlplane/schema.h"
 
 #include <stdio.h>
@@ -13,9 +13,10 @@ static const char *const colds[] = {"drop", "hold", NULL};
 static const char *const policies[] = {"two-choices", NULL};
 
 const struct field common_fields[] = {
-	{"apiVersion", FIELD_STRING, 0, 1, 64, .values = api_versions,
-		.def = "\"penstock/v1\"", .help = "The version of this format."},
-	{"kind", FIELD_STRING, 0, 1, 64, .format = &format_text, .help = "The kind of the resource."},
+	{"apiVersion", FIELD_STRING, 0, 1, 64, .values = api_versions, .def = "\"penstock/v1\"",
+		.help = "The version of this format."},
+	{"kind", FIELD_STRING, 0, 1, 64, .format = &format_text,
+		.help = "The kind of the resource."},
 	{"metadata", FIELD_OBJECT, .def = "{}", .help = "What names the resource."},
 	{"metadata.name", FIELD_STRING, FIELD_REQUIRED, 1, 63, .format = &format_name,
 		.help = "Its name, unique for its kind (and namespace)."},
@@ -25,9 +26,11 @@ const struct field common_fields[] = {
 		.help = "Labels, for lists by label."},
 	{"metadata.labels{}", FIELD_STRING, 0, 0, 63, .format = &format_label_value,
 		.help = "The value of a label."},
-	{"metadata.version", FIELD_INT, FIELD_READ_ONLY, .help = "Grows with each change; also the ETag."},
+	{"metadata.version", FIELD_INT, FIELD_READ_ONLY,
+		.help = "Grows with each change; also the ETag."},
 	{"metadata.created", FIELD_STRING, FIELD_READ_ONLY, .help = "When it was made, UTC."},
-	{"metadata.updated", FIELD_STRING, FIELD_READ_ONLY, .help = "When it was last changed, UTC."},
+	{"metadata.updated", FIELD_STRING, FIELD_READ_ONLY,
+		.help = "When it was last changed, UTC."},
 	{"spec", FIELD_OBJECT, .def = "{}", .help = "What is wanted."},
 	{"status", FIELD_OBJECT, FIELD_READ_ONLY, .help = "What is observed now."},
 };
@@ -35,7 +38,8 @@ const size_t common_field_count = sizeof(common_fields) / sizeof(common_fields[0
 
 static const struct field function_fields[] = {
 	{"spec.runtime", FIELD_STRING, 0, 1, 16, .def = "\"process\"", .values = runtimes,
-		.help = "What an instance is: a process, an OCI container or a WebAssembly module."},
+		.help = "What an instance is: a process, an OCI container or a WebAssembly "
+			"module."},
 	{"spec.command", FIELD_ARRAY, 0, 0, 256, .def = "[]",
 		.help = "The program and its arguments. Required for the runtime process."},
 	{"spec.command[]", FIELD_STRING, 0, 0, 4096, .format = &format_text,
@@ -43,7 +47,8 @@ static const struct field function_fields[] = {
 	{"spec.image", FIELD_STRING, 0, 1, 512, .format = &format_image,
 		.help = "The image with its digest. Required for the runtimes oci and wasm."},
 	{"spec.scale", FIELD_OBJECT, .def = "{}", .help = "How many instances there are."},
-	{"spec.scale.min", FIELD_INT, 0, 0, 100000, .def = "1", .help = "Instances kept without load."},
+	{"spec.scale.min", FIELD_INT, 0, 0, 100000, .def = "1",
+		.help = "Instances kept without load."},
 	{"spec.scale.max", FIELD_INT, 0, 1, 100000, .def = "10", .help = "Instances at most."},
 	{"spec.scale.concurrency", FIELD_INT, 0, 1, 10000, .def = "1",
 		.help = "Calls that one instance works on at the same time."},
@@ -64,14 +69,15 @@ static const struct field function_fields[] = {
 	{"spec.call.queue", FIELD_INT, 0, 0, 1000000, .def = "128",
 		.help = "Calls that wait on a host at most; more are REJECTED."},
 	{"spec.balance", FIELD_OBJECT, .def = "{}", .help = "How gateways choose a host."},
-	{"spec.balance.policy", FIELD_STRING, 0, 1, 32, .def = "\"two-choices\"", .values = policies,
-		.help = "two-choices: the less loaded of two at random."},
+	{"spec.balance.policy", FIELD_STRING, 0, 1, 32, .def = "\"two-choices\"",
+		.values = policies, .help = "two-choices: the less loaded of two at random."},
 	{"spec.env", FIELD_MAP, 0, 0, 1024, .def = "{}", .keys = &format_env_name,
 		.help = "Environment variables of the instances."},
 	{"spec.env{}", FIELD_STRING, 0, 0, 65536, .format = &format_text,
 		.help = "The value of a variable."},
 	{"spec.bindings", FIELD_ARRAY, 0, 0, 0, .def = "[]",
-		.help = "Caches and object stores that instances may use. None exist in this version."},
+		.help = "Caches and object stores that instances may use. None exist in this "
+			"version."},
 	{"spec.bindings[]", FIELD_STRING, 0, 1, 63, .format = &format_name, .help = "A binding."},
 };
 
@@ -81,7 +87,8 @@ static const struct field endpoint_fields[] = {
 	{"spec.addresses[]", FIELD_STRING, 0, 1, 200, .format = &format_address,
 		.help = "Address and port, or a Unix socket of the gateway's machine."},
 	{"spec.routes", FIELD_ARRAY, FIELD_REQUIRED, 1, 1024,
-		.help = "Routing tags that are theirs; one that ends with a dot is a prefix. NAMESPACE/NAME "
+		.help = "Routing tags that are theirs; one that ends with a dot is a prefix. "
+			"NAMESPACE/NAME "
 			"names a route of another namespace."},
 	{"spec.routes[]", FIELD_STRING, 0, 1, 255, .format = &format_route, .help = "A route."},
 	{"spec.lease", FIELD_BOOL, .def = "false", .help = "True if the servers grant leases."},
@@ -100,8 +107,8 @@ static const struct field gateway_fields[] = {
 		.help = "An address with its prefix length."},
 	{"spec.ports[].routes", FIELD_ARRAY, 0, 0, 256, .def = "[]", .help = "Routes of the port."},
 	{"spec.ports[].routes[]", FIELD_OBJECT, .help = "A route."},
-	{"spec.ports[].routes[].to", FIELD_STRING, FIELD_REQUIRED, 1, 63, .format = &format_destination,
-		.help = "Where to: default, or a prefix."},
+	{"spec.ports[].routes[].to", FIELD_STRING, FIELD_REQUIRED, 1, 63,
+		.format = &format_destination, .help = "Where to: default, or a prefix."},
 	{"spec.ports[].routes[].via", FIELD_STRING, FIELD_REQUIRED, 1, 63, .format = &format_via,
 		.help = "The next hop."},
 	{"spec.listeners", FIELD_ARRAY, 0, 0, 16, .def = "[{\"port\": 7878}]",
@@ -124,14 +131,17 @@ static bool function_check(const json_t *spec, struct schema_error *error)
 	if (json_integer_value(json_object_get(scale, "min")) >
 		json_integer_value(json_object_get(scale, "max")))
 		return schema_fail(error, "invalid_field", "spec.scale.min",
-			"spec.scale.min must not be greater than spec.scale.max: lower min or raise max");
+			"spec.scale.min must not be greater than spec.scale.max: lower min or "
+			"raise max");
 	if (process && json_array_size(json_object_get(spec, "command")) == 0)
 		return schema_fail(error, "missing_field", "spec.command",
-			"spec.command is required for the runtime process: give the program and its arguments, "
+			"spec.command is required for the runtime process: give the program and "
+			"its arguments, "
 			"such as [\"echo\"]");
 	if (!process && !json_object_get(spec, "image"))
 		return schema_fail(error, "missing_field", "spec.image",
-			"spec.image is required for the runtime %s: give NAME@sha256:DIGEST", runtime);
+			"spec.image is required for the runtime %s: give NAME@sha256:DIGEST",
+			runtime);
 	return true;
 }
 
@@ -154,7 +164,8 @@ static bool no_doubles(
 	for (size_t i = 0; good && i < json_array_size(array); i++) {
 		const json_t *item = json_array_get(array, i);
 		char room[32], where[64];
-		const char *text = text_of(member ? json_object_get(item, member) : item, room, sizeof(room));
+		const char *text =
+			text_of(member ? json_object_get(item, member) : item, room, sizeof(room));
 		const json_t *first = json_object_get(seen, text);
 
 		if (!first) {
@@ -164,8 +175,8 @@ static bool no_doubles(
 		snprintf(where, sizeof(where), "%s[%zu]%s%s", field, i, member ? "." : "",
 			member ? member : "");
 		good = schema_fail(error, "invalid_field", where,
-			"%s is the same as item %" JSON_INTEGER_FORMAT ": remove one of them", where,
-			json_integer_value(first));
+			"%s is the same as item %" JSON_INTEGER_FORMAT ": remove one of them",
+			where, json_integer_value(first));
 	}
 	json_decref(seen);
 	return good;
@@ -174,28 +185,29 @@ static bool no_doubles(
 static bool endpoint_check(const json_t *spec, struct schema_error *error)
 {
 	return no_doubles(json_object_get(spec, "addresses"), NULL, "spec.addresses", error) &&
-		no_doubles(json_object_get(spec, "routes"), NULL, "spec.routes", error);
+	       no_doubles(json_object_get(spec, "routes"), NULL, "spec.routes", error);
 }
 
 static bool gateway_check(const json_t *spec, struct schema_error *error)
 {
 	return no_doubles(json_object_get(spec, "ports"), "name", "spec.ports", error) &&
-		no_doubles(json_object_get(spec, "listeners"), "port", "spec.listeners", error);
+	       no_doubles(json_object_get(spec, "listeners"), "port", "spec.listeners", error);
 }
 
 #define FIELDS(table) .fields = table, .field_count = sizeof(table) / sizeof((table)[0])
 
 const struct kind_info kinds[KIND_COUNT] = {
-	[KIND_FUNCTION] = {"Function", "functions", "function", "A function that hosts run.", true, true,
-		true, FIELDS(function_fields), function_check},
+	[KIND_FUNCTION] = {"Function", "functions", "function", "A function that hosts run.", true,
+		true, true, FIELDS(function_fields), function_check},
 	[KIND_ENDPOINT] = {"Endpoint", "endpoints", "endpoint",
-		"RSocket servers that others run, and the routes that lead to them.", false, true, true,
-		FIELDS(endpoint_fields), endpoint_check},
+		"RSocket servers that others run, and the routes that lead to them.", false, true,
+		true, FIELDS(endpoint_fields), endpoint_check},
 	[KIND_GATEWAY] = {"Gateway", "gateways", "gateway",
 		"A data plane: its addresses, listeners and limits.", false, false, true,
 		FIELDS(gateway_fields), gateway_check},
-	[KIND_NODE] = {"Node", "nodes", "node", "A machine that runs a function host; it registers itself.",
-		false, false, false, NULL, 0, NULL},
-	[KIND_INSTANCE] = {"Instance", "instances", "instance", "A running copy of a function.", false,
-		true, false, NULL, 0, NULL},
+	[KIND_NODE] = {"Node", "nodes", "node",
+		"A machine that runs a function host; it registers itself.", false, false, false,
+		NULL, 0, NULL},
+	[KIND_INSTANCE] = {"Instance", "instances", "instance", "A running copy of a function.",
+		false, true, false, NULL, 0, NULL},
 };

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // penstock-controlplane: starts the parts in order, runs them on one thread, stops them in reverse.
 //
-// One epoll waits for the API's sockets (libmicrohttpd), the peers' loop (io_uring), the committing thread and
-// signals. A turn: settle what the store has finished (publish it, answer who waited), run the API, run
-// the peers, hand the next batch to the store. So all state belongs to this thread, and changes
-// that arrive while the disk is busy are stored together.
+// One epoll waits for the API's sockets (libmicrohttpd), the peers' loop (io_uring), the committing
+// thread and signals. A turn: settle what the store has finished (publish it, answer who waited),
+// run the API, run the peers, hand the next batch to the store. So all state belongs to this
+// thread, and changes that arrive while the disk is busy are stored together.
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -54,23 +54,28 @@ static bool start_store(struct server *s)
 	int rc = directory_make(dir, 0750);
 
 	if (rc) {
-		log_error(SUBSYSTEM, "cannot make the state directory %s: %s; choose another with --state", dir,
+		log_error(SUBSYSTEM,
+			"cannot make the state directory %s: %s; choose another with --state", dir,
 			strerror(-rc));
 		return false;
 	}
 	s->store = store_lmdb_open(dir, &rc);
 	if (!s->store) {
-		log_error(SUBSYSTEM, rc == -EBUSY
-				? "another control plane already uses the state directory %s (%s): stop it, or "
-				  "give this one its own with --state and --control"
-				: "cannot open the store in %s: %s; see whether the disk is full and who owns it",
+		log_error(SUBSYSTEM,
+			rc == -EBUSY ? "another control plane already uses the state directory %s "
+				       "(%s): stop it, or "
+				       "give this one its own with --state and --control"
+				     : "cannot open the store in %s: %s; see whether the disk is "
+				       "full and who owns it",
 			dir, strerror(-rc));
 		return false;
 	}
 	rc = registry_init(&s->registry, s->store);
 	if (rc) {
-		log_error(SUBSYSTEM, "cannot read the store in %s: %s; restore it from a backup, or start with an "
-				     "empty directory",
+		log_error(SUBSYSTEM,
+			"cannot read the store in %s: %s; restore it from a backup, or start with "
+			"an "
+			"empty directory",
 			dir, strerror(-rc));
 		return false;
 	}
@@ -97,15 +102,17 @@ static void start_core(struct server *s)
 static void complain_listen(const char *what, const char *where, const char *flag, int error)
 {
 	if (error == -EADDRINUSE)
-		log_error(SUBSYSTEM, "%s %s is in use: another control plane already runs; stop it, or choose "
-				     "another with --%s",
+		log_error(SUBSYSTEM,
+			"%s %s is in use: another control plane already runs; stop it, or choose "
+			"another with --%s",
 			what, where, flag);
 	else if (error == -ENOTSOCK)
-		log_error(SUBSYSTEM, "%s exists and is no socket: remove it, or choose another path with --%s",
+		log_error(SUBSYSTEM,
+			"%s exists and is no socket: remove it, or choose another path with --%s",
 			where, flag);
 	else
-		log_error(SUBSYSTEM, "cannot listen on %s %s: %s; choose another with --%s", what, where,
-			strerror(-error), flag);
+		log_error(SUBSYSTEM, "cannot listen on %s %s: %s; choose another with --%s", what,
+			where, strerror(-error), flag);
 }
 
 static bool start_control(struct server *s)
@@ -142,12 +149,13 @@ static int peer_address(struct server *s, struct sockaddr_storage *addr, socklen
 
 	if (rc || addr->ss_family != AF_UNIX)
 		return rc;
-	snprintf(s->peer_path, sizeof(s->peer_path), "%s", strncmp(text, "unix:", 5) == 0 ? text + 5 : text);
+	snprintf(s->peer_path, sizeof(s->peer_path), "%s",
+		strncmp(text, "unix:", 5) == 0 ? text + 5 : text);
 	rc = directory_of_make(s->peer_path, 0755);
 	if (rc)
 		return rc;
-	// That somebody answers may be the last breath of one that was killed: its ring is taken down after its
-	// death. loop_listen() waits for that and decides.
+	// That somebody answers may be the last breath of one that was killed: its ring is taken
+	// down after its death. loop_listen() waits for that and decides.
 	rc = socket_answers(s->peer_path);
 	return rc < 0 ? rc : 0;
 }
@@ -161,8 +169,9 @@ static bool start_peers(struct server *s)
 
 	s->loop = loop_new(NULL, &rc);
 	if (!s->loop) {
-		log_error(SUBSYSTEM, "cannot start io_uring: %s; the kernel must be 6.1 or newer and "
-				     "RLIMIT_MEMLOCK at least 8 MiB",
+		log_error(SUBSYSTEM,
+			"cannot start io_uring: %s; the kernel must be 6.1 or newer and "
+			"RLIMIT_MEMLOCK at least 8 MiB",
 			strerror(-rc));
 		return false;
 	}
@@ -198,8 +207,8 @@ static bool start_waiting(struct server *s)
 	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	good = s->epoll_fd >= 0 && watch(s, s->signal_fd) && watch(s, s->committer.event_fd) &&
-		watch(s, loop_fd(s->loop)) && watch(s, http_fd(&s->control)) &&
-		watch(s, s->control.watch_fd);
+	       watch(s, loop_fd(s->loop)) && watch(s, http_fd(&s->control)) &&
+	       watch(s, s->control.watch_fd);
 	if (s->has_metrics)
 		good = good && watch(s, http_fd(&s->metrics));
 	if (!good)
@@ -221,12 +230,13 @@ static void block_signals(void)
 
 // ---- running ----
 
-// The store differs from what we hold: somebody else wrote, or a commit that was reported as failed is there
-// after all. Going on could undo it, so start again from the store.
+// The store differs from what we hold: somebody else wrote, or a commit that was reported as failed
+// is there after all. Going on could undo it, so start again from the store.
 static void lost_track(struct server *s)
 {
-	log_error(SUBSYSTEM, "the store is not what this process last wrote: stopping, so that the next start "
-			     "reads it anew");
+	log_error(SUBSYSTEM,
+		"the store is not what this process last wrote: stopping, so that the next start "
+		"reads it anew");
 	s->exit_code = 1;
 	s->stop = true;
 }
@@ -241,7 +251,8 @@ static void settle(struct server *s, bool wait)
 	if (result == 0)
 		s->registry.stat = stat;
 	else
-		log_error(SUBSYSTEM, "a change could not be stored and was undone: %s", strerror(-result));
+		log_error(SUBSYSTEM, "a change could not be stored and was undone: %s",
+			strerror(-result));
 	registry_settle(&s->registry, result);
 	http_settled(&s->control, result);
 	if (result == -EAGAIN)
@@ -260,12 +271,14 @@ static int sleep_ms(const struct server *s)
 {
 	ns_t next = timer_wheel_next(loop_timers(s->loop)), now = clock_now();
 	int ms = -1, limits[2] = {http_timeout_ms(&s->control),
-			    s->has_metrics ? http_timeout_ms(&s->metrics) : -1};
+			     s->has_metrics ? http_timeout_ms(&s->metrics) : -1};
 
 	if (next != NS_NEVER)
-		ms = next <= now ? 0 : (int)((next - now < 60 * NS_PER_SEC ? next - now : 60 * NS_PER_SEC) /
-							NS_PER_MS) +
-				1;
+		ms = next <= now
+			     ? 0
+			     : (int)((next - now < 60 * NS_PER_SEC ? next - now : 60 * NS_PER_SEC) /
+				       NS_PER_MS) +
+				       1;
 	for (int i = 0; i < 2; i++)
 		if (limits[i] >= 0 && (ms < 0 || limits[i] < ms))
 			ms = limits[i];
@@ -350,7 +363,8 @@ static void stop(struct server *s)
 	close(s->epoll_fd);
 }
 
-// The parts in the order of their needs; the kernel takes back what a failed start leaves, but files.
+// The parts in the order of their needs; the kernel takes back what a failed start leaves, but
+// files.
 static bool start(struct server *s)
 {
 	if (!start_store(s))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// JSON merge patch (RFC 7396) and the list of changes that a dry run shows. Pure. The depth of recursion is
-// that of the parser's limit (jansson: 2048).
+// JSON merge patch (RFC 7396) and the list of changes that a dry run shows. Pure. The depth of
+// recursion is that of the parser's limit (jansson: 2048).
 #include "controlplane/merge.h"
 
 #include <stdio.h>
@@ -20,11 +20,13 @@ json_t *merge_patch(const json_t *target, const json_t *patch)
 	if (!json_is_object(patch))
 		return json_deep_copy(patch);
 	out = json_is_object(target) ? json_copy(mutable(target)) : json_object();
-	json_object_foreach (mutable(patch), key, value) {
+	json_object_foreach(mutable(patch), key, value)
+	{
 		if (json_is_null(value))
 			json_object_del(out, key);
 		else
-			json_object_set_new(out, key, merge_patch(json_object_get(out, key), value));
+			json_object_set_new(
+				out, key, merge_patch(json_object_get(out, key), value));
 	}
 	return out;
 }
@@ -49,11 +51,10 @@ static void changes(json_t *out, const char *path, const json_t *before, const j
 		return;
 	if ((!before || json_is_object(before)) && (!after || json_is_object(after)) &&
 		(json_object_size(before) || json_object_size(after))) {
-		json_object_foreach (mutable(before), key, value)
+		json_object_foreach(mutable(before), key, value)
 			changes_member(out, path, key, value, json_object_get(after, key));
-		json_object_foreach (mutable(after), key, value)
-			if (!json_object_get(before, key))
-				changes_member(out, path, key, NULL, value);
+		json_object_foreach(mutable(after), key, value) if (!json_object_get(before, key))
+			changes_member(out, path, key, NULL, value);
 		return;
 	}
 	change = json_object();

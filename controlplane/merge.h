@@ -6,6 +6,6 @@
 
 // RFC 7396: a new value; neither argument changes.
 json_t *merge_patch(const json_t *target, const json_t *patch);
-// [{"field": "spec.scale.min", "from": 1, "to": 2}, ...]; from or to is left out when the field was or will
-// be absent. Arrays are compared as a whole. Either side may be NULL.
+// [{"field": "spec.scale.min", "from": 1, "to": 2}, ...]; from or to is left out when the field was
+// or will be absent. Arrays are compared as a whole. Either side may be NULL.
 json_t *merge_changes(const json_t *before, const json_t *after);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// openapi.json (OpenAPI 3.0.3), made from the table of routes and the tables of fields, so that it cannot
-// say anything else than what is served and checked.
+// openapi.json (OpenAPI 3.0.3), made from the table of routes and the tables of fields, so that it
+// cannot say anything else than what is served and checked.
 #include "controlplane/api_internal.h"
 
 #include <stdio.h>
@@ -26,7 +26,8 @@ static json_t *reference(const char *section, const char *name)
 
 static json_t *field_schema(const struct kind_info *kind, const struct field *f);
 
-static const struct field *child_named(const struct kind_info *kind, const struct field *f, const char *suffix)
+static const struct field *child_named(
+	const struct kind_info *kind, const struct field *f, const char *suffix)
 {
 	const struct field *row;
 	size_t len = strlen(f->path);
@@ -102,8 +103,8 @@ static json_t *integer_schema(const struct field *f)
 
 static json_t *size_schema(void)
 {
-	return json_pack("{s:[{s:s, s:i}, {s:s, s:s}]}", "oneOf", "type", "integer", "minimum", 0, "type",
-		"string", "pattern", "^[0-9]+(Ki|Mi|Gi|Ti)?$");
+	return json_pack("{s:[{s:s, s:i}, {s:s, s:s}]}", "oneOf", "type", "integer", "minimum", 0,
+		"type", "string", "pattern", "^[0-9]+(Ki|Mi|Gi|Ti)?$");
 }
 
 static json_t *array_schema(const struct kind_info *kind, const struct field *f)
@@ -122,7 +123,8 @@ static json_t *map_schema(const struct kind_info *kind, const struct field *f)
 	json_t *out = json_object();
 
 	json_object_set_new(out, "type", text("object"));
-	json_object_set_new(out, "additionalProperties", field_schema(kind, child_named(kind, f, "{}")));
+	json_object_set_new(
+		out, "additionalProperties", field_schema(kind, child_named(kind, f, "{}")));
 	json_object_set_new(out, "maxProperties", json_integer(f->max));
 	return out;
 }
@@ -164,30 +166,33 @@ static json_t *field_schema(const struct kind_info *kind, const struct field *f)
 
 static json_t *error_schema(void)
 {
-	return json_pack("{s:s, s:[s], s:{s:{s:s, s:[s,s], s:{s:{s:s,s:s}, s:{s:s,s:s}, s:{s:s,s:s}}}}}",
-		"type", "object", "required", "error", "properties", "error", "type", "object", "required",
-		"code", "message", "properties", "code", "type", "string", "description",
-		"A word for programs.", "message", "type", "string", "description",
+	return json_pack(
+		"{s:s, s:[s], s:{s:{s:s, s:[s,s], s:{s:{s:s,s:s}, s:{s:s,s:s}, s:{s:s,s:s}}}}}",
+		"type", "object", "required", "error", "properties", "error", "type", "object",
+		"required", "code", "message", "properties", "code", "type", "string",
+		"description", "A word for programs.", "message", "type", "string", "description",
 		"A sentence that says what to do.", "field", "type", "string", "description",
 		"The field or parameter concerned.");
 }
 
 static json_t *list_schema(const struct kind_info *kind)
 {
-	return json_pack("{s:s, s:[s,s], s:{s:{s:s, s:o}, s:{s:s,s:s}, s:{s:s,s:s}}}", "type", "object",
-		"required", "items", "seq", "properties", "items", "type", "array", "items",
-		reference("schemas", kind->name), "seq", "type", "integer", "description",
-		"The last change that the list shows: follow events from here.", "next", "type", "string",
-		"description", "There is more: pass it as `after`.");
+	return json_pack("{s:s, s:[s,s], s:{s:{s:s, s:o}, s:{s:s,s:s}, s:{s:s,s:s}}}", "type",
+		"object", "required", "items", "seq", "properties", "items", "type", "array",
+		"items", reference("schemas", kind->name), "seq", "type", "integer", "description",
+		"The last change that the list shows: follow events from here.", "next", "type",
+		"string", "description", "There is more: pass it as `after`.");
 }
 
 static json_t *dry_run_schema(void)
 {
-	return json_pack("{s:s, s:{s:{s:s}, s:{s:s, s:[s,s,s,s]}, s:{s:s, s:{s:s, s:{s:{s:s}, s:{}, s:{}}}}, "
+	return json_pack("{s:s, s:{s:{s:s}, s:{s:s, s:[s,s,s,s]}, s:{s:s, s:{s:s, s:{s:{s:s}, "
+			 "s:{}, s:{}}}}, "
 			 "s:{s:s}}}",
-		"type", "object", "properties", "dry_run", "type", "boolean", "action", "type", "string",
-		"enum", "create", "update", "none", "delete", "changes", "type", "array", "items", "type",
-		"object", "properties", "field", "type", "string", "from", "to", "object", "type", "object");
+		"type", "object", "properties", "dry_run", "type", "boolean", "action", "type",
+		"string", "enum", "create", "update", "none", "delete", "changes", "type", "array",
+		"items", "type", "object", "properties", "field", "type", "string", "from", "to",
+		"object", "type", "object");
 }
 
 static json_t *schemas(void)
@@ -230,14 +235,14 @@ static json_t *error_answer(const char *description)
 
 static json_t *path_parameter(const char *name)
 {
-	return json_pack("{s:s, s:s, s:b, s:{s:s, s:s}}", "name", name, "in", "path", "required", 1, "schema",
-		"type", "string", "pattern", format_name.pattern);
+	return json_pack("{s:s, s:s, s:b, s:{s:s, s:s}}", "name", name, "in", "path", "required", 1,
+		"schema", "type", "string", "pattern", format_name.pattern);
 }
 
 static json_t *header_parameter(const char *name, const char *help)
 {
-	return json_pack("{s:s, s:s, s:s, s:{s:s}}", "name", name, "in", "header", "description", help,
-		"schema", "type", "string");
+	return json_pack("{s:s, s:s, s:s, s:{s:s}}", "name", name, "in", "header", "description",
+		help, "schema", "type", "string");
 }
 
 static json_t *parameters(const struct api_route *route)
@@ -249,13 +254,15 @@ static json_t *parameters(const struct api_route *route)
 	if (strstr(route->pattern, "{name}"))
 		json_array_append_new(out, path_parameter("name"));
 	for (const struct api_param *p = route->params; p && p->name; p++)
-		json_array_append_new(out,
-			json_pack("{s:s, s:s, s:s, s:{s:s}}", "name", p->name, "in", "query",
-				"description", p->help, "schema", "type", p->type));
+		json_array_append_new(
+			out, json_pack("{s:s, s:s, s:s, s:{s:s}}", "name", p->name, "in", "query",
+				     "description", p->help, "schema", "type", p->type));
 	if (route->kind != KIND_COUNT && strcmp(route->method, "GET") != 0) {
-		json_array_append_new(out,
-			header_parameter("If-Match", "Only if it is still at this version (an ETag)."));
-		json_array_append_new(out, header_parameter("If-None-Match", "*: only if there is none yet."));
+		json_array_append_new(
+			out, header_parameter(
+				     "If-Match", "Only if it is still at this version (an ETag)."));
+		json_array_append_new(
+			out, header_parameter("If-None-Match", "*: only if there is none yet."));
 	}
 	return out;
 }
@@ -282,31 +289,38 @@ static json_t *responses(const struct api_route *route)
 		answer(writes ? "Done, or what would change." : route->summary,
 			route->type ? route->type : "application/json", good));
 	if (strcmp(route->method, "PUT") == 0)
-		json_object_set_new(out, "201",
-			answer("Created.", "application/json", good_schema(route)));
+		json_object_set_new(
+			out, "201", answer("Created.", "application/json", good_schema(route)));
 	json_object_set_new(out, "400", error_answer("A parameter or a field is wrong."));
 	if (strstr(route->pattern, "{name}") && strcmp(route->method, "PUT") != 0)
 		json_object_set_new(out, "404", error_answer("There is none of this name."));
 	if (writes) {
-		json_object_set_new(out, "409", error_answer("A route belongs to another resource."));
+		json_object_set_new(
+			out, "409", error_answer("A route belongs to another resource."));
 		json_object_set_new(out, "412", error_answer("It is at another version."));
 		json_object_set_new(out, "413", error_answer("The body is longer than 1 MiB."));
-		json_object_set_new(out, "500", error_answer("It could not be stored; nothing was changed."));
-		json_object_set_new(out, "507", error_answer("The disk is full; nothing was changed."));
+		json_object_set_new(
+			out, "500", error_answer("It could not be stored; nothing was changed."));
+		json_object_set_new(
+			out, "507", error_answer("The disk is full; nothing was changed."));
 	}
 	if (route->handle == api_events)
-		json_object_set_new(out, "410", error_answer("Such old events are no longer kept."));
+		json_object_set_new(
+			out, "410", error_answer("Such old events are no longer kept."));
 	if (route->handle == api_health)
 		json_object_set_new(out, "503",
-			answer("Changes cannot be stored.", "application/json", json_pack("{s:s}", "type", "object")));
+			answer("Changes cannot be stored.", "application/json",
+				json_pack("{s:s}", "type", "object")));
 	return out;
 }
 
 static json_t *request_body(const struct api_route *route)
 {
 	json_t *body = route->body == API_BODY_PATCH
-		? content("application/merge-patch+json", json_pack("{s:s}", "type", "object"))
-		: content("application/json", reference("schemas", kinds[route->kind].name));
+			       ? content("application/merge-patch+json",
+					 json_pack("{s:s}", "type", "object"))
+			       : content("application/json",
+					 reference("schemas", kinds[route->kind].name));
 
 	json_object_set_new(body, "required", json_true());
 	return body;
@@ -325,7 +339,8 @@ static json_t *operation(const struct api_route *route)
 	json_object_set_new(out, "operationId", text(id));
 	json_object_set_new(out, "summary", text(route->summary));
 	json_object_set_new(out, "tags",
-		json_pack("[s]", route->kind == KIND_COUNT ? "observe" : kinds[route->kind].plural));
+		json_pack(
+			"[s]", route->kind == KIND_COUNT ? "observe" : kinds[route->kind].plural));
 	json_object_set_new(out, "parameters", parameters(route));
 	if (route->body != API_BODY_NONE)
 		json_object_set_new(out, "requestBody", request_body(route));
@@ -356,13 +371,15 @@ static json_t *paths(void)
 
 char *openapi_text(const char *version)
 {
-	json_t *out = json_pack("{s:s, s:{s:s, s:s, s:s}, s:[{s:s, s:s}], s:o, s:{s:o}}", "openapi", "3.0.3",
-		"info", "title", "Penstock control socket", "version", version, "description",
-		"HTTP/1.1 and JSON on the Unix socket /run/penstock/control.sock. Errors carry a code, a "
+	json_t *out = json_pack("{s:s, s:{s:s, s:s, s:s}, s:[{s:s, s:s}], s:o, s:{s:o}}", "openapi",
+		"3.0.3", "info", "title", "Penstock control socket", "version", version,
+		"description",
+		"HTTP/1.1 and JSON on the Unix socket /run/penstock/control.sock. Errors carry a "
+		"code, a "
 		"sentence that says what to do and the field concerned.",
 		"servers", "url", "http://localhost", "description",
-		"curl --unix-socket /run/penstock/control.sock http://localhost/v1/health", "paths", paths(),
-		"components", "schemas", schemas());
+		"curl --unix-socket /run/penstock/control.sock http://localhost/v1/health", "paths",
+		paths(), "components", "schemas", schemas());
 	char *dump = json_dumps(out, JSON_INDENT(1)), *line = NULL;
 
 	json_decref(out);

@@ -14,13 +14,14 @@ static const struct {
 	const char *name, *def, *help;
 	size_t offset, room;
 } table[] = {
-#define OPTION(name_, member, def_, help_)                                                         \
-	{                                                                                          \
-		name_, def_, help_, offsetof(struct options, member),                              \
-			sizeof(((struct options *)0)->member)                                      \
+#define OPTION(name_, member, def_, help_)                            \
+	{                                                             \
+		name_, def_, help_, offsetof(struct options, member), \
+			sizeof(((struct options *)0)->member)         \
 	}
 	OPTION("control", control, "/run/penstock/control.sock",
-		"PATH            Unix socket of the API, mode 0660, group penstock if there is one"),
+		"PATH            Unix socket of the API, mode 0660, group penstock if there is "
+		"one"),
 	OPTION("peer", peer, "unix:/run/penstock/peer.sock",
 		"PATH|HOST:PORT  where gateways connect; a Unix socket has mode 0600"),
 	OPTION("state", state, "/var/lib/penstock", "DIR             where state is kept"),
@@ -36,8 +37,8 @@ static void help(FILE *out)
 		out);
 	for (size_t i = 0; i < TABLE_COUNT; i++)
 		fprintf(out, "  --%-10s %s (%s)\n", table[i].name, table[i].help, table[i].def);
-	fprintf(out, "  --%-10s PATH            a YAML file with the same names; flags win (%s)\n", "config",
-		OPTIONS_CONFIG_DEFAULT);
+	fprintf(out, "  --%-10s PATH            a YAML file with the same names; flags win (%s)\n",
+		"config", OPTIONS_CONFIG_DEFAULT);
 	fputs("  --version    print the version\n  --help       print this\n", out);
 }
 
@@ -71,7 +72,9 @@ static bool set_pair(struct options *o, const yaml_document_t *doc, const yaml_n
 	}
 	rc = set(o, (const char *)key->data.scalar.value, (const char *)value->data.scalar.value);
 	if (rc == -ENOENT)
-		fprintf(err, "%s:%zu: unknown name '%s'; known are control, peer, state, metrics, log-level\n",
+		fprintf(err,
+			"%s:%zu: unknown name '%s'; known are control, peer, state, metrics, "
+			"log-level\n",
 			path, line, key->data.scalar.value);
 	else if (rc)
 		fprintf(err, "%s:%zu: the value is too long\n", path, line);
@@ -88,7 +91,8 @@ static bool set_all(struct options *o, yaml_document_t *doc, const char *path, F
 		fprintf(err, "%s: must hold lines of NAME: VALUE\n", path);
 		return false;
 	}
-	for (const yaml_node_pair_t *p = root->data.mapping.pairs.start; p < root->data.mapping.pairs.top; p++)
+	for (const yaml_node_pair_t *p = root->data.mapping.pairs.start;
+		p < root->data.mapping.pairs.top; p++)
 		if (!set_pair(o, doc, p, path, err))
 			return false;
 	return true;
@@ -128,19 +132,20 @@ static int read_config(struct options *o, const char *path, FILE *err)
 	if (rc == -ENOENT && !path)
 		return 0;
 	if (rc && rc != -EINVAL)
-		fprintf(err, "cannot read %s: %s\n", path ? path : OPTIONS_CONFIG_DEFAULT, strerror(-rc));
+		fprintf(err, "cannot read %s: %s\n", path ? path : OPTIONS_CONFIG_DEFAULT,
+			strerror(-rc));
 	return rc;
 }
 
 // Goes once over the flags: first for the file's name alone, then for all else.
-static enum options_result flags(
-	struct options *o, int argc, char **argv, const char **config, bool apply, FILE *out, FILE *err)
+static enum options_result flags(struct options *o, int argc, char **argv, const char **config,
+	bool apply, FILE *out, FILE *err)
 {
-	static const struct option longs[] = {
-		{"control", required_argument, NULL, 0}, {"peer", required_argument, NULL, 0},
-		{"state", required_argument, NULL, 0}, {"metrics", required_argument, NULL, 0},
-		{"log-level", required_argument, NULL, 0}, {"config", required_argument, NULL, 'c'},
-		{"version", no_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'}, {0}};
+	static const struct option longs[] = {{"control", required_argument, NULL, 0},
+		{"peer", required_argument, NULL, 0}, {"state", required_argument, NULL, 0},
+		{"metrics", required_argument, NULL, 0}, {"log-level", required_argument, NULL, 0},
+		{"config", required_argument, NULL, 'c'}, {"version", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'}, {0}};
 	int index, c;
 
 	optind = 0;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The control plane's side of docs/PEER-PROTOCOL.md: sessions of gateways, their watches and reports. Main thread,
-// within loop_step() or when a change is published.
+// The control plane's side of docs/PEER-PROTOCOL.md: sessions of gateways, their watches and
+// reports. Main thread, within loop_step() or when a change is published.
 //
-//   accepted ──SETUP good──▶ greeted ──penstock.watch──▶ watching (a publisher's watcher feeds the stream)
-//       └──SETUP bad: REJECTED_SETUP──▶ down ◀── connection lost, silence, or a newer one of the same name
+//   accepted ──SETUP good──▶ greeted ──penstock.watch──▶ watching
+//       └──SETUP bad: REJECTED_SETUP──▶ down ◀── lost, silent, or a newer one of the same name
 //
-// What the publisher has for a watcher is pulled into its stream only as far as the gateway has granted credit and
-// QUEUED_BYTES_MAX allows, so a gateway that stops reading costs this much and no more.
+// A watch's stream is fed by a watcher of the publisher. What that has is pulled only as far as the
+// gateway has granted credit and QUEUED_BYTES_MAX allows, so a gateway that stops reading costs
+// this much and no more.
 #include "controlplane/peers.h"
 
 #include <errno.h>
@@ -64,8 +65,8 @@ static uint32_t refuse(struct peer *peer, uint32_t code, const char **why)
 	return code;
 }
 
-// Closes an older connection of the same name: a gateway that was restarted must not wait until its old self has timed
-// out.
+// Closes an older connection of the same name: a gateway that was restarted must not wait until its
+// old self has timed out.
 static void supersede(struct peers *p, const char *name)
 {
 	list_for_each (at, &p->all) {
@@ -73,7 +74,8 @@ static void supersede(struct peers *p, const char *name)
 
 		if (!old->greeted || old->superseded || strcmp(old->name, name) != 0)
 			continue;
-		log_info(SUBSYSTEM, "gateway %s connected again: its older connection is closed", name);
+		log_info(SUBSYSTEM, "gateway %s connected again: its older connection is closed",
+			name);
 		old->superseded = true;
 		link_close(&old->link);
 	}
@@ -89,23 +91,27 @@ static void note(struct peers *p, const char *type, const char *name, const char
 static uint32_t check_hello(struct peer *peer, const json_t *hello)
 {
 	const json_t *protocol = json_object_get(hello, "protocol");
-	const json_t *min = json_object_get(protocol, "min"), *max = json_object_get(protocol, "max");
+	const json_t *min = json_object_get(protocol, "min"),
+		     *max = json_object_get(protocol, "max");
 	const char *role = json_string_value(json_object_get(hello, "role"));
 	const char *name = json_string_value(json_object_get(hello, "name"));
 
 	if (!json_is_object(hello))
 		snprintf(peer->why, sizeof(peer->why), "the SETUP's data must be a JSON object");
 	else if (!json_is_integer(min) || !json_is_integer(max) ||
-		json_integer_value(min) > PROTOCOL_VERSION || json_integer_value(max) < PROTOCOL_VERSION)
+		 json_integer_value(min) > PROTOCOL_VERSION ||
+		 json_integer_value(max) < PROTOCOL_VERSION)
 		snprintf(peer->why, sizeof(peer->why),
 			"this control plane (version " PENSTOCK_VERSION
-			") speaks protocol %d alone: run the same version of Penstock on both sides",
+			") speaks protocol %d alone: run the same version of Penstock on both "
+			"sides",
 			PROTOCOL_VERSION);
 	else if (!role || strcmp(role, "gateway") != 0)
 		snprintf(peer->why, sizeof(peer->why), "the role must be gateway, but is %.32s",
 			role ? role : "missing");
 	else if (!name || !format_name.valid(name))
-		snprintf(peer->why, sizeof(peer->why), "the gateway's name must be %s", format_name.rule);
+		snprintf(peer->why, sizeof(peer->why), "the gateway's name must be %s",
+			format_name.rule);
 	else
 		return 0;
 	return RS_ERROR_REJECTED_SETUP;
@@ -129,7 +135,8 @@ static int greet(struct peer *peer, const json_t *hello)
 	snprintf(peer->name, sizeof(peer->name), "%s", h.name);
 	peer->greeted = true;
 	note(peer->peers, "connected", peer->name, h.version);
-	log_info(SUBSYSTEM, "gateway %s connected: version %s, %u workers", h.name, h.version, h.workers);
+	log_info(SUBSYSTEM, "gateway %s connected: version %s, %u workers", h.name, h.version,
+		h.workers);
 	return 0;
 }
 
@@ -141,7 +148,8 @@ static uint32_t on_setup(struct rs_session *s, struct rs_setup *setup, const cha
 
 	peer->metadata = rs_metadata_kind(setup->metadata_mime);
 	if (!code && greet(peer, hello) != 0) {
-		snprintf(peer->why, sizeof(peer->why), "%d gateways are connected, the most that are served",
+		snprintf(peer->why, sizeof(peer->why),
+			"%d gateways are connected, the most that are served",
 			TELEMETRY_GATEWAYS_MAX);
 		code = RS_ERROR_REJECTED_SETUP;
 	}
@@ -176,8 +184,8 @@ static void fail_watch(struct peer *peer, int error)
 {
 	struct rs_stream *stream = peer->watch;
 
-	log_error(SUBSYSTEM, "gateway %s: an item could not be sent: %s; its watch starts again", peer->name,
-		strerror(-error));
+	log_error(SUBSYSTEM, "gateway %s: an item could not be sent: %s; its watch starts again",
+		peer->name, strerror(-error));
 	end_watch(peer);
 	rs_error(stream, RS_ERROR_CANCELED, "out of buffers: watch again");
 }
@@ -188,7 +196,8 @@ static void warn_waiting(struct peer *peer)
 		return;
 	peer->warned = true;
 	log_warn(SUBSYSTEM,
-		"gateway %s waits for its configuration: there is no Gateway resource of that name; create it "
+		"gateway %s waits for its configuration: there is no Gateway resource of that "
+		"name; create it "
 		"with `penstock apply` or PUT /v1/gateways/%s",
 		peer->name, peer->name);
 }
@@ -216,7 +225,8 @@ static void on_ready(struct watcher *w)
 	pump(container_of(w, struct peer, watcher));
 }
 
-static void start_watch(struct peer *peer, struct rs_stream *stream, const struct rs_message *message)
+static void start_watch(
+	struct peer *peer, struct rs_stream *stream, const struct rs_message *message)
 {
 	json_t *request = parse(&message->data);
 	const char *epoch = json_string_value(json_object_get(request, "epoch"));
@@ -225,22 +235,25 @@ static void start_watch(struct peer *peer, struct rs_stream *stream, const struc
 
 	if (stream->type != RS_REQUEST_STREAM || !json_is_object(request)) {
 		rs_error(stream, RS_ERROR_INVALID,
-			"penstock.watch is a REQUEST_STREAM with a JSON object {\"epoch\", \"after\"}");
+			"penstock.watch is a REQUEST_STREAM with a JSON object {\"epoch\", "
+			"\"after\"}");
 	} else {
 		end_watch(peer);
 		if (old)
-			rs_error(old, RS_ERROR_CANCELED, "a newer watch of this connection took its place");
+			rs_error(old, RS_ERROR_CANCELED,
+				"a newer watch of this connection took its place");
 		peer->watch = stream;
 		stream->user = peer;
-		publisher_watch(peer->peers->publisher, &peer->watcher, peer->name, epoch ? epoch : "",
-			after > 0 ? (uint64_t)after : 0, on_ready);
+		publisher_watch(peer->peers->publisher, &peer->watcher, peer->name,
+			epoch ? epoch : "", after > 0 ? (uint64_t)after : 0, on_ready);
 	}
 	json_decref(request);
 }
 
 // ---- requests ----
 
-static void take_report(struct peer *peer, struct rs_stream *stream, const struct rs_message *message)
+static void take_report(
+	struct peer *peer, struct rs_stream *stream, const struct rs_message *message)
 {
 	json_t *report = parse(&message->data);
 	int rc = telemetry_report(peer->peers->telemetry, peer->name, report, clock_now());
@@ -275,7 +288,8 @@ static void on_request(struct rs_stream *stream, struct rs_message *message)
 		return;
 	}
 	if (stream->type != RS_REQUEST_FNF)
-		rs_error(stream, RS_ERROR_REJECTED, "no such request: there are penstock.watch and penstock.report");
+		rs_error(stream, RS_ERROR_REJECTED,
+			"no such request: there are penstock.watch and penstock.report");
 }
 
 static void on_request_n(struct rs_stream *stream, uint32_t n)
@@ -352,7 +366,8 @@ static void on_accept(struct loop_listener *l, int fd, void *user)
 	if (p->count >= PEERS_MAX) {
 		p->refused++;
 		if (!p->full)
-			log_warn(SUBSYSTEM, "connections are refused: %d are open, the most that are served",
+			log_warn(SUBSYSTEM,
+				"connections are refused: %d are open, the most that are served",
 				PEERS_MAX);
 		p->full = true;
 		close(fd);

@@ -26,7 +26,8 @@ struct peers {
 	bool stopping;
 };
 
-// address: a sockaddr of either kind; a Unix socket's mode must be set by the caller's umask. 0 or -E... .
+// address: a sockaddr of either kind; a Unix socket's mode must be set by the caller's umask. 0 or
+// -E... .
 int peers_start(struct peers *p, struct loop *loop, struct registry *registry,
 	struct publisher *publisher, struct telemetry *telemetry, const struct sockaddr *address,
 	socklen_t len);

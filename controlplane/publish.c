@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The list of services and gateway specs, and watchers along it: publish.h has the picture. Main thread; no I/O.
+// The list of services and gateway specs, and watchers along it: publish.h has the picture. Main
+// thread; no I/O.
 //
-// Invariants: entries other than markers are in ascending order of seq; a service is in `services` as long
-// as it is on the list; a service without declaring resources is a tombstone.
+// Invariants: entries other than markers are in ascending order of seq; a service is in `services`
+// as long as it is on the list; a service without declaring resources is a tombstone.
 #include "controlplane/publish.h"
 
 #include <stdio.h>
@@ -19,7 +20,8 @@ struct service {
 	struct route_id id;
 	struct resource **declared_by;  // in the order of kinds and keys
 	size_t count;
-	XXH128_hash_t told;  // of the members as they were last published; a 128-bit hash does not collide
+	XXH128_hash_t told;  // of the members as they were last published; a 128-bit hash does not
+			     // collide
 	bool dirty;
 	char key[sizeof(struct route_id)];
 };
@@ -103,7 +105,8 @@ static void service_add(struct publisher *p, struct service *s, struct resource 
 	s->declared_by = must(realloc(s->declared_by, (s->count + 1) * sizeof(struct resource *)));
 	while (i < s->count && compare_resources(s->declared_by[i], res) < 0)
 		i++;
-	memmove(s->declared_by + i + 1, s->declared_by + i, (s->count - i) * sizeof(struct resource *));
+	memmove(s->declared_by + i + 1, s->declared_by + i,
+		(s->count - i) * sizeof(struct resource *));
 	s->declared_by[i] = resource_ref(res);
 	s->count++;
 }
@@ -124,8 +127,7 @@ static void service_remove(struct publisher *p, struct service *s, const struct 
 
 static json_t *service_members(const struct service *s)
 {
-	return discovery_service(
-		&s->id, (const struct resource *const *)s->declared_by, s->count);
+	return discovery_service(&s->id, (const struct resource *const *)s->declared_by, s->count);
 }
 
 // Publishes the service if it differs from what was told last.
@@ -322,7 +324,8 @@ static void resume(struct publisher *p, struct watcher *w, uint64_t after)
 {
 	struct list *at = p->entries.prev;
 
-	while (at != &p->entries && (entry_of(at)->type == ENTRY_MARKER || entry_of(at)->seq > after))
+	while (at != &p->entries &&
+		(entry_of(at)->type == ENTRY_MARKER || entry_of(at)->seq > after))
 		at = at->prev;
 	marker_to(p, w, at);
 	w->state = WATCH_LIVE;
@@ -373,8 +376,8 @@ static char *service_item(const struct service *s, uint64_t seq)
 	if (s->count)
 		return item("service", seq, service_members(s));
 	return item("service_gone", seq,
-		json_pack("{s:s, s:s, s:b}", "namespace", s->id.namespace, "route", s->id.route, "prefix",
-			(int)s->id.prefix));
+		json_pack("{s:s, s:s, s:b}", "namespace", s->id.namespace, "route", s->id.route,
+			"prefix", (int)s->id.prefix));
 }
 
 static struct gateway *own_gateway(struct publisher *p, struct watcher *w)
@@ -412,8 +415,8 @@ static struct publish_entry *advance(struct publisher *p, struct watcher *w)
 	return found;
 }
 
-// True if the entry behind the marker is of the same change. A watch that is cut between the two must come back
-// for both, so only the last item of a change carries its seq.
+// True if the entry behind the marker is of the same change. A watch that is cut between the two
+// must come back for both, so only the last item of a change carries its seq.
 static bool more_of(const struct publisher *p, const struct watcher *w, uint64_t seq)
 {
 	const struct list *at = w->marker.link.next;

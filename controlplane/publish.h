@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// What gateways are told: the table of services and the gateways' own specs, in the order of their last
-// change, and watchers that read along it. Pure: texts out, no sockets.
+// What gateways are told: the table of services and the gateways' own specs, in the order of their
+// last change, and watchers that read along it. Pure: texts out, no sockets.
 //
-// All entries stand on one list, ordered by the seq of their last change; a change moves its entry to the end.
-// A watcher has a marker on the same list and takes the entry behind it. So a slow watcher holds no queue:
-// what changes ten times before it gets there is told once, as it is then. Services that are gone stay on the
-// list as tombstones, a bounded number; a watcher whose marker is before a dropped one starts with
-// a snapshot again, and so does one that returns from before `floor`.
+// All entries stand on one list, ordered by the seq of their last change; a change moves its entry
+// to the end. A watcher has a marker on the same list and takes the entry behind it. So a slow
+// watcher holds no queue: what changes ten times before it gets there is told once, as it is then.
+// Services that are gone stay on the list as tombstones, a bounded number; a watcher whose marker
+// is before a dropped one starts with a snapshot again, and so does one that returns from before
+// `floor`.
 //
 //   WAITING ──its Gateway resource exists──▶ BEGIN ▶ SPEC ▶ SNAPSHOT ──marker at the end──▶ LIVE
 //      ▲                                       ▲                                             │

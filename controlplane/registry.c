@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Resources in memory: tables by kind, loading, putting and deleting. How changes become durable is in
-// batch.c; registry.h has the picture. Main thread.
+// Resources in memory: tables by kind, loading, putting and deleting. How changes become durable is
+// in batch.c; registry.h has the picture. Main thread.
 #include "controlplane/registry_internal.h"
 
 #include <errno.h>
@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-
 
 void *must(void *memory)
 {
@@ -180,9 +179,9 @@ static void store_key(char *key, const struct resource *res)
 static void write_resource(struct registry *r, const struct resource *res)
 {
 	char key[STORE_KEY_MAX];
-	json_t *record = json_pack("{s:s, s:s, s:O, s:I, s:I, s:O}", "namespace", res->namespace, "name",
-		res->name, "labels", res->labels, "created_ns", (json_int_t)res->created_ns, "updated_ns",
-		(json_int_t)res->updated_ns, "spec", res->spec);
+	json_t *record = json_pack("{s:s, s:s, s:O, s:I, s:I, s:O}", "namespace", res->namespace,
+		"name", res->name, "labels", res->labels, "created_ns", (json_int_t)res->created_ns,
+		"updated_ns", (json_int_t)res->updated_ns, "spec", res->spec);
 
 	store_key(key, res);
 	batch_write(r->collecting, key, must(json_dumps(record, JSON_COMPACT)), res->version);
@@ -272,8 +271,7 @@ int registry_note(struct registry *r, const char *type, enum kind kind, const ch
 
 	if (rc)
 		return rc;
-	batch_add_change(
-		r, kind, NULL, NULL, event_line(r, type, kind, NULL, name, text, wall_ns));
+	batch_add_change(r, kind, NULL, NULL, event_line(r, type, kind, NULL, name, text, wall_ns));
 	return 0;
 }
 
@@ -284,18 +282,20 @@ struct loading {
 	enum kind kind;
 };
 
-// Passes what an older version wrote through today's table, so that new fields get their defaults. What
-// does not pass any more (written by a newer version) is kept as it is: a restart forgets nothing.
+// Passes what an older version wrote through today's table, so that new fields get their defaults.
+// What does not pass any more (written by a newer version) is kept as it is: a restart forgets
+// nothing.
 static json_t *today(enum kind kind, const char *namespace, const char *name, json_t *record)
 {
 	struct schema_error error;
-	json_t *metadata = json_pack("{s:s, s:O?}", "name", name, "labels",
-		json_object_get(record, "labels"));
+	json_t *metadata =
+		json_pack("{s:s, s:O?}", "name", name, "labels", json_object_get(record, "labels"));
 	json_t *object, *normal, *spec;
 
 	if (kinds[kind].namespaced)
 		json_object_set_new(metadata, "namespace", json_string(namespace));
-	object = json_pack("{s:o, s:O?}", "metadata", metadata, "spec", json_object_get(record, "spec"));
+	object = json_pack(
+		"{s:o, s:O?}", "metadata", metadata, "spec", json_object_get(record, "spec"));
 	normal = schema_normalize(&kinds[kind], object, &error);
 	spec = json_incref(json_object_get(normal ? normal : object, "spec"));
 	json_decref(normal);
@@ -334,8 +334,8 @@ static int load_event(void *user, const struct store_record *stored)
 
 	if (r->event_count == REGISTRY_EVENTS_MAX)
 		return -EBADMSG;
-	r->events[r->event_count++] = (struct event){
-		stored->version, must(strndup(stored->value, stored->len))};
+	r->events[r->event_count++] =
+		(struct event){stored->version, must(strndup(stored->value, stored->len))};
 	return 0;
 }
 

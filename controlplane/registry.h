@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The state: resources by kind, the sequence number, the history of events.
 //
-// Two heads. `seq` is the newest change made in memory (applied); `durable` the newest one that is in
-// the store. Changes collect in a batch; one batch at a time is with the store (sealed). What the
-// API answers is held back until `durable` has reached the `seq` that the answer was made from, so nobody is
-// ever told of something that a crash could undo. If the store refuses a batch, that batch and all
-// behind it are undone in memory, and everyone who waits is told so.
+// Two heads. `seq` is the newest change made in memory (applied); `durable` the newest one that is
+// in the store. Changes collect in a batch; one batch at a time is with the store (sealed). What
+// the API answers is held back until `durable` has reached the `seq` that the answer was made from,
+// so nobody is ever told of something that a crash could undo. If the store refuses a batch, that
+// batch and all behind it are undone in memory, and everyone who waits is told so.
 //
-//   registry_put/delete/note ──▶ collecting ──registry_seal──▶ sealed ──registry_settle(0)──▶ durable
-//                                     │                          └──registry_settle(error)─┐
-//                                     └────────────────── undone ◀──────────────────────────┘
+//   put/delete/note ──▶ collecting ──registry_seal──▶ sealed ──registry_settle(0)──▶ durable
+//                           │                            └──registry_settle(error)──┐
+//                           └──────────────────────── undone ◀──────────────────────┘
 //
 // Belongs to the main thread. A batch that is sealed has its bytes ready, so the committing thread
 // (commit.c) touches nothing else.
@@ -19,15 +19,15 @@
 #include "controlplane/store.h"
 #include "lib/base/clock.h"
 
-#define REGISTRY_CHANGES_MAX 4096     // in a batch
-#define REGISTRY_EVENTS_MAX 10000     // kept
-#define REGISTRY_RESOURCES_MAX 100000 // of a kind
+#define REGISTRY_CHANGES_MAX 4096      // in a batch
+#define REGISTRY_EVENTS_MAX 10000      // kept
+#define REGISTRY_RESOURCES_MAX 100000  // of a kind
 
 // Never changed once it is in the registry; a change makes a new one.
 struct resource {
 	uint32_t refs;
 	enum kind kind;
-	uint64_t version;  // the seq of its last change
+	uint64_t version;             // the seq of its last change
 	ns_t created_ns, updated_ns;  // wall clock
 	json_t *labels, *spec;
 	const char *namespace;  // "" for kinds without; into text
@@ -45,7 +45,7 @@ struct change {
 	uint64_t seq;
 	enum kind kind;
 	struct resource *before, *after;  // both NULL for a note
-	bool event_dropped;  // the history was full: its oldest event went
+	bool event_dropped;               // the history was full: its oldest event went
 	struct event dropped;
 };
 
@@ -68,14 +68,14 @@ struct registry {
 	struct registry_table tables[KIND_COUNT];
 	char epoch[17];
 	uint64_t seq, durable;
-	uint64_t published;   // the last durable seq that changed a resource
+	uint64_t published;     // the last durable seq that changed a resource
 	uint64_t meta_version;  // of the meta record in the store after all batches
 	uint64_t meta_durable;
 	struct batch *collecting, *sealed;
 	struct event events[REGISTRY_EVENTS_MAX];  // a ring
 	size_t event_first, event_count;
 	uint64_t commits, commit_errors;
-	int last_error;       // of the store; 0 after a good commit
+	int last_error;          // of the store; 0 after a good commit
 	struct store_stat stat;  // told by the committing thread
 	void (*changed)(void *user, const struct change *change);
 	void *user;
@@ -99,8 +99,8 @@ size_t registry_count(const struct registry *r, enum kind kind);
 size_t registry_after(const struct registry *r, enum kind kind, const char *after);
 const struct resource *registry_at(const struct registry *r, enum kind kind, size_t index);
 
-// Creates or replaces, from a normalized object. *out is the registry's, valid until the next change.
-// 0, -EBUSY (the batch is full), -EDQUOT (too many resources of the kind).
+// Creates or replaces, from a normalized object. *out is the registry's, valid until the next
+// change. 0, -EBUSY (the batch is full), -EDQUOT (too many resources of the kind).
 int registry_put(struct registry *r, enum kind kind, const json_t *object, ns_t wall_ns,
 	const struct resource **out);
 // 0, -ENOENT, -EBUSY.
@@ -118,7 +118,8 @@ bool registry_settle(struct registry *r, int error);
 // Seals, commits and settles here and now, for tests and at the end. 0 or the store's error.
 int registry_flush(struct registry *r);
 
-// The first durable event behind `after`; NULL if there is none yet. *gone: it was dropped from the history.
+// The first durable event behind `after`; NULL if there is none yet. *gone: it was dropped from the
+// history.
 const struct event *registry_event_after(const struct registry *r, uint64_t after, bool *gone);
 // The seq behind which the history is complete.
 uint64_t registry_event_floor(const struct registry *r);

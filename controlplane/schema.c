@@ -23,7 +23,8 @@ typedef json_t *normalize_fn(struct walk *w, const struct field *f, const json_t
 
 static json_t *normalize(struct walk *w, const struct field *f, const json_t *in);
 
-bool schema_fail(struct schema_error *error, const char *code, const char *field, const char *format, ...)
+bool schema_fail(
+	struct schema_error *error, const char *code, const char *field, const char *format, ...)
 {
 	va_list args;
 
@@ -96,7 +97,8 @@ static const struct field *find_child(const struct walk *w, const char *parent, 
 	return NULL;
 }
 
-static const struct field *find_item(const struct walk *w, const struct field *f, const char *suffix)
+static const struct field *find_item(
+	const struct walk *w, const struct field *f, const char *suffix)
 {
 	const struct field *row;
 	size_t len = strlen(f->path);
@@ -175,12 +177,14 @@ static json_t *string(struct walk *w, const struct field *f, const json_t *in)
 		return fail(w, "must be %s, but is %s", list, given(in, shown, sizeof(shown)));
 	}
 	if (!text)
-		return fail(w, "must be text in quotes, but is %s", given(in, shown, sizeof(shown)));
+		return fail(
+			w, "must be text in quotes, but is %s", given(in, shown, sizeof(shown)));
 	if (f->format && !f->format->valid(text))
-		return fail(w, "must be %s, but is %s", f->format->rule, given(in, shown, sizeof(shown)));
+		return fail(w, "must be %s, but is %s", f->format->rule,
+			given(in, shown, sizeof(shown)));
 	if ((int64_t)json_string_length(in) < f->min || (int64_t)json_string_length(in) > f->max)
-		return fail(w, "must have %" PRId64 " to %" PRId64 " characters, but has %zu", f->min,
-			f->max, json_string_length(in));
+		return fail(w, "must have %" PRId64 " to %" PRId64 " characters, but has %zu",
+			f->min, f->max, json_string_length(in));
 	return json_copy((json_t *)(uintptr_t)in);
 }
 
@@ -188,9 +192,10 @@ static json_t *integer(struct walk *w, const struct field *f, const json_t *in)
 {
 	char shown[64];
 
-	if (!json_is_integer(in) || json_integer_value(in) < f->min || json_integer_value(in) > f->max)
-		return fail(w, "must be a whole number from %" PRId64 " to %" PRId64 ", but is %s", f->min,
-			f->max, given(in, shown, sizeof(shown)));
+	if (!json_is_integer(in) || json_integer_value(in) < f->min ||
+		json_integer_value(in) > f->max)
+		return fail(w, "must be a whole number from %" PRId64 " to %" PRId64 ", but is %s",
+			f->min, f->max, given(in, shown, sizeof(shown)));
 	return json_integer(json_integer_value(in));
 }
 
@@ -214,8 +219,8 @@ static json_t *size(struct walk *w, const struct field *f, const json_t *in)
 		return fail(w, "must be bytes, such as 64Mi, 1Gi or 1048576, but is %s",
 			given(in, shown, sizeof(shown)));
 	if (bytes < f->min || bytes > f->max)
-		return fail(w, "must be from %" PRId64 " to %" PRId64 " bytes, but is %s", f->min, f->max,
-			given(in, shown, sizeof(shown)));
+		return fail(w, "must be from %" PRId64 " to %" PRId64 " bytes, but is %s", f->min,
+			f->max, given(in, shown, sizeof(shown)));
 	return json_copy((json_t *)(uintptr_t)in);
 }
 
@@ -230,7 +235,8 @@ static json_t *array(struct walk *w, const struct field *f, const json_t *in)
 	if ((int64_t)n > f->max && f->max == 0)
 		return fail(w, "must be empty in this version");
 	if ((int64_t)n < f->min || (int64_t)n > f->max)
-		return fail(w, "must have %" PRId64 " to %" PRId64 " items, but has %zu", f->min, f->max, n);
+		return fail(w, "must have %" PRId64 " to %" PRId64 " items, but has %zu", f->min,
+			f->max, n);
 	out = json_array();
 	for (size_t i = 0; i < n; i++) {
 		size_t back = enter(w, "[%zu]", i);
@@ -258,7 +264,8 @@ static json_t *map(struct walk *w, const struct field *f, const json_t *in)
 		return fail(w, "must have at most %" PRId64 " entries, but has %zu", f->max,
 			json_object_size(in));
 	out = json_object();
-	json_object_foreach ((json_t *)(uintptr_t)in, key, value) {
+	json_object_foreach((json_t *)(uintptr_t)in, key, value)
+	{
 		size_t back = enter_member(w, key);
 
 		if (!f->keys->valid(key)) {
@@ -282,7 +289,8 @@ static size_t distance_min(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-// Edits that turn one name into the other, for "did you mean". Names longer than the row are unlike.
+// Edits that turn one name into the other, for "did you mean". Names longer than the row are
+// unlike.
 static size_t edit_distance(const char *a, const char *b)
 {
 	size_t row[32], n = strlen(b);
@@ -328,11 +336,12 @@ static void fail_unknown(struct walk *w, const char *parent, const char *name)
 				known + n, sizeof(known) - n, "%s%s", n ? ", " : "", last_name(f));
 	}
 	if (best)
-		schema_fail(w->error, "unknown_field", w->shown, "%s is not a field: did you mean %s?",
-			w->shown, best);
+		schema_fail(w->error, "unknown_field", w->shown,
+			"%s is not a field: did you mean %s?", w->shown, best);
 	else
-		schema_fail(w->error, "unknown_field", w->shown, "%s is not a field: remove it; known are %s",
-			w->shown, *known ? known : "none");
+		schema_fail(w->error, "unknown_field", w->shown,
+			"%s is not a field: remove it; known are %s", w->shown,
+			*known ? known : "none");
 }
 
 static bool no_unknown(struct walk *w, const char *pattern, const json_t *in)
@@ -340,7 +349,8 @@ static bool no_unknown(struct walk *w, const char *pattern, const json_t *in)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach ((json_t *)(uintptr_t)in, key, value) {
+	json_object_foreach((json_t *)(uintptr_t)in, key, value)
+	{
 		if (!find_child(w, pattern, key)) {
 			enter_member(w, key);
 			fail_unknown(w, pattern, key);
@@ -350,7 +360,8 @@ static bool no_unknown(struct walk *w, const char *pattern, const json_t *in)
 	return true;
 }
 
-// The value of a row that was not given: its default; NULL if there is none (*bad: it was required).
+// The value of a row that was not given: its default; NULL if there is none (*bad: it was
+// required).
 static json_t *absent(struct walk *w, const struct field *f, bool *bad)
 {
 	json_t *def, *value;
@@ -358,7 +369,8 @@ static json_t *absent(struct walk *w, const struct field *f, bool *bad)
 	*bad = false;
 	if (f->flags & FIELD_REQUIRED) {
 		*bad = true;
-		schema_fail(w->error, "missing_field", w->shown, "%s is required: %s", w->shown, f->help);
+		schema_fail(w->error, "missing_field", w->shown, "%s is required: %s", w->shown,
+			f->help);
 		return NULL;
 	}
 	if (!f->def)
@@ -376,8 +388,8 @@ static json_t *members(struct walk *w, const char *pattern, const json_t *in)
 	json_t *out;
 
 	if (!json_is_object(in)) {
-		schema_fail(w->error, "invalid_field", w->shown, "%s must be an object, such as {...}",
-			*w->shown ? w->shown : "the body");
+		schema_fail(w->error, "invalid_field", w->shown,
+			"%s must be an object, such as {...}", *w->shown ? w->shown : "the body");
 		return NULL;
 	}
 	if (!no_unknown(w, pattern, in))
@@ -447,8 +459,9 @@ json_t *schema_normalize(const struct kind_info *kind, const json_t *in, struct 
 		return NULL;
 	given_kind = json_string_value(json_object_get(out, "kind"));
 	if (!given_kind || strcmp(given_kind, kind->name) != 0) {
-		schema_fail(error, "invalid_field", "kind", "kind must be %s at this path, but is %s",
-			kind->name, given_kind ? given_kind : "null");
+		schema_fail(error, "invalid_field", "kind",
+			"kind must be %s at this path, but is %s", kind->name,
+			given_kind ? given_kind : "null");
 		goto bad;
 	}
 	if (kind->check && !kind->check(json_object_get(out, "spec"), error))

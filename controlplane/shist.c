@@ -13,7 +13,8 @@ static void reserve(struct shist *h, uint32_t room)
 		return;
 	h->buckets = realloc(h->buckets, room * sizeof(*h->buckets));
 	if (!h->buckets)
-		abort();  // out of memory in the control plane: what was acknowledged is in the store
+		abort();  // out of memory in the control plane: what was acknowledged is in the
+			  // store
 	h->room = room;
 }
 
@@ -66,7 +67,8 @@ int shist_parse(struct shist *h, const json_t *json)
 		sum += count;
 		add(&out, &hint, (uint32_t)index, count);
 	}
-	// The workers' writes and the report's reads are not one instant: the buckets are what counts.
+	// The workers' writes and the report's reads are not one instant: the buckets are what
+	// counts.
 	out.count = sum;
 	shist_fini(h);
 	*h = out;
@@ -102,8 +104,8 @@ void shist_add_diff(struct shist *to, const struct shist *now, const struct shis
 		add(to, &to_hint, now->buckets[i].index, more);
 		to->count += more;
 		top = now->buckets[i].index == HIST_BUCKETS - 1
-			? UINT64_MAX
-			: hist_bucket_high(now->buckets[i].index) - 1;
+			      ? UINT64_MAX
+			      : hist_bucket_high(now->buckets[i].index) - 1;
 	}
 	to->sum += now->sum - before->sum;
 	if (top > now->max)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A histogram of lib/base/hist.h that holds only the buckets in use: thousands of services have one each.
+// A histogram of lib/base/hist.h that holds only the buckets in use: thousands of services have one
+// each.
 #pragma once
 
 #include <jansson.h>
@@ -18,7 +19,8 @@ struct shist {
 	struct shist_bucket *buckets;  // by index
 };
 
-// From {"count", "sum", "max", "buckets": [[index, count], ...]}: replaces *h. 0, or -EINVAL and *h is as it was.
+// From {"count", "sum", "max", "buckets": [[index, count], ...]}: replaces *h. 0, or -EINVAL and *h
+// is as it was.
 int shist_parse(struct shist *h, const json_t *json);
 // Adds what `now` has more than `before` (all of it, if `now` has less: it began anew).
 void shist_add_diff(struct shist *to, const struct shist *now, const struct shist *before);

@@ -11,8 +11,8 @@ int directory_make(const char *path, mode_t mode);
 int directory_of_make(const char *path, mode_t mode);
 
 // A listening Unix socket with this mode and, if the group exists, of that group. A socket file
-// that nobody listens on is replaced. The descriptor, or -EADDRINUSE (somebody answers), -ENOTSOCK (the
-// path is something else), -E... .
+// that nobody listens on is replaced. The descriptor, or -EADDRINUSE (somebody answers), -ENOTSOCK
+// (the path is something else), -E... .
 int socket_listen_unix(const char *path, mode_t mode, const char *group);
 // "127.0.0.1:9478", "[::1]:9478". The descriptor, or -EINVAL, -EADDRINUSE, -E... .
 int socket_listen_tcp(const char *address);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where intent is kept: versioned records under ordered keys, written in transactions.
 //
-// The contract that every engine keeps (store_lmdb.c in the box, store_mem.c for tests, etcd later):
-// a transaction is atomic; when store_commit() returns 0 it survives a crash of the program and of the machine;
-// when it returns an error, nothing of it is visible, now or after a restart.
+// The contract that every engine keeps (store_lmdb.c in the box, store_mem.c for tests, etcd
+// later): a transaction is atomic; when store_commit() returns 0 it survives a crash of the program
+// and of the machine; when it returns an error, nothing of it is visible, now or after a restart.
 //
 // Thread: any one thread at a time. The control plane reads at start and from then on commits from
 // one thread of its own (commit.c).
@@ -51,7 +51,8 @@ struct store_stat {
 };
 
 struct store_ops {
-	int (*get)(struct store *store, const char *key, void **value, size_t *len, uint64_t *version);
+	int (*get)(
+		struct store *store, const char *key, void **value, size_t *len, uint64_t *version);
 	int (*list)(struct store *store, const char *prefix, const char *after,
 		int (*each)(void *user, const struct store_record *record), void *user);
 	int (*commit)(struct store *store, const struct store_txn *txn);
@@ -67,8 +68,8 @@ struct store {
 // The engines. NULL with *error = -E... ; -EBUSY: another process has it open.
 struct store *store_lmdb_open(const char *directory, int *error);
 struct store *store_mem_new(void);
-// For tests of what happens when the disk is full or broken: the next n commits of a memory store end
-// with this error (n < 0: all).
+// For tests of what happens when the disk is full or broken: the next n commits of a memory store
+// end with this error (n < 0: all).
 void store_mem_fail(struct store *store, int error, int n);
 
 // A copy of the value (free() it). 0, -ENOENT, -EIO, -ENOMEM.
@@ -78,9 +79,9 @@ static inline int store_get(
 	return store->ops->get(store, key, value, len, version);
 }
 
-// Calls `each` for every record whose key begins with prefix and, unless `after` is NULL, lies behind it,
-// in the order of bytes, until it returns non-zero, which is then returned. The record is valid
-// within the call. 0 or -EIO otherwise.
+// Calls `each` for every record whose key begins with prefix and, unless `after` is NULL, lies
+// behind it, in the order of bytes, until it returns non-zero, which is then returned. The record
+// is valid within the call. 0 or -EIO otherwise.
 static inline int store_list(struct store *store, const char *prefix, const char *after,
 	int (*each)(void *user, const struct store_record *record), void *user)
 {

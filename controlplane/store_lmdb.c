@@ -2,14 +2,15 @@
 // The store in the box: one LMDB file, `store.mdb` in the state directory.
 //
 // A record's value begins with its version, eight bytes big endian. LMDB writes pages of a
-// transaction to free places, syncs, then switches the root in one page write and syncs that, so a crash at
-// any point leaves the state before or after the transaction (test_controlplane_store proves it with
-// kill -9). A commit that fails leaves the environment as it was, except after an I/O error, when
-// LMDB declares itself broken: then it is opened again before the next use, and the comparison of
-// versions tells whether the file is still what the caller thinks.
+// transaction to free places, syncs, then switches the root in one page write and syncs that, so a
+// crash at any point leaves the state before or after the transaction (test_controlplane_store
+// proves it with kill -9). A commit that fails leaves the environment as it was, except after an
+// I/O error, when LMDB declares itself broken: then it is opened again before the next use, and the
+// comparison of versions tells whether the file is still what the caller thinks.
 //
-// The map starts small and is doubled when it is full, so there is no size to configure. Growing needs that
-// no transaction is open in this process; the single-thread rule of store.h sees to that.
+// The map starts small and is doubled when it is full, so there is no size to configure. Growing
+// needs that no transaction is open in this process; the single-thread rule of store.h sees to
+// that.
 #include "controlplane/store.h"
 
 #include <errno.h>
@@ -87,8 +88,9 @@ static int open_env(struct store_lmdb *s)
 	if (rc)
 		return error_of(rc);
 	rc = mdb_env_set_mapsize(env, MAP_BYTES_MIN);
-	// NOLOCK: `lock` and the rule of one thread at a time see to what LMDB's own lock file is for. That file is
-	// written through a map, so on a full disk making it would be a SIGBUS. The store keeps a larger map's size.
+	// NOLOCK: `lock` and the rule of one thread at a time see to what LMDB's own lock file is
+	// for. That file is written through a map, so on a full disk making it would be a SIGBUS.
+	// The store keeps a larger map's size.
 	if (!rc)
 		rc = mdb_env_open(env, s->path, MDB_NOSUBDIR | MDB_NOTLS | MDB_NOLOCK, 0600);
 	if (!rc)
@@ -135,7 +137,8 @@ static bool split(const MDB_val *val, uint64_t *version, const void **bytes, siz
 	return !r.bad;
 }
 
-static int lmdb_get(struct store *store, const char *key, void **value, size_t *len, uint64_t *version)
+static int lmdb_get(
+	struct store *store, const char *key, void **value, size_t *len, uint64_t *version)
 {
 	struct store_lmdb *s = (struct store_lmdb *)store;
 	MDB_val k = {strlen(key), (void *)(uintptr_t)key}, v;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A store in memory with the contract of store.h, for tests and fuzzing: records in a sorted array. It can be
-// told to fail.
+// A store in memory with the contract of store.h, for tests and fuzzing: records in a sorted array.
+// It can be told to fail.
 #include "controlplane/store.h"
 
 #include <errno.h>
@@ -56,7 +56,8 @@ static void *copy_of(const void *value, size_t len)
 	return copy;
 }
 
-static int mem_get(struct store *store, const char *key, void **value, size_t *len, uint64_t *version)
+static int mem_get(
+	struct store *store, const char *key, void **value, size_t *len, uint64_t *version)
 {
 	struct record *r = find((struct store_mem *)store, key);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A map from strings to pointers. Keys come from the API and from peers, all of them trusted with more
-// than slow look-ups, so the hash needs no secret.
+// A map from strings to pointers. Keys come from the API and from peers, all of them trusted with
+// more than slow look-ups, so the hash needs no secret.
 #include "controlplane/strmap.h"
 
 #include <stdlib.h>
@@ -20,7 +20,8 @@ static void grow(struct strmap *map)
 	struct strmap_node **slots = calloc(room, sizeof(struct strmap_node *));
 
 	if (!slots)
-		abort();  // out of memory in the control plane: what was acknowledged is in the store
+		abort();  // out of memory in the control plane: what was acknowledged is in the
+			  // store
 	for (size_t i = 0; i < map->slot_count; i++) {
 		for (struct strmap_node *n = map->slots[i], *next; n; n = next) {
 			next = n->next;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A map from strings to pointers: chained hash table that doubles. Keys lie in the values, which must
-// outlive their place in the map. One thread.
+// A map from strings to pointers: chained hash table that doubles. Keys lie in the values, which
+// must outlive their place in the map. One thread.
 #pragma once
 
 #include <stddef.h>
@@ -23,8 +23,8 @@ struct strmap_node *strmap_find(const struct strmap *map, const char *key);
 // The key must not be in the map.
 void strmap_add(struct strmap *map, struct strmap_node *node, const char *key);
 void strmap_remove(struct strmap *map, struct strmap_node *node);
-// The node behind `node` (NULL: the first), in no order; NULL at the end. A node may be removed once its successor is
-// known.
+// The node behind `node` (NULL: the first), in no order; NULL at the end. A node may be removed
+// once its successor is known.
 struct strmap_node *strmap_next(const struct strmap *map, const struct strmap_node *node);
 // Frees the table, not the values.
 void strmap_fini(struct strmap *map);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Takes gateways' reports and adds them up. Main thread; no I/O. What a report says is checked: a gateway
-// of another version may say things that this one does not expect, and they are left out.
+// Takes gateways' reports and adds them up. Main thread; no I/O. What a report says is checked: a
+// gateway of another version may say things that this one does not expect, and they are left out.
 #include "controlplane/telemetry_internal.h"
 
 #include <errno.h>
@@ -218,14 +218,15 @@ void telemetry_rotate(struct telemetry *t, ns_t now)
 		rotate_all(t);
 		t->window_start[1] = t->window_start[0];
 		t->window_start[0] = now - t->window_start[0] >= 2 * TELEMETRY_WINDOW && i == 0
-			? now - TELEMETRY_WINDOW
-			: now;
+					     ? now - TELEMETRY_WINDOW
+					     : now;
 	}
 }
 
 // ---- reports ----
 
-static void take_service(struct telemetry *t, struct gateway_seen *g, const json_t *service, ns_t now)
+static void take_service(
+	struct telemetry *t, struct gateway_seen *g, const json_t *service, ns_t now)
 {
 	const char *namespace = json_string_value(json_object_get(service, "namespace"));
 	const char *route = json_string_value(json_object_get(service, "route"));
@@ -267,12 +268,14 @@ static void take_service(struct telemetry *t, struct gateway_seen *g, const json
 	last->time_ns = time_ns;
 }
 
-static void take_counters(struct telemetry *t, struct gateway_seen *g, json_t *counters, json_t *help)
+static void take_counters(
+	struct telemetry *t, struct gateway_seen *g, json_t *counters, json_t *help)
 {
 	const char *name;
 	json_t *value;
 
-	json_object_foreach (counters, name, value) {
+	json_object_foreach(counters, name, value)
+	{
 		struct counter_total *total = counter_total(t, name);
 		struct value_last *last = value_last(&g->counters, name, TELEMETRY_COUNTERS_MAX);
 		uint64_t now = number(counters, name);
@@ -282,7 +285,8 @@ static void take_counters(struct telemetry *t, struct gateway_seen *g, json_t *c
 		total->value += now >= last->value ? now - last->value : now;
 		last->value = now;
 	}
-	json_object_foreach (help, name, value) {
+	json_object_foreach(help, name, value)
+	{
 		struct counter_total *total = counter_total(t, name);
 
 		if (total && json_is_string(value))
@@ -295,7 +299,8 @@ static void take_histograms(struct telemetry *t, struct gateway_seen *g, json_t 
 	const char *name;
 	json_t *value;
 
-	json_object_foreach (histograms, name, value) {
+	json_object_foreach(histograms, name, value)
+	{
 		struct hist_total *total = hist_total(t, name);
 		struct value_last *last = value_last(&g->hists, name, TELEMETRY_HISTOGRAMS_MAX);
 		struct shist now = {0};
@@ -488,7 +493,8 @@ void telemetry_destroy(struct telemetry *t)
 
 static int compare_gateways(const void *a, const void *b)
 {
-	return strcmp((*(struct gateway_seen *const *)a)->name, (*(struct gateway_seen *const *)b)->name);
+	return strcmp(
+		(*(struct gateway_seen *const *)a)->name, (*(struct gateway_seen *const *)b)->name);
 }
 
 struct gateway_seen **telemetry_sorted(const struct telemetry *t, size_t *count)
@@ -503,8 +509,8 @@ struct gateway_seen **telemetry_sorted(const struct telemetry *t, size_t *count)
 	return all;
 }
 
-void telemetry_each(const struct telemetry *t, void (*each)(void *user, const char *name, bool connected),
-	void *user)
+void telemetry_each(const struct telemetry *t,
+	void (*each)(void *user, const char *name, bool connected), void *user)
 {
 	size_t count;
 	struct gateway_seen **all = telemetry_sorted(t, &count);
@@ -521,7 +527,8 @@ uint64_t telemetry_in_flight(const struct telemetry *t, const char *service_key)
 
 	while ((node = strmap_next(&t->gateways, node))) {
 		struct gateway_seen *g = container_of(node, struct gateway_seen, node);
-		struct strmap_node *last = g->connected ? strmap_find(&g->services, service_key) : NULL;
+		struct strmap_node *last =
+			g->connected ? strmap_find(&g->services, service_key) : NULL;
 
 		if (last)
 			sum += container_of(last, struct service_last, node)->in_flight;

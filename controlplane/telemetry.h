@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What gateways report, added up: soft state, gone with a restart and rebuilt within a second.
 //
-// Reports are cumulative since a gateway's start; each is compared with that gateway's last one and the
-// difference added to totals, so a gateway that restarts or goes away takes nothing from a total.
-// Everything a peer can make grow has a limit. Main thread; no I/O.
+// Reports are cumulative since a gateway's start; each is compared with that gateway's last one and
+// the difference added to totals, so a gateway that restarts or goes away takes nothing from a
+// total. Everything a peer can make grow has a limit. Main thread; no I/O.
 #pragma once
 
 #include <jansson.h>
@@ -17,7 +17,7 @@
 #define TELEMETRY_SERVICES_MAX 20000  // in totals
 #define TELEMETRY_COUNTERS_MAX 1024
 #define TELEMETRY_HISTOGRAMS_MAX 16
-#define TELEMETRY_LABELS_MAX 1000     // services with labels of their own in /metrics
+#define TELEMETRY_LABELS_MAX 1000  // services with labels of their own in /metrics
 
 struct telemetry;
 
@@ -38,8 +38,8 @@ int telemetry_report(struct telemetry *t, const char *name, const json_t *report
 
 bool telemetry_is_connected(const struct telemetry *t, const char *name);
 // Calls each for the gateways known, connected or not, in the order of names.
-void telemetry_each(const struct telemetry *t, void (*each)(void *user, const char *name, bool connected),
-	void *user);
+void telemetry_each(const struct telemetry *t,
+	void (*each)(void *user, const char *name, bool connected), void *user);
 // The status of a gateway or of an endpoint; NULL for other kinds. A new reference.
 json_t *telemetry_status(struct telemetry *t, const struct resource *res, ns_t now);
 json_t *telemetry_stats(struct telemetry *t, ns_t now, ns_t wall_ns);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shows what telemetry.c has added up: status of gateways and endpoints, /v1/stats, /metrics. Main thread; no I/O
-// but to the stream it is handed.
+// Shows what telemetry.c has added up: status of gateways and endpoints, /v1/stats, /metrics. Main
+// thread; no I/O but to the stream it is handed.
 #include "controlplane/telemetry_internal.h"
 
 #include <inttypes.h>
@@ -86,8 +86,7 @@ static json_t *targets_list(const struct gateway_seen *g)
 	json_t *list = json_array(), *target;
 	const char *address;
 
-	json_object_foreach (g->targets, address, target)
-		json_array_append(list, target);
+	json_object_foreach(g->targets, address, target) json_array_append(list, target);
 	return list;
 }
 
@@ -109,8 +108,7 @@ static json_t *gateway_status(const struct gateway_seen *g, ns_t now, bool targe
 	set_number(out, "uptime_ms", g->uptime_ms);
 	set_number(out, "connections", g->connections);
 	set_number(out, "calls_in_flight", g->calls_in_flight);
-	json_object_set_new(out, "workers",
-		g->workers ? json_incref(g->workers) : json_array());
+	json_object_set_new(out, "workers", g->workers ? json_incref(g->workers) : json_array());
 	json_object_set_new(out, "ports", empty_array_or(g->ports));
 	if (targets)
 		json_object_set_new(out, "targets", targets_list(g));
@@ -163,7 +161,8 @@ json_t *telemetry_status(struct telemetry *t, const struct resource *res, ns_t n
 	if (res->kind != KIND_GATEWAY)
 		return NULL;
 	node = strmap_find(&t->gateways, res->name);
-	return gateway_status(node ? container_of(node, struct gateway_seen, node) : NULL, now, true);
+	return gateway_status(
+		node ? container_of(node, struct gateway_seen, node) : NULL, now, true);
 }
 
 // ---- stats ----
@@ -352,13 +351,14 @@ static void histogram(FILE *out, const char *name, const char *help, const struc
 {
 	heading(out, name, "histogram", help);
 	for (unsigned e = LE_EXPONENT_MIN; e <= LE_EXPONENT_MAX; e += 1)
-		fprintf(out, "%s_bucket{le=\"%.9g\"} %" PRIu64 "\n", name, (double)((uint64_t)1 << e) / 1e9,
-			shist_below(h, e));
-	fprintf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.9g\n%s_count %" PRIu64 "\n", name,
-		h->count, name, (double)h->sum / 1e9, name, h->count);
+		fprintf(out, "%s_bucket{le=\"%.9g\"} %" PRIu64 "\n", name,
+			(double)((uint64_t)1 << e) / 1e9, shist_below(h, e));
+	fprintf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.9g\n%s_count %" PRIu64 "\n",
+		name, h->count, name, (double)h->sum / 1e9, name, h->count);
 }
 
-static void call_line(FILE *out, const char *namespace, const char *function, int outcome, uint64_t value)
+static void call_line(
+	FILE *out, const char *namespace, const char *function, int outcome, uint64_t value)
 {
 	fputs("penstock_calls_total{", out);
 	label(out, "namespace", namespace);
@@ -376,7 +376,8 @@ static void calls_metrics(FILE *out, struct service_total **services)
 	heading(out, "penstock_calls_total", "counter", "Calls by function or route and outcome.");
 	for (i = 0; services[i] && i < TELEMETRY_LABELS_MAX; i++)
 		for (int k = 0; k < OUTCOME_COUNT; k++)
-			call_line(out, services[i]->namespace, services[i]->route, k, services[i]->calls[k]);
+			call_line(out, services[i]->namespace, services[i]->route, k,
+				services[i]->calls[k]);
 	if (!services[i])
 		return;
 	for (; services[i]; i++)
@@ -412,7 +413,8 @@ static void drop_metrics(const struct telemetry *t, FILE *out)
 {
 	struct counter_total **all = sorted_counters(t);
 
-	heading(out, "penstock_drops_total", "counter", "What gateways dropped, by cause; see /v1/stats.");
+	heading(out, "penstock_drops_total", "counter",
+		"What gateways dropped, by cause; see /v1/stats.");
 	for (size_t i = 0; all[i]; i++) {
 		if (!is_drop(all[i]))
 			continue;
@@ -423,8 +425,8 @@ static void drop_metrics(const struct telemetry *t, FILE *out)
 	free(all);
 }
 
-static void gateway_gauge(FILE *out, struct gateway_seen **all, const char *name, const char *help,
-	size_t offset)
+static void gateway_gauge(
+	FILE *out, struct gateway_seen **all, const char *name, const char *help, size_t offset)
 {
 	heading(out, name, "gauge", help);
 	for (size_t i = 0; all[i]; i++) {
@@ -449,7 +451,8 @@ static void port_metrics(FILE *out, struct gateway_seen **all)
 			for (size_t p = 0; p < json_array_size(all[i]->ports); p++) {
 				const json_t *port = json_array_get(all[i]->ports, p);
 				const json_t *value = json_object_get(port, fields[k]);
-				const char *port_name = json_string_value(json_object_get(port, "name"));
+				const char *port_name =
+					json_string_value(json_object_get(port, "name"));
 
 				if (!value || !port_name)
 					continue;
@@ -457,7 +460,8 @@ static void port_metrics(FILE *out, struct gateway_seen **all)
 				label(out, "gateway", all[i]->name);
 				fputc(',', out);
 				label(out, "port", port_name);
-				fprintf(out, "} %" JSON_INTEGER_FORMAT "\n", json_integer_value(value));
+				fprintf(out, "} %" JSON_INTEGER_FORMAT "\n",
+					json_integer_value(value));
 			}
 		}
 	}

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The control API, gateways' reports and publishing on any bytes. An input is a series of parts, separated by a line "%%":
+// The control API, gateways' reports and publishing on any bytes. An input is a series of parts,
+// separated by a line "%%":
 //
 //	METHOD /path?name=value&...
 //	If-Match: ...
 //	(empty line)
 //	body
 //
-// METHOD may also be FLUSH (changes become durable), FAIL (the store refuses them), REPORT (the body is a
-// gateway's report), TAKE (a gateway reads what it is told). Whatever comes: answers are valid JSON with the
-// fields that errors must have, a refused batch leaves what was durable, and a restart from the store
-// gives the same state.
+// METHOD may also be FLUSH (changes become durable), FAIL (the store refuses them), REPORT (the
+// body is a gateway's report), TAKE (a gateway reads what it is told). Whatever comes: answers are
+// valid JSON with the fields that errors must have, a refused batch leaves what was durable, and a
+// restart from the store gives the same state.
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -143,7 +144,8 @@ static void check_same(const struct registry *a, const struct registry *b)
 	for (enum kind kind = 0; kind < KIND_COUNT; kind++) {
 		const struct resource *x, *y;
 
-		check(registry_count(a, kind) == registry_count(b, kind), "every resource is stored");
+		check(registry_count(a, kind) == registry_count(b, kind),
+			"every resource is stored");
 		for (size_t i = 0; (x = registry_at(a, kind, i)); i++) {
 			json_t *left = resource_json(x), *right;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The control plane's side of the peer protocol over a real Unix socket: SETUP, watching with credits, reports,
-// the same name twice, garbage, and a gateway that stops reading. Two loops, stepped in turn.
+// The control plane's side of the peer protocol over a real Unix socket: SETUP, watching with
+// credits, reports, the same name twice, garbage, and a gateway that stops reading. Two loops,
+// stepped in turn.
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -58,7 +59,8 @@ static struct client *client_of(struct rs_session *s)
 	return container_of(link_of(s), struct client, link);
 }
 
-static void on_payload(struct rs_stream *stream, struct rs_message *message, bool next, bool complete)
+static void on_payload(
+	struct rs_stream *stream, struct rs_message *message, bool next, bool complete)
 {
 	struct client *c = client_of(stream->session);
 	char *text = calloc(1, message->data.len + 1);
@@ -132,13 +134,13 @@ static void dial(struct env *e, int i, const char *setup_json)
 		free(c->items[k]);
 	*c = (struct client){.env = e};
 	chain_copy(&setup.data, e->blocks, setup_json, strlen(setup_json));
-	assert_int_equal(link_dial(&c->link, &e->hub, (struct sockaddr *)&e->addr, sizeof(e->addr), &config,
-				 &client_ops, NULL),
+	assert_int_equal(link_dial(&c->link, &e->hub, (struct sockaddr *)&e->addr, sizeof(e->addr),
+				 &config, &client_ops, NULL),
 		0);
 }
 
-#define HELLO(name)                                                                                \
-	"{\"protocol\":{\"min\":1,\"max\":1},\"role\":\"gateway\",\"name\":\"" name                \
+#define HELLO(name)                                                                 \
+	"{\"protocol\":{\"min\":1,\"max\":1},\"role\":\"gateway\",\"name\":\"" name \
 	"\",\"version\":\"9.9\",\"start\":\"s1\",\"workers\":3,\"unknown\":true}"
 
 static struct rs_message request(struct env *e, const char *route, const char *data)
@@ -158,8 +160,8 @@ static void watch(struct env *e, int i, const char *data, uint32_t credit)
 	struct rs_message m = request(e, "penstock.watch", data);
 	int error = 0;
 
-	e->clients[i].watch =
-		rs_request(&e->clients[i].link.session, RS_REQUEST_STREAM, credit, &m, NULL, &error);
+	e->clients[i].watch = rs_request(
+		&e->clients[i].link.session, RS_REQUEST_STREAM, credit, &m, NULL, &error);
 	assert_non_null(e->clients[i].watch);
 }
 
@@ -178,14 +180,14 @@ static void step(struct env *e)
 	loop_step(e->client_loop, clock_now() + NS_PER_MS);
 }
 
-#define UNTIL(e, condition)                                                                        \
-	do {                                                                                       \
-		ns_t give_up = clock_now() + DEADLINE;                                             \
-		while (!(condition)) {                                                             \
-			if (clock_now() > give_up)                                                 \
-				fail_msg("never: %s", #condition);                                 \
-			step(e);                                                                   \
-		}                                                                                  \
+#define UNTIL(e, condition)                                        \
+	do {                                                       \
+		ns_t give_up = clock_now() + DEADLINE;             \
+		while (!(condition)) {                             \
+			if (clock_now() > give_up)                 \
+				fail_msg("never: %s", #condition); \
+			step(e);                                   \
+		}                                                  \
 	} while (0)
 
 static void settle_down(struct env *e)
@@ -203,7 +205,8 @@ static void put_json(struct env *e, enum kind kind, const char *text)
 {
 	const struct resource *res;
 	struct schema_error error;
-	json_t *in = json_loads(text, 0, NULL), *object = schema_normalize(&kinds[kind], in, &error);
+	json_t *in = json_loads(text, 0, NULL),
+	       *object = schema_normalize(&kinds[kind], in, &error);
 
 	assert_non_null(object);
 	assert_int_equal(registry_put(&e->registry, kind, object, 1, &res), 0);
@@ -217,8 +220,9 @@ static void put_endpoint(struct env *e, const char *name, const char *address)
 	char text[200];
 
 	snprintf(text, sizeof(text),
-		"{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"addresses\":[\"%s\"],\"routes\":[\"%s\"]}}", name,
-		address, name);
+		"{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"addresses\":[\"%s\"],\"routes\":[\"%"
+		"s\"]}}",
+		name, address, name);
 	put_json(e, KIND_ENDPOINT, text);
 }
 
@@ -243,8 +247,8 @@ static int setup(void **state)
 	e->blocks = buf_pool_new(16384, 64u << 20);
 	e->pool = rs_pool_new(256, e->blocks);
 	link_hub_init(&e->hub, e->client_loop, e->pool);
-	assert_int_equal(peers_start(&e->peers, e->server_loop, &e->registry, &e->publisher, e->telemetry,
-				 (struct sockaddr *)&e->addr, sizeof(e->addr)),
+	assert_int_equal(peers_start(&e->peers, e->server_loop, &e->registry, &e->publisher,
+				 e->telemetry, (struct sockaddr *)&e->addr, sizeof(e->addr)),
 		0);
 	put_json(e, KIND_GATEWAY, "{\"metadata\":{\"name\":\"gw1\"}}");
 	*state = e;
@@ -375,8 +379,10 @@ static void test_setup_is_checked(void **state)
 		{"{\"role\":\"gateway\",\"name\":\"gw1\"}", "speaks protocol 1 alone"},
 		{"{\"protocol\":{\"min\":2,\"max\":9},\"role\":\"gateway\",\"name\":\"gw1\"}",
 			"run the same version"},
-		{"{\"protocol\":{\"min\":1,\"max\":1},\"role\":\"host\",\"name\":\"gw1\"}", "must be gateway"},
-		{"{\"protocol\":{\"min\":1,\"max\":1},\"role\":\"gateway\",\"name\":\"GW 1\"}", "small letters"},
+		{"{\"protocol\":{\"min\":1,\"max\":1},\"role\":\"host\",\"name\":\"gw1\"}",
+			"must be gateway"},
+		{"{\"protocol\":{\"min\":1,\"max\":1},\"role\":\"gateway\",\"name\":\"GW 1\"}",
+			"small letters"},
 		{"{\"protocol\":{\"min\":1,\"max\":1},\"role\":\"gateway\"}", "small letters"},
 	};
 
@@ -445,7 +451,8 @@ static void test_resume(void **state)
 
 static json_t *status(struct env *e)
 {
-	return telemetry_status(e->telemetry, registry_get(&e->registry, KIND_GATEWAY, "gw1"), clock_now());
+	return telemetry_status(
+		e->telemetry, registry_get(&e->registry, KIND_GATEWAY, "gw1"), clock_now());
 }
 
 static bool reports(struct env *e, json_int_t in_flight)
@@ -463,8 +470,9 @@ static void test_reports(void **state)
 	json_t *s;
 
 	dial(e, 0, HELLO("gw1"));
-	report(e, 0, "{\"start\":\"s1\",\"uptime_ms\":5,\"workers\":[{\"id\":0,\"connections\":3,"
-		     "\"calls_in_flight\":41}]}");
+	report(e, 0,
+		"{\"start\":\"s1\",\"uptime_ms\":5,\"workers\":[{\"id\":0,\"connections\":3,"
+		"\"calls_in_flight\":41}]}");
 	UNTIL(e, reports(e, 41));
 	s = status(e);
 	assert_string_equal(json_string_value(json_object_get(s, "version")), "9.9");

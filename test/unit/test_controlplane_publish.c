@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Discovery and publishing: services from resources, snapshots and deltas, slow watchers, watches that are
-// cut and resumed. A model of the gateway applies what it is told; it must end up with the services
-// that the resources declare, and never lose one on the way that stays declared.
+// Discovery and publishing: services from resources, snapshots and deltas, slow watchers, watches
+// that are cut and resumed. A model of the gateway applies what it is told; it must end up with the
+// services that the resources declare, and never lose one on the way that stays declared.
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -92,19 +92,20 @@ static void put_gateway(struct fixture *f, const char *name, int limit)
 	char text[200];
 
 	snprintf(text, sizeof(text),
-		"{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"limits\":{\"connections_per_address\":%d}}}", name,
-		limit);
+		"{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"limits\":{\"connections_per_address\":"
+		"%d}}}",
+		name, limit);
 	put_json(f, KIND_GATEWAY, text);
 }
 
-static void put_endpoint(struct fixture *f, const char *name, const char *addresses, const char *routes,
-	const char *more)
+static void put_endpoint(struct fixture *f, const char *name, const char *addresses,
+	const char *routes, const char *more)
 {
 	char text[2000];
 
 	snprintf(text, sizeof(text),
-		"{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"addresses\":[%s],\"routes\":[%s]%s}}", name,
-		addresses, routes, more);
+		"{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"addresses\":[%s],\"routes\":[%s]%s}}",
+		name, addresses, routes, more);
 	put_json(f, KIND_ENDPOINT, text);
 }
 
@@ -113,7 +114,8 @@ static void put_function(struct fixture *f, const char *name)
 	char text[200];
 
 	snprintf(text, sizeof(text),
-		"{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"command\":[\"x\"],\"call\":{\"timeout_ms\":77}}}",
+		"{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"command\":[\"x\"],\"call\":{\"timeout_"
+		"ms\":77}}}",
 		name);
 	put_json(f, KIND_FUNCTION, text);
 }
@@ -160,9 +162,8 @@ static void sweep(struct gateway *g)
 	json_t *value;
 	void *next;
 
-	json_object_foreach_safe (g->table, next, key, value)
-		if (!json_object_get(g->marked, key))
-			json_object_del(g->table, key);
+	json_object_foreach_safe(g->table, next, key, value) if (!json_object_get(g->marked, key))
+		json_object_del(g->table, key);
 	json_decref(g->marked);
 	g->marked = NULL;
 	strcpy(g->epoch, g->snapshot_epoch);
@@ -263,8 +264,8 @@ static void test_waits_for_its_gateway_resource(void **state)
 	flush(f);
 	assert_true(f->g.ready);
 	assert_int_equal(take(f, 10), 4);  // begin, gateway, a, end
-	assert_int_equal(json_integer_value(json_object_get(json_object_get(f->g.spec, "limits"),
-				 "connections_per_address")),
+	assert_int_equal(json_integer_value(json_object_get(
+				 json_object_get(f->g.spec, "limits"), "connections_per_address")),
 		7);
 	assert_int_equal(json_object_size(f->g.table), 1);
 }
@@ -283,8 +284,11 @@ static void test_snapshot_then_deltas(void **state)
 	assert_targets(f, "1|default|person.", "a@10.0.0.1:1 ");
 	assert_targets(f, "0|default|thumb", "");
 	assert_string_equal(
-		json_string_value(json_object_get(service(f, "0|default|thumb"), "kind")), "function");
-	assert_int_equal(json_integer_value(json_object_get(service(f, "0|default|thumb"), "timeout_ms")), 77);
+		json_string_value(json_object_get(service(f, "0|default|thumb"), "kind")),
+		"function");
+	assert_int_equal(
+		json_integer_value(json_object_get(service(f, "0|default|thumb"), "timeout_ms")),
+		77);
 	// One item for one changed route; the other is as it was.
 	put_endpoint(f, "a", "\"10.0.0.1:1\"", "\"b\", \"person.\"", "");
 	flush(f);
@@ -299,8 +303,8 @@ static void test_snapshot_then_deltas(void **state)
 	put_gateway(f, "gw1", 8);
 	flush(f);
 	assert_int_equal(take(f, 100), 1);
-	assert_int_equal(json_integer_value(json_object_get(json_object_get(f->g.spec, "limits"),
-				 "connections_per_address")),
+	assert_int_equal(json_integer_value(json_object_get(
+				 json_object_get(f->g.spec, "limits"), "connections_per_address")),
 		8);
 }
 
@@ -311,7 +315,8 @@ static void test_union_of_endpoints(void **state)
 	put_gateway(f, "gw1", 7);
 	watch(f);
 	put_endpoint(f, "b", "\"10.0.0.2:1\", \"10.0.0.9:1\"", "\"x\"", "");
-	put_endpoint(f, "a", "\"10.0.0.1:1\", \"10.0.0.9:1\"", "\"x\"", ",\"fragments\":false,\"lease\":true");
+	put_endpoint(f, "a", "\"10.0.0.1:1\", \"10.0.0.9:1\"", "\"x\"",
+		",\"fragments\":false,\"lease\":true");
 	flush(f);
 	take(f, 100);
 	// By name of endpoint, an address that both declare once; the careful value of each flag.
@@ -354,7 +359,8 @@ static void test_no_change_no_item(void **state)
 	f->g.ready = false;
 	// Labels and other gateways are not what a gateway is told.
 	put_json(f, KIND_ENDPOINT,
-		"{\"metadata\":{\"name\":\"a\",\"labels\":{\"x\":\"y\"}},\"spec\":{\"addresses\":[\"10.0.0.1:1\"],"
+		"{\"metadata\":{\"name\":\"a\",\"labels\":{\"x\":\"y\"}},\"spec\":{\"addresses\":["
+		"\"10.0.0.1:1\"],"
 		"\"routes\":[\"a\"]}}");
 	registry_note(&f->r, "connected", KIND_GATEWAY, "gw9", NULL, 1);
 	flush(f);
@@ -377,7 +383,8 @@ static void test_slow_watcher_is_told_the_newest_once(void **state)
 	f->g.items = 0;
 	for (int i = 1; i <= 1000; i++) {
 		snprintf(address, sizeof(address), "\"10.0.%d.%d:1\"", i >> 8, i & 255);
-		put_endpoint(f, i % 2 ? "odd" : "even", address, i % 2 ? "\"odd\"" : "\"even\"", "");
+		put_endpoint(
+			f, i % 2 ? "odd" : "even", address, i % 2 ? "\"odd\"" : "\"even\"", "");
 		flush(f);
 	}
 	assert_int_equal(take(f, 10000), 2);
@@ -454,18 +461,18 @@ static void test_changes_during_a_snapshot(void **state)
 	put_endpoint(f, "c", "\"10.0.0.1:1\"", "\"c\"", "");
 	flush(f);
 	watch(f);
-	take(f, 3);  // begin, gateway, a
+	take(f, 3);                                           // begin, gateway, a
 	put_endpoint(f, "b", "\"10.0.0.2:1\"", "\"b\"", "");  // not yet told
-	registry_delete(&f->r, KIND_ENDPOINT, "a", 1);          // told already
-	registry_delete(&f->r, KIND_ENDPOINT, "c", 1);          // not yet told
+	registry_delete(&f->r, KIND_ENDPOINT, "a", 1);        // told already
+	registry_delete(&f->r, KIND_ENDPOINT, "c", 1);        // not yet told
 	put_gateway(f, "gw1", 9);
 	flush(f);
 	take(f, 100);
 	assert_null(f->g.marked);
 	assert_int_equal(json_object_size(f->g.table), 1);
 	assert_targets(f, "0|default|b", "b@10.0.0.2:1 ");
-	assert_int_equal(json_integer_value(json_object_get(json_object_get(f->g.spec, "limits"),
-				 "connections_per_address")),
+	assert_int_equal(json_integer_value(json_object_get(
+				 json_object_get(f->g.spec, "limits"), "connections_per_address")),
 		9);
 }
 
@@ -566,12 +573,10 @@ static void assert_table_is_right(const struct fixture *f)
 	json_t *expected = expected_table(f), *value;
 	const char *key;
 
-	json_object_foreach (expected, key, value)
-		if (!json_object_get(f->g.table, key))
-			fail_msg("%s is missing", key);
-	json_object_foreach (f->g.table, key, value)
-		if (!json_object_get(expected, key))
-			fail_msg("%s should be gone", key);
+	json_object_foreach(expected, key, value) if (!json_object_get(f->g.table, key))
+		fail_msg("%s is missing", key);
+	json_object_foreach(f->g.table, key, value) if (!json_object_get(expected, key))
+		fail_msg("%s should be gone", key);
 	json_decref(expected);
 }
 
@@ -590,13 +595,13 @@ static void random_change(struct fixture *f, struct rng *rng)
 		return;
 	}
 	snprintf(address, sizeof(address), "\"10.0.0.%u:1\"", 1 + rng_below(rng, 250));
-	snprintf(routes, sizeof(routes), "\"r%u\", \"s%u\", \"p%u.\"", rng_below(rng, 8), rng_below(rng, 8),
-		rng_below(rng, 4));
+	snprintf(routes, sizeof(routes), "\"r%u\", \"s%u\", \"p%u.\"", rng_below(rng, 8),
+		rng_below(rng, 8), rng_below(rng, 4));
 	put_endpoint(f, name, address, routes, "");
 }
 
-// A route that is declared before, during and after must be in the gateway's table at every moment from the first
-// snapshot's end on: that is what "no call is lost" needs.
+// A route that is declared before, during and after must be in the gateway's table at every moment
+// from the first snapshot's end on: that is what "no call is lost" needs.
 static void assert_lasting_route(const struct fixture *f)
 {
 	if (f->g.epoch[0] || f->g.marked)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The registry: two heads, batches, what a refused batch undoes, the history of events, and that a restart
-// forgets nothing.
+// The registry: two heads, batches, what a refused batch undoes, the history of events, and that a
+// restart forgets nothing.
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -69,8 +69,8 @@ static int put(struct fixture *f, const char *name, const char *address)
 {
 	const struct resource *res;
 	struct schema_error error;
-	json_t *in = json_pack("{s:{s:s}, s:{s:[s], s:[s]}}", "metadata", "name", name, "spec", "addresses",
-		address, "routes", name);
+	json_t *in = json_pack("{s:{s:s}, s:{s:[s], s:[s]}}", "metadata", "name", name, "spec",
+		"addresses", address, "routes", name);
 	json_t *object = schema_normalize(&kinds[KIND_ENDPOINT], in, &error);
 	int rc;
 
@@ -85,7 +85,8 @@ static const char *address_of(const struct fixture *f, const char *name)
 {
 	const struct resource *res = registry_get(&f->r, KIND_ENDPOINT, name);
 
-	return res ? json_string_value(json_array_get(json_object_get(res->spec, "addresses"), 0)) : NULL;
+	return res ? json_string_value(json_array_get(json_object_get(res->spec, "addresses"), 0))
+		   : NULL;
 }
 
 static size_t events(const struct fixture *f)
@@ -155,7 +156,8 @@ static void test_refused_batch_is_undone_with_all_behind_it(void **state)
 	assert_int_equal(registry_flush(&f->r), 0);
 	durable = f->r.durable;
 	meta = f->r.meta_version;
-	// In the batch that is with the store: create, replace, delete. Behind it: more of the same.
+	// In the batch that is with the store: create, replace, delete. Behind it: more of the
+	// same.
 	put(f, "new", "10.0.0.1:1");
 	put(f, "kept", "10.0.0.1:2");
 	assert_int_equal(registry_delete(&f->r, KIND_ENDPOINT, "deleted", 1), 0);
@@ -307,9 +309,10 @@ static void test_foreign_write_is_noticed(void **state)
 static void test_unknown_fields_of_the_store_are_kept(void **state)
 {
 	struct fixture *f = *state;
-	const char *text = "{\"namespace\":\"default\",\"name\":\"n\",\"labels\":{},\"created_ns\":1,"
-			   "\"updated_ns\":2,\"spec\":{\"addresses\":[\"10.0.0.1:1\"],\"routes\":[\"n\"],"
-			   "\"from-the-future\":true}}";
+	const char *text =
+		"{\"namespace\":\"default\",\"name\":\"n\",\"labels\":{},\"created_ns\":1,"
+		"\"updated_ns\":2,\"spec\":{\"addresses\":[\"10.0.0.1:1\"],\"routes\":[\"n\"],"
+		"\"from-the-future\":true}}";
 	struct store_write w = {"endpoints/n", text, strlen(text), 5};
 	struct store_txn t = {.writes = &w, .write_count = 1};
 	const struct resource *res;

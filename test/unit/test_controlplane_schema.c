@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tables of resources: what is accepted, which defaults are filled in, and which field and sentence an error names.
-// Merge patch and the list of changes.
+// Tables of resources: what is accepted, which defaults are filled in, and which field and sentence
+// an error names. Merge patch and the list of changes.
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -44,7 +44,8 @@ static void accepts(enum kind kind, const char *in, const char *expected_spec)
 	json_decref(expected);
 }
 
-static void refuses(enum kind kind, const char *in, const char *code, const char *field, const char *part)
+static void refuses(
+	enum kind kind, const char *in, const char *code, const char *field, const char *part)
 {
 	struct schema_error error;
 	json_t *object = json(in);
@@ -66,58 +67,81 @@ static void test_defaults(void **state)
 	(void)state;
 	accepts(KIND_FUNCTION, "{" META ",\"spec\":{\"command\":[\"echo\"]}}",
 		"{\"runtime\":\"process\",\"command\":[\"echo\"],\"scale\":{\"min\":1,\"max\":10,"
-		"\"concurrency\":1},\"resources\":{\"cpu_milli\":100,\"memory\":\"128Mi\"},\"call\":{"
-		"\"timeout_ms\":30000,\"idempotent\":false,\"class\":\"latency\",\"cold\":\"drop\",\"queue\":"
+		"\"concurrency\":1},\"resources\":{\"cpu_milli\":100,\"memory\":\"128Mi\"},"
+		"\"call\":{"
+		"\"timeout_ms\":30000,\"idempotent\":false,\"class\":\"latency\",\"cold\":\"drop\","
+		"\"queue\":"
 		"128},\"balance\":{\"policy\":\"two-choices\"},\"env\":{},\"bindings\":[]}");
-	accepts(KIND_ENDPOINT, "{" META ",\"spec\":{\"addresses\":[\"10.0.0.1:7000\"],\"routes\":[\"x\"]}}",
-		"{\"addresses\":[\"10.0.0.1:7000\"],\"routes\":[\"x\"],\"lease\":false,\"fragments\":true}");
+	accepts(KIND_ENDPOINT,
+		"{" META ",\"spec\":{\"addresses\":[\"10.0.0.1:7000\"],\"routes\":[\"x\"]}}",
+		"{\"addresses\":[\"10.0.0.1:7000\"],\"routes\":[\"x\"],\"lease\":false,"
+		"\"fragments\":true}");
 	accepts(KIND_GATEWAY, "{" META "}",
-		"{\"ports\":[],\"listeners\":[{\"port\":7878}],\"limits\":{\"connections_per_address\":10000}}");
+		"{\"ports\":[],\"listeners\":[{\"port\":7878}],\"limits\":{\"connections_per_"
+		"address\":10000}}");
 	// null is how YAML writes a key without value.
 	accepts(KIND_GATEWAY, "{" META ",\"spec\":{\"ports\":null,\"limits\":{}}}",
-		"{\"ports\":[],\"listeners\":[{\"port\":7878}],\"limits\":{\"connections_per_address\":10000}}");
+		"{\"ports\":[],\"listeners\":[{\"port\":7878}],\"limits\":{\"connections_per_"
+		"address\":10000}}");
 }
 
 static void test_manifests_of_the_documentation(void **state)
 {
 	(void)state;
 	accepts(KIND_FUNCTION,
-		"{\"apiVersion\":\"penstock/v1\",\"kind\":\"Function\",\"metadata\":{\"name\":\"thumbnail\","
-		"\"namespace\":\"default\",\"labels\":{\"team\":\"imagery\"}},\"spec\":{\"runtime\":\"process\","
-		"\"command\":[\"thumbnail\",\"--quality=80\"],\"scale\":{\"min\":1,\"max\":10,\"concurrency\":8},"
-		"\"resources\":{\"cpu_milli\":500,\"memory\":\"64Mi\"},\"call\":{\"timeout_ms\":1000,"
-		"\"idempotent\":true,\"class\":\"latency\",\"cold\":\"drop\",\"queue\":128},\"balance\":{"
+		"{\"apiVersion\":\"penstock/"
+		"v1\",\"kind\":\"Function\",\"metadata\":{\"name\":\"thumbnail\","
+		"\"namespace\":\"default\",\"labels\":{\"team\":\"imagery\"}},\"spec\":{"
+		"\"runtime\":\"process\","
+		"\"command\":[\"thumbnail\",\"--quality=80\"],\"scale\":{\"min\":1,\"max\":10,"
+		"\"concurrency\":8},"
+		"\"resources\":{\"cpu_milli\":500,\"memory\":\"64Mi\"},\"call\":{\"timeout_ms\":"
+		"1000,"
+		"\"idempotent\":true,\"class\":\"latency\",\"cold\":\"drop\",\"queue\":128},"
+		"\"balance\":{"
 		"\"policy\":\"two-choices\"},\"env\":{\"LEVEL\":\"info\"},\"bindings\":[]}}",
-		"{\"runtime\":\"process\",\"command\":[\"thumbnail\",\"--quality=80\"],\"scale\":{\"min\":1,"
-		"\"max\":10,\"concurrency\":8},\"resources\":{\"cpu_milli\":500,\"memory\":\"64Mi\"},\"call\":{"
-		"\"timeout_ms\":1000,\"idempotent\":true,\"class\":\"latency\",\"cold\":\"drop\",\"queue\":128},"
-		"\"balance\":{\"policy\":\"two-choices\"},\"env\":{\"LEVEL\":\"info\"},\"bindings\":[]}");
+		"{\"runtime\":\"process\",\"command\":[\"thumbnail\",\"--quality=80\"],\"scale\":{"
+		"\"min\":1,"
+		"\"max\":10,\"concurrency\":8},\"resources\":{\"cpu_milli\":500,\"memory\":"
+		"\"64Mi\"},\"call\":{"
+		"\"timeout_ms\":1000,\"idempotent\":true,\"class\":\"latency\",\"cold\":\"drop\","
+		"\"queue\":128},"
+		"\"balance\":{\"policy\":\"two-choices\"},\"env\":{\"LEVEL\":\"info\"},"
+		"\"bindings\":[]}");
 	accepts(KIND_ENDPOINT,
-		"{\"apiVersion\":\"penstock/v1\",\"kind\":\"Endpoint\",\"metadata\":{\"name\":\"orders\"},"
+		"{\"apiVersion\":\"penstock/"
+		"v1\",\"kind\":\"Endpoint\",\"metadata\":{\"name\":\"orders\"},"
 		"\"spec\":{\"addresses\":[\"10.77.0.1:7000\"],\"routes\":[\"orders\",\"person.\"],"
 		"\"lease\":false,\"fragments\":true}}",
-		"{\"addresses\":[\"10.77.0.1:7000\"],\"routes\":[\"orders\",\"person.\"],\"lease\":false,"
+		"{\"addresses\":[\"10.77.0.1:7000\"],\"routes\":[\"orders\",\"person.\"],\"lease\":"
+		"false,"
 		"\"fragments\":true}");
 	accepts(KIND_GATEWAY,
-		"{\"metadata\":{\"name\":\"gw1\"},\"spec\":{\"ports\":[{\"name\":\"p0\",\"addresses\":["
-		"\"10.77.0.2/24\",\"fd77::2/64\"],\"routes\":[{\"to\":\"default\",\"via\":\"10.77.0.1\"}]}],"
+		"{\"metadata\":{\"name\":\"gw1\"},\"spec\":{\"ports\":[{\"name\":\"p0\","
+		"\"addresses\":["
+		"\"10.77.0.2/24\",\"fd77::2/"
+		"64\"],\"routes\":[{\"to\":\"default\",\"via\":\"10.77.0.1\"}]}],"
 		"\"listeners\":[{\"port\":7878}],\"limits\":{\"connections_per_address\":10000}}}",
-		"{\"ports\":[{\"name\":\"p0\",\"addresses\":[\"10.77.0.2/24\",\"fd77::2/64\"],\"routes\":[{"
-		"\"to\":\"default\",\"via\":\"10.77.0.1\"}]}],\"listeners\":[{\"port\":7878}],\"limits\":{"
+		"{\"ports\":[{\"name\":\"p0\",\"addresses\":[\"10.77.0.2/24\",\"fd77::2/"
+		"64\"],\"routes\":[{"
+		"\"to\":\"default\",\"via\":\"10.77.0.1\"}]}],\"listeners\":[{\"port\":7878}],"
+		"\"limits\":{"
 		"\"connections_per_address\":10000}}");
 }
 
 static void test_order_is_the_tables(void **state)
 {
 	struct schema_error error;
-	json_t *in = json("{\"spec\":{\"routes\":[\"x\"],\"addresses\":[\"10.0.0.1:7\"]},\"kind\":\"Endpoint\","
+	json_t *in = json("{\"spec\":{\"routes\":[\"x\"],\"addresses\":[\"10.0.0.1:7\"]},\"kind\":"
+			  "\"Endpoint\","
 			  "\"metadata\":{\"labels\":{},\"name\":\"a\"}}");
 	json_t *out = schema_normalize(&kinds[KIND_ENDPOINT], in, &error);
 	char *text = json_dumps(out, JSON_COMPACT);
 
 	(void)state;
 	assert_string_equal(text,
-		"{\"apiVersion\":\"penstock/v1\",\"kind\":\"Endpoint\",\"metadata\":{\"name\":\"a\","
+		"{\"apiVersion\":\"penstock/"
+		"v1\",\"kind\":\"Endpoint\",\"metadata\":{\"name\":\"a\","
 		"\"namespace\":\"default\",\"labels\":{}},\"spec\":{\"addresses\":[\"10.0.0.1:7\"],"
 		"\"routes\":[\"x\"],\"lease\":false,\"fragments\":true}}");
 	free(text);
@@ -131,7 +155,8 @@ static void test_read_only_is_ignored(void **state)
 	accepts(KIND_GATEWAY,
 		"{\"metadata\":{\"name\":\"a\",\"version\":7,\"created\":\"x\",\"updated\":\"y\"},"
 		"\"status\":{\"anything\":[1]}}",
-		"{\"ports\":[],\"listeners\":[{\"port\":7878}],\"limits\":{\"connections_per_address\":10000}}");
+		"{\"ports\":[],\"listeners\":[{\"port\":7878}],\"limits\":{\"connections_per_"
+		"address\":10000}}");
 }
 
 #define FUNCTION(spec) "{" META ",\"spec\":" spec "}"
@@ -144,78 +169,98 @@ static void test_errors_name_the_field(void **state)
 	} cases[] = {
 		{KIND_FUNCTION, "[]", "invalid_field", "", "the body must be an object"},
 		{KIND_FUNCTION, "{}", "missing_field", "metadata.name", "required"},
-		{KIND_FUNCTION, "{\"metadata\":[]}", "invalid_field", "metadata", "must be an object"},
+		{KIND_FUNCTION, "{\"metadata\":[]}", "invalid_field", "metadata",
+			"must be an object"},
 		{KIND_FUNCTION, "{\"metadata\":{\"name\":\"A\"}}", "invalid_field", "metadata.name",
 			"small letters"},
-		{KIND_FUNCTION, "{\"metadata\":{\"name\":\"-a\"}}", "invalid_field", "metadata.name", "hyphen"},
-		{KIND_FUNCTION, "{\"metadata\":{\"name\":7}}", "invalid_field", "metadata.name", "text"},
-		{KIND_FUNCTION, "{" META ",\"speck\":{}}", "unknown_field", "speck", "did you mean spec?"},
+		{KIND_FUNCTION, "{\"metadata\":{\"name\":\"-a\"}}", "invalid_field",
+			"metadata.name", "hyphen"},
+		{KIND_FUNCTION, "{\"metadata\":{\"name\":7}}", "invalid_field", "metadata.name",
+			"text"},
+		{KIND_FUNCTION, "{" META ",\"speck\":{}}", "unknown_field", "speck",
+			"did you mean spec?"},
 		{KIND_FUNCTION, "{" META ",\"apiVersion\":\"v2\"}", "invalid_field", "apiVersion",
 			"must be penstock/v1"},
-		{KIND_FUNCTION, "{" META ",\"kind\":\"Endpoint\",\"spec\":{\"command\":[\"x\"]}}", "invalid_field",
-			"kind", "must be Function"},
-		{KIND_FUNCTION, FUNCTION("{}"), "missing_field", "spec.command", "give the program"},
-		{KIND_FUNCTION, FUNCTION("{\"runtime\":\"oci\"}"), "missing_field", "spec.image", "sha256"},
+		{KIND_FUNCTION, "{" META ",\"kind\":\"Endpoint\",\"spec\":{\"command\":[\"x\"]}}",
+			"invalid_field", "kind", "must be Function"},
+		{KIND_FUNCTION, FUNCTION("{}"), "missing_field", "spec.command",
+			"give the program"},
+		{KIND_FUNCTION, FUNCTION("{\"runtime\":\"oci\"}"), "missing_field", "spec.image",
+			"sha256"},
 		{KIND_FUNCTION, FUNCTION("{\"runtime\":\"vm\"}"), "invalid_field", "spec.runtime",
 			"process, oci or wasm"},
-		{KIND_FUNCTION, FUNCTION("{\"image\":\"x:latest\"}"), "invalid_field", "spec.image", "digest"},
-		{KIND_FUNCTION, FUNCTION("{\"scale\":{\"min\":-1}}"), "invalid_field", "spec.scale.min",
-			"from 0 to 100000, but is -1"},
-		{KIND_FUNCTION, FUNCTION("{\"scale\":{\"min\":1.5}}"), "invalid_field", "spec.scale.min", "whole"},
-		{KIND_FUNCTION, FUNCTION("{\"scale\":{\"min\":\"1\"}}"), "invalid_field", "spec.scale.min",
-			"but is \"1\""},
-		{KIND_FUNCTION, FUNCTION("{\"command\":[\"x\"],\"scale\":{\"min\":11}}"), "invalid_field",
-			"spec.scale.min", "raise max"},
-		{KIND_FUNCTION, FUNCTION("{\"scale\":{\"mim\":1}}"), "unknown_field", "spec.scale.mim",
-			"did you mean min?"},
-		{KIND_FUNCTION, FUNCTION("{\"scale\":{\"replicas\":1}}"), "unknown_field", "spec.scale.replicas",
-			"known are min, max, concurrency"},
-		{KIND_FUNCTION, FUNCTION("{\"command\":\"x\"}"), "invalid_field", "spec.command", "list"},
-		{KIND_FUNCTION, FUNCTION("{\"command\":[1]}"), "invalid_field", "spec.command[0]", "text"},
+		{KIND_FUNCTION, FUNCTION("{\"image\":\"x:latest\"}"), "invalid_field", "spec.image",
+			"digest"},
+		{KIND_FUNCTION, FUNCTION("{\"scale\":{\"min\":-1}}"), "invalid_field",
+			"spec.scale.min", "from 0 to 100000, but is -1"},
+		{KIND_FUNCTION, FUNCTION("{\"scale\":{\"min\":1.5}}"), "invalid_field",
+			"spec.scale.min", "whole"},
+		{KIND_FUNCTION, FUNCTION("{\"scale\":{\"min\":\"1\"}}"), "invalid_field",
+			"spec.scale.min", "but is \"1\""},
+		{KIND_FUNCTION, FUNCTION("{\"command\":[\"x\"],\"scale\":{\"min\":11}}"),
+			"invalid_field", "spec.scale.min", "raise max"},
+		{KIND_FUNCTION, FUNCTION("{\"scale\":{\"mim\":1}}"), "unknown_field",
+			"spec.scale.mim", "did you mean min?"},
+		{KIND_FUNCTION, FUNCTION("{\"scale\":{\"replicas\":1}}"), "unknown_field",
+			"spec.scale.replicas", "known are min, max, concurrency"},
+		{KIND_FUNCTION, FUNCTION("{\"command\":\"x\"}"), "invalid_field", "spec.command",
+			"list"},
+		{KIND_FUNCTION, FUNCTION("{\"command\":[1]}"), "invalid_field", "spec.command[0]",
+			"text"},
 		{KIND_FUNCTION, FUNCTION("{\"resources\":{\"memory\":\"64MB\"}}"), "invalid_field",
 			"spec.resources.memory", "64Mi"},
 		{KIND_FUNCTION, FUNCTION("{\"resources\":{\"memory\":1}}"), "invalid_field",
 			"spec.resources.memory", "1048576"},
-		{KIND_FUNCTION, FUNCTION("{\"call\":{\"idempotent\":1}}"), "invalid_field", "spec.call.idempotent",
-			"true or false"},
-		{KIND_FUNCTION, FUNCTION("{\"env\":{\"1X\":\"a\"}}"), "invalid_field", "spec.env.1X", "digit"},
-		{KIND_FUNCTION, FUNCTION("{\"env\":{\"X\":1}}"), "invalid_field", "spec.env.X", "text"},
-		{KIND_FUNCTION, FUNCTION("{\"env\":[]}"), "invalid_field", "spec.env", "names and values"},
-		{KIND_FUNCTION, FUNCTION("{\"bindings\":[\"x\"]}"), "invalid_field", "spec.bindings", "empty"},
-		{KIND_FUNCTION, "{\"metadata\":{\"name\":\"a\",\"labels\":{\"a b\":\"x\"}}}", "invalid_field",
-			"metadata.labels.a b", "bad name"},
-		{KIND_ENDPOINT, FUNCTION("{}"), "missing_field", "spec.addresses", "Where the servers listen"},
+		{KIND_FUNCTION, FUNCTION("{\"call\":{\"idempotent\":1}}"), "invalid_field",
+			"spec.call.idempotent", "true or false"},
+		{KIND_FUNCTION, FUNCTION("{\"env\":{\"1X\":\"a\"}}"), "invalid_field",
+			"spec.env.1X", "digit"},
+		{KIND_FUNCTION, FUNCTION("{\"env\":{\"X\":1}}"), "invalid_field", "spec.env.X",
+			"text"},
+		{KIND_FUNCTION, FUNCTION("{\"env\":[]}"), "invalid_field", "spec.env",
+			"names and values"},
+		{KIND_FUNCTION, FUNCTION("{\"bindings\":[\"x\"]}"), "invalid_field",
+			"spec.bindings", "empty"},
+		{KIND_FUNCTION, "{\"metadata\":{\"name\":\"a\",\"labels\":{\"a b\":\"x\"}}}",
+			"invalid_field", "metadata.labels.a b", "bad name"},
+		{KIND_ENDPOINT, FUNCTION("{}"), "missing_field", "spec.addresses",
+			"Where the servers listen"},
 		{KIND_ENDPOINT, FUNCTION("{\"addresses\":[],\"routes\":[\"x\"]}"), "invalid_field",
 			"spec.addresses", "1 to 1024 items"},
-		{KIND_ENDPOINT, FUNCTION("{\"addresses\":[\"localhost:7000\"],\"routes\":[\"x\"]}"), "invalid_field",
-			"spec.addresses[0]", "host names are not looked up"},
-		{KIND_ENDPOINT, FUNCTION("{\"addresses\":[\"10.0.0.1\"],\"routes\":[\"x\"]}"), "invalid_field",
-			"spec.addresses[0]", "port"},
-		{KIND_ENDPOINT, FUNCTION("{\"addresses\":[\"10.0.0.1:0\"],\"routes\":[\"x\"]}"), "invalid_field",
-			"spec.addresses[0]", "port"},
-		{KIND_ENDPOINT, FUNCTION("{\"addresses\":[\"10.0.0.1:1\",\"10.0.0.1:1\"],\"routes\":[\"x\"]}"),
+		{KIND_ENDPOINT, FUNCTION("{\"addresses\":[\"localhost:7000\"],\"routes\":[\"x\"]}"),
+			"invalid_field", "spec.addresses[0]", "host names are not looked up"},
+		{KIND_ENDPOINT, FUNCTION("{\"addresses\":[\"10.0.0.1\"],\"routes\":[\"x\"]}"),
+			"invalid_field", "spec.addresses[0]", "port"},
+		{KIND_ENDPOINT, FUNCTION("{\"addresses\":[\"10.0.0.1:0\"],\"routes\":[\"x\"]}"),
+			"invalid_field", "spec.addresses[0]", "port"},
+		{KIND_ENDPOINT,
+			FUNCTION("{\"addresses\":[\"10.0.0.1:1\",\"10.0.0.1:1\"],\"routes\":[\"x\"]"
+				 "}"),
 			"invalid_field", "spec.addresses[1]", "same as item 0"},
-		{KIND_ENDPOINT, FUNCTION("{\"addresses\":[\"10.0.0.1:1\"],\"routes\":[\"a b\"]}"), "invalid_field",
-			"spec.routes[0]", "blanks"},
-		{KIND_ENDPOINT, FUNCTION("{\"addresses\":[\"10.0.0.1:1\"],\"routes\":[\"NS/x\"]}"), "invalid_field",
-			"spec.routes[0]", "NAMESPACE/NAME"},
-		{KIND_ENDPOINT, FUNCTION("{\"addresses\":[\"10.0.0.1:1\"],\"routes\":[\".\"]}"), "invalid_field",
-			"spec.routes[0]", "NAME"},
-		{KIND_GATEWAY, "{\"metadata\":{\"name\":\"a\",\"namespace\":\"b\"}}", "unknown_field",
-			"metadata.namespace", "not a field"},
+		{KIND_ENDPOINT, FUNCTION("{\"addresses\":[\"10.0.0.1:1\"],\"routes\":[\"a b\"]}"),
+			"invalid_field", "spec.routes[0]", "blanks"},
+		{KIND_ENDPOINT, FUNCTION("{\"addresses\":[\"10.0.0.1:1\"],\"routes\":[\"NS/x\"]}"),
+			"invalid_field", "spec.routes[0]", "NAMESPACE/NAME"},
+		{KIND_ENDPOINT, FUNCTION("{\"addresses\":[\"10.0.0.1:1\"],\"routes\":[\".\"]}"),
+			"invalid_field", "spec.routes[0]", "NAME"},
+		{KIND_GATEWAY, "{\"metadata\":{\"name\":\"a\",\"namespace\":\"b\"}}",
+			"unknown_field", "metadata.namespace", "not a field"},
 		{KIND_GATEWAY, FUNCTION("{\"listeners\":[{\"port\":65536}]}"), "invalid_field",
 			"spec.listeners[0].port", "65535"},
-		{KIND_GATEWAY, FUNCTION("{\"listeners\":[{}]}"), "missing_field", "spec.listeners[0].port",
-			"required"},
-		{KIND_GATEWAY, FUNCTION("{\"listeners\":[{\"port\":1},{\"port\":1}]}"), "invalid_field",
-			"spec.listeners[1].port", "same as item 0"},
-		{KIND_GATEWAY, FUNCTION("{\"ports\":[{\"name\":\"p0\",\"addresses\":[\"10.0.0.1/33\"]}]}"),
+		{KIND_GATEWAY, FUNCTION("{\"listeners\":[{}]}"), "missing_field",
+			"spec.listeners[0].port", "required"},
+		{KIND_GATEWAY, FUNCTION("{\"listeners\":[{\"port\":1},{\"port\":1}]}"),
+			"invalid_field", "spec.listeners[1].port", "same as item 0"},
+		{KIND_GATEWAY,
+			FUNCTION("{\"ports\":[{\"name\":\"p0\",\"addresses\":[\"10.0.0.1/33\"]}]}"),
 			"invalid_field", "spec.ports[0].addresses[0]", "prefix length"},
 		{KIND_GATEWAY,
-			FUNCTION("{\"ports\":[{\"name\":\"p0\",\"routes\":[{\"to\":\"x\",\"via\":\"10.0.0.1\"}]}]}"),
-			"invalid_field", "spec.ports[0].routes[0].to", "\"default\" or an IP prefix"},
-		{KIND_GATEWAY, FUNCTION("{\"ports\":[{\"name\":\"p0\",\"address\":[]}]}"), "unknown_field",
-			"spec.ports[0].address", "did you mean addresses?"},
+			FUNCTION("{\"ports\":[{\"name\":\"p0\",\"routes\":[{\"to\":\"x\",\"via\":"
+				 "\"10.0.0.1\"}]}]}"),
+			"invalid_field", "spec.ports[0].routes[0].to",
+			"\"default\" or an IP prefix"},
+		{KIND_GATEWAY, FUNCTION("{\"ports\":[{\"name\":\"p0\",\"address\":[]}]}"),
+			"unknown_field", "spec.ports[0].address", "did you mean addresses?"},
 	};
 
 	(void)state;
@@ -235,9 +280,11 @@ static void test_every_row_is_reachable(void **state)
 			for (size_t j = 0; (parent = kind_field(&kinds[kind], j)); j++)
 				parents += field_is_child(f, parent->path);
 			if (parents != 1)
-				fail_msg("%s of %s has %zu parents", f->path, kinds[kind].name, parents);
+				fail_msg("%s of %s has %zu parents", f->path, kinds[kind].name,
+					parents);
 			assert_non_null(f->help);
-			// A default must pass its own check: schema_normalize() on it is how it is used.
+			// A default must pass its own check: schema_normalize() on it is how it is
+			// used.
 			if (f->def) {
 				json_t *def = json(f->def);
 
@@ -253,10 +300,10 @@ static void test_sizes(void **state)
 		const char *text;
 		int rc;
 		int64_t bytes;
-	} cases[] = {{"0", 0, 0}, {"1", 0, 1}, {"1Ki", 0, 1024}, {"64Mi", 0, 64 << 20}, {"2Ti", 0, (int64_t)2 << 40},
-		{"", -EINVAL, 0}, {"Mi", -EINVAL, 0}, {"-1", -EINVAL, 0}, {"1M", -EINVAL, 0},
-		{"1Mib", -EINVAL, 0}, {"9223372036854775807Ki", -EINVAL, 0},
-		{"99999999999999999999", -EINVAL, 0}};
+	} cases[] = {{"0", 0, 0}, {"1", 0, 1}, {"1Ki", 0, 1024}, {"64Mi", 0, 64 << 20},
+		{"2Ti", 0, (int64_t)2 << 40}, {"", -EINVAL, 0}, {"Mi", -EINVAL, 0},
+		{"-1", -EINVAL, 0}, {"1M", -EINVAL, 0}, {"1Mib", -EINVAL, 0},
+		{"9223372036854775807Ki", -EINVAL, 0}, {"99999999999999999999", -EINVAL, 0}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -301,7 +348,8 @@ static void test_merge_patch(void **state)
 		{"{\"a\":\"b\",\"b\":\"c\"}", "{\"a\":null}", "{\"b\":\"c\"}"},
 		{"{\"a\":[\"b\"]}", "{\"a\":\"c\"}", "{\"a\":\"c\"}"},
 		{"{\"a\":\"c\"}", "{\"a\":[\"b\"]}", "{\"a\":[\"b\"]}"},
-		{"{\"a\":{\"b\":\"c\"}}", "{\"a\":{\"b\":\"d\",\"c\":null}}", "{\"a\":{\"b\":\"d\"}}"},
+		{"{\"a\":{\"b\":\"c\"}}", "{\"a\":{\"b\":\"d\",\"c\":null}}",
+			"{\"a\":{\"b\":\"d\"}}"},
 		{"{\"a\":[{\"b\":\"c\"}]}", "{\"a\":[1]}", "{\"a\":[1]}"},
 		{"[\"a\",\"b\"]", "[\"c\",\"d\"]", "[\"c\",\"d\"]"},
 		{"{\"a\":\"b\"}", "[\"c\"]", "[\"c\"]"},
@@ -351,7 +399,8 @@ static void test_changes(void **state)
 	changes(NULL, "{\"a\":{\"b\":1}}", "[{\"field\":\"a.b\",\"to\":1}]");
 	changes("{\"a\":{\"b\":1}}", NULL, "[{\"field\":\"a.b\",\"from\":1}]");
 	changes("{\"a\":{}}", "{}", "[{\"field\":\"a\",\"from\":{}}]");
-	changes("{\"a\":1}", "{\"a\":{\"b\":1}}", "[{\"field\":\"a\",\"from\":1,\"to\":{\"b\":1}}]");
+	changes("{\"a\":1}", "{\"a\":{\"b\":1}}",
+		"[{\"field\":\"a\",\"from\":1,\"to\":{\"b\":1}}]");
 }
 
 int main(void)

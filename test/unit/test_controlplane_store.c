@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The contract of controlplane/store.h, held by both engines; what LMDB adds: durability under kill -9,
-// growth, a disk that is full, two processes.
+// The contract of controlplane/store.h, held by both engines; what LMDB adds: durability under kill
+// -9, growth, a disk that is full, two processes.
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -276,8 +276,8 @@ static void test_grows(void **state)
 	free(value);
 }
 
-// The limit of a file's size stands for a full disk, without root. (That a full disk is told as such is
-// for test/smoke/controlplane.sh: a write cut in the middle is EIO here.)
+// The limit of a file's size stands for a full disk, without root. (That a full disk is told as
+// such is for test/smoke/controlplane.sh: a write cut in the middle is EIO here.)
 static void test_full_disk_loses_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -314,8 +314,8 @@ static void test_full_disk_loses_nothing(void **state)
 	free(value);
 }
 
-// A child commits pairs that belong together and tells of each commit through a pipe; it is killed at some point. Then each pair
-// is whole, and nothing it told of is missing.
+// A child commits pairs that belong together and tells of each commit through a pipe; it is killed
+// at some point. Then each pair is whole, and nothing it told of is missing.
 static void run_writer(const char *dir, int pipe_fd)
 {
 	int error;
@@ -325,7 +325,8 @@ static void run_writer(const char *dir, int pipe_fd)
 		_exit(1);
 	for (uint64_t n = 1;; n++) {
 		char value[32], key[32];
-		struct store_write w[3] = {{"left", value, 0, n}, {"right", value, 0, n}, {key, value, 0, n}};
+		struct store_write w[3] = {
+			{"left", value, 0, n}, {"right", value, 0, n}, {key, value, 0, n}};
 		struct store_txn t = {.writes = w, .write_count = 3};
 
 		snprintf(value, sizeof(value), "%llu", (unsigned long long)n);
@@ -362,7 +363,8 @@ static void test_kill_9_between_and_within_commits(void **state)
 		if (pid == 0)
 			run_writer(f->dir, fds[1]);
 		close(fds[1]);
-		// The first commit is awaited, so that there is something; the rest is a matter of chance.
+		// The first commit is awaited, so that there is something; the rest is a matter of
+		// chance.
 		assert_int_equal(read(fds[0], &told, sizeof(told)), sizeof(told));
 		usleep((useconds_t)(round * 700));
 		kill(pid, SIGKILL);
@@ -404,8 +406,8 @@ static void test_not_a_store(void **state)
 	assert_int_equal(error, -EIO);
 }
 
-#define BOTH(test)                                                                                 \
-	cmocka_unit_test_setup_teardown(test, setup_lmdb, teardown),                               \
+#define BOTH(test)                                                   \
+	cmocka_unit_test_setup_teardown(test, setup_lmdb, teardown), \
 		cmocka_unit_test_setup_teardown(test, setup_mem, teardown)
 #define LMDB(test) cmocka_unit_test_setup_teardown(test, setup_lmdb, teardown)
 

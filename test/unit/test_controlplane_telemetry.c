@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Telemetry: sparse histograms against the dense ones, totals over gateways that restart and go, windows, limits, the
-// metrics page.
+// Telemetry: sparse histograms against the dense ones, totals over gateways that restart and go,
+// windows, limits, the metrics page.
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,9 +24,10 @@ static json_t *hist_json(const struct hist *h)
 
 	for (unsigned i = 0; i < HIST_BUCKETS; i++)
 		if (h->bucket[i])
-			json_array_append_new(buckets, json_pack("[i,I]", (int)i, (json_int_t)h->bucket[i]));
-	return json_pack("{s:I,s:I,s:I,s:o}", "count", (json_int_t)h->count, "sum", (json_int_t)h->sum, "max",
-		(json_int_t)h->max, "buckets", buckets);
+			json_array_append_new(
+				buckets, json_pack("[i,I]", (int)i, (json_int_t)h->bucket[i]));
+	return json_pack("{s:I,s:I,s:I,s:o}", "count", (json_int_t)h->count, "sum",
+		(json_int_t)h->sum, "max", (json_int_t)h->max, "buckets", buckets);
 }
 
 static void parse(struct shist *out, const struct hist *h)
@@ -161,13 +162,16 @@ static int send_report(struct fixture *f, const char *name, const char *text)
 }
 
 // Calls of the route "x": ok and rejected; each took 1000 ns.
-static void report_calls(struct fixture *f, const char *name, const char *start, int ok, int rejected)
+static void report_calls(
+	struct fixture *f, const char *name, const char *start, int ok, int rejected)
 {
 	char text[600];
 
 	snprintf(text, sizeof(text),
-		"{\"start\":\"%s\",\"services\":[{\"namespace\":\"default\",\"route\":\"x\",\"prefix\":false,"
-		"\"calls\":{\"ok\":%d,\"rejected\":%d,\"in_flight\":2,\"strange\":9},\"service_time_ns\":{"
+		"{\"start\":\"%s\",\"services\":[{\"namespace\":\"default\",\"route\":\"x\","
+		"\"prefix\":false,"
+		"\"calls\":{\"ok\":%d,\"rejected\":%d,\"in_flight\":2,\"strange\":9},\"service_"
+		"time_ns\":{"
 		"\"count\":%d,\"sum\":%d,\"max\":1000,\"buckets\":[[%u,%d]]}}]}",
 		start, ok, rejected, ok, ok * 1000, hist_index(1000), ok);
 	assert_int_equal(send_report(f, name, text), 0);
@@ -246,7 +250,8 @@ static void test_recent_window(void **state)
 		report_calls(f, "gw1", "s1", i * 100, 0);
 	}
 	// 10 to 20 seconds of 100 calls/s.
-	assert_true(real(f, "services/0/calls_per_s") > 85 && real(f, "services/0/calls_per_s") < 115);
+	assert_true(
+		real(f, "services/0/calls_per_s") > 85 && real(f, "services/0/calls_per_s") < 115);
 	assert_true(stat(f, "services/0/service_time/recent/count") >= 900);
 	assert_true(stat(f, "services/0/service_time/recent/count") <= 2100);
 	assert_int_equal(stat(f, "services/0/service_time/all/count"), 6000);
@@ -270,7 +275,8 @@ static void test_drops_have_sentences(void **state)
 	send_report(f, "gw1", "{\"start\":\"s1\",\"counters\":{\"call.drop_no_service\":5}}");
 	send_report(f, "gw1", "{\"start\":\"s2\",\"counters\":{\"call.drop_no_service\":1}}");
 	assert_int_equal(stat(f, "drops/0/count"), 6);
-	assert_string_equal(json_string_value(at(f->stats, "drops/0/sentence")), "no such function");
+	assert_string_equal(
+		json_string_value(at(f->stats, "drops/0/sentence")), "no such function");
 	assert_null(at(f->stats, "drops/1"));
 	assert_int_equal(stat(f, "counters/tcp.segments_in"), 9);
 }
@@ -279,13 +285,17 @@ static void test_nonsense_in_reports(void **state)
 {
 	struct fixture *f = *state;
 	static const char *const texts[] = {
-		"{\"start\":\"s1\",\"services\":7,\"workers\":{},\"targets\":\"x\",\"ports\":null,\"counters\":[],"
+		"{\"start\":\"s1\",\"services\":7,\"workers\":{},\"targets\":\"x\",\"ports\":null,"
+		"\"counters\":[],"
 		"\"histograms\":[1]}",
-		"{\"start\":\"s1\",\"services\":[1,null,{},{\"namespace\":1,\"route\":2},{\"namespace\":\"a\","
+		"{\"start\":\"s1\",\"services\":[1,null,{},{\"namespace\":1,\"route\":2},{"
+		"\"namespace\":\"a\","
 		"\"route\":\"b\",\"calls\":[],\"service_time_ns\":{\"count\":\"x\"}}]}",
-		"{\"start\":\"s1\",\"counters\":{\"a\":\"b\",\"c\":-5,\"d\":1.5},\"help\":{\"a\":1}}",
+		"{\"start\":\"s1\",\"counters\":{\"a\":\"b\",\"c\":-5,\"d\":1.5},\"help\":{\"a\":1}"
+		"}",
 		"{\"start\":\"s1\",\"histograms\":{\"h\":{\"count\":1},\"\":{}}}",
-		"{\"start\":\"s1\",\"workers\":[1,{\"connections\":\"x\"}],\"targets\":[1,{},{\"address\":7}]}",
+		"{\"start\":\"s1\",\"workers\":[1,{\"connections\":\"x\"}],\"targets\":[1,{},{"
+		"\"address\":7}]}",
 	};
 	FILE *null = fopen("/dev/null", "w");
 
@@ -310,8 +320,8 @@ static void test_everything_is_bounded(void **state)
 		n = (size_t)sprintf(text, "{\"start\":\"s1\",\"services\":[");
 		for (int i = 0; i < 5000; i++)
 			n += (size_t)sprintf(text + n,
-				"%s{\"namespace\":\"d\",\"route\":\"r%d-%d\",\"calls\":{\"ok\":1}}", i ? "," : "",
-				part, i);
+				"%s{\"namespace\":\"d\",\"route\":\"r%d-%d\",\"calls\":{\"ok\":1}}",
+				i ? "," : "", part, i);
 		strcpy(text + n, "]}");
 		send_report(f, "gw1", text);
 	}
@@ -395,13 +405,18 @@ static void test_metrics(void **state)
 	hello(f, "gw1", "s1");
 	report_calls(f, "gw1", "s1", 100, 3);
 	send_report(f, "gw1",
-		"{\"start\":\"s1\",\"counters\":{\"call.drop_no_service\":3},\"workers\":[{\"connections\":5,"
-		"\"calls_in_flight\":6}],\"histograms\":{\"gateway_latency_ns\":{\"count\":3,\"sum\":3000000,"
-		"\"max\":2000000,\"buckets\":[[100,2],[600,1]]}},\"ports\":[{\"name\":\"p\\\"0\",\"rx_packets\":8}]}");
+		"{\"start\":\"s1\",\"counters\":{\"call.drop_no_service\":3},\"workers\":[{"
+		"\"connections\":5,"
+		"\"calls_in_flight\":6}],\"histograms\":{\"gateway_latency_ns\":{\"count\":3,"
+		"\"sum\":3000000,"
+		"\"max\":2000000,\"buckets\":[[100,2],[600,1]]}},\"ports\":[{\"name\":\"p\\\"0\","
+		"\"rx_packets\":8}]}");
 	text = metrics(f);
 	check_format(text);
-	assert_has(text, "penstock_calls_total{namespace=\"default\",function=\"x\",outcome=\"ok\"} 100");
-	assert_has(text, "penstock_calls_total{namespace=\"default\",function=\"x\",outcome=\"rejected\"} 3");
+	assert_has(text,
+		"penstock_calls_total{namespace=\"default\",function=\"x\",outcome=\"ok\"} 100");
+	assert_has(text, "penstock_calls_total{namespace=\"default\",function=\"x\",outcome="
+			 "\"rejected\"} 3");
 	assert_has(text, "penstock_drops_total{cause=\"call.drop_no_service\"} 3");
 	assert_has(text, "penstock_connections{gateway=\"gw1\"} 5");
 	assert_has(text, "penstock_calls_in_flight{gateway=\"gw1\"} 6");
@@ -423,7 +438,8 @@ static void test_labels_are_bounded(void **state)
 
 	hello(f, "gw1", "s1");
 	for (int i = 0; i < 3000; i++)
-		n += (size_t)sprintf(text + n, "%s{\"namespace\":\"d\",\"route\":\"r%d\",\"calls\":{\"ok\":2}}",
+		n += (size_t)sprintf(text + n,
+			"%s{\"namespace\":\"d\",\"route\":\"r%d\",\"calls\":{\"ok\":2}}",
 			i ? "," : "", i);
 	strcpy(text + n, "]}");
 	send_report(f, "gw1", text);
@@ -431,7 +447,8 @@ static void test_labels_are_bounded(void **state)
 	for (const char *p = page; (p = strstr(p, "\npenstock_calls_total{")); p++)
 		lines++;
 	assert_int_equal(lines, (TELEMETRY_LABELS_MAX + 1) * 6);
-	assert_has(page, "penstock_calls_total{namespace=\"_other\",function=\"_other\",outcome=\"ok\"} 4000");
+	assert_has(page, "penstock_calls_total{namespace=\"_other\",function=\"_other\",outcome="
+			 "\"ok\"} 4000");
 	free(page);
 	free(text);
 }
