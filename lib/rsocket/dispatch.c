@@ -2,8 +2,6 @@
 // What frames do: the table of all types, and the frames of the connection itself. A server takes
 // nothing but SETUP or RESUME first (rule 23).
 
-#include <stdio.h>
-
 #include "lib/rsocket/internal.h"
 
 typedef void on_frame(struct rs_session *s, struct rs_frame *f, const struct rs_body *body);
@@ -15,7 +13,7 @@ static bool setup_code(uint32_t code)
 
 static void on_unknown(struct rs_session *s, struct rs_frame *f, const struct rs_body *body)
 {
-	if (!(f->flags & RS_FLAG_IGNORE))  // rules 7, 8
+	if (!(f->flags & RS_FLAG_IGNORE)) // rules 7, 8
 		rs_session_close(s, RS_ERROR_CONNECTION, "frame type not understood");
 }
 
@@ -26,7 +24,7 @@ static void on_setup(struct rs_session *s, struct rs_frame *f, const struct rs_b
 
 static void on_resume(struct rs_session *s, struct rs_frame *f, const struct rs_body *body)
 {
-	rs_session_close(s, RS_ERROR_CONNECTION, "RESUME on a connection in use");  // rule 102
+	rs_session_close(s, RS_ERROR_CONNECTION, "RESUME on a connection in use"); // rule 102
 }
 
 static void on_lease(struct rs_session *s, struct rs_frame *f, const struct rs_body *body)
@@ -36,13 +34,13 @@ static void on_lease(struct rs_session *s, struct rs_frame *f, const struct rs_b
 
 static void on_keepalive(struct rs_session *s, struct rs_frame *f, const struct rs_body *body)
 {
-	struct rs_frame reply = {.type = RS_KEEPALIVE, .data_len = f->data_len};  // rules 47, 48
+	struct rs_frame reply = {.type = RS_KEEPALIVE, .data_len = f->data_len}; // rules 47, 48
 	struct rs_message message;
 
-	if (f->stream || !(f->flags & RS_FLAG_RESPOND))  // rules 44, 47
+	if (f->stream || !(f->flags & RS_FLAG_RESPOND)) // rules 44, 47
 		return;
 	rs_body_message(body, f, &message);
-	rs_ready_control(s, &reply, &message.data);  // rule 46
+	rs_ready_control(s, &reply, &message.data); // rule 46
 	rs_message_clear(&message);
 }
 
@@ -51,7 +49,7 @@ static void on_metadata_push(struct rs_session *s, struct rs_frame *f, const str
 	struct rs_message message;
 
 	if (f->stream || !(f->flags & RS_FLAG_METADATA) || !s->handler->metadata_push)
-		return;  // rules 74, 109
+		return; // rules 74, 109
 	rs_body_message(body, f, &message);
 	s->handler->metadata_push(s, &message.metadata);
 	rs_message_clear(&message);
@@ -63,10 +61,10 @@ static void on_connection_error(
 	struct rs_message message = {0};
 	char why[256] = "";
 
-	if (setup_code(f->code) && (s->role == RS_SERVER || s->confirmed))  // rules 42, 43
+	if (setup_code(f->code) && (s->role == RS_SERVER || s->confirmed)) // rules 42, 43
 		return;
 	if (f->code == RS_ERROR_CONNECTION_CLOSE) {
-		s->peer_closing = true;  // rule 79
+		s->peer_closing = true; // rule 79
 		if (s->streams_count == 0)
 			rs_session_close_due(s, RS_CLOSE_PEER);
 		return;
@@ -75,7 +73,7 @@ static void on_connection_error(
 		rs_body_message(body, f, &message);
 	chain_read(&message.data, 0, why, sizeof(why) - 1);
 	rs_message_clear(&message);
-	rs_session_end(s, f->code, why, RS_END_DROP);  // rule 78
+	rs_session_end(s, f->code, why, RS_END_DROP); // rule 78
 }
 
 static void on_error(struct rs_session *s, struct rs_frame *f, const struct rs_body *body)
@@ -105,15 +103,15 @@ static on_frame *const on_type[64] = {
 static uint32_t check_setup(
 	const struct rs_setup_head *setup, const struct rs_frame *f, const char **why)
 {
-	if (setup->keepalive_ms == 0 || setup->lifetime_ms == 0) {  // rules 25, 26
+	if (setup->keepalive_ms == 0 || setup->lifetime_ms == 0) { // rules 25, 26
 		*why = "keepalive interval and lifetime must not be 0";
 		return RS_ERROR_INVALID_SETUP;
 	}
-	if (setup->major != RS_VERSION_MAJOR || setup->minor != RS_VERSION_MINOR) {  // rule 33
+	if (setup->major != RS_VERSION_MAJOR || setup->minor != RS_VERSION_MINOR) { // rule 33
 		*why = "only version 1.0 is supported";
 		return RS_ERROR_UNSUPPORTED_SETUP;
 	}
-	if (setup->has_token) {  // rule 30
+	if (setup->has_token) { // rule 30
 		*why = "resume is not supported";
 		return RS_ERROR_REJECTED_SETUP;
 	}
@@ -171,7 +169,7 @@ static void first_setup(struct rs_session *s, struct rs_frame *f, const struct r
 	if (s->state == RS_SESSION_ENDED)
 		return;
 	if (code) {
-		rs_session_close(s, code, why);  // rule 32
+		rs_session_close(s, code, why); // rule 32
 		return;
 	}
 	s->keepalive_ms = head.keepalive_ms;
@@ -184,9 +182,10 @@ static void first_frame(struct rs_session *s, struct rs_frame *f, const struct r
 	if (f->type == RS_SETUP && f->stream == 0)
 		first_setup(s, f, body);
 	else if (f->type == RS_RESUME)
-		rs_session_close(s, RS_ERROR_REJECTED_RESUME, "resume is not supported");  // rule 99
+		rs_session_close(s, RS_ERROR_REJECTED_RESUME, "resume is not supported"); // rule 99
 	else
-		rs_session_close(s, RS_ERROR_INVALID_SETUP, "expected SETUP on stream 0");  // rule 24
+		rs_session_close(
+			s, RS_ERROR_INVALID_SETUP, "expected SETUP on stream 0"); // rule 24
 }
 
 void rs_frame_input(struct rs_session *s, struct rs_frame *f, const struct rs_body *body)
@@ -197,7 +196,7 @@ void rs_frame_input(struct rs_session *s, struct rs_frame *f, const struct rs_bo
 		first_frame(s, f, body);
 		return;
 	}
-	if (!s->confirmed && (f->type != RS_ERROR || f->stream))  // rule 41
+	if (!s->confirmed && (f->type != RS_ERROR || f->stream)) // rule 41
 		s->confirmed = true;
 	if (on)
 		on(s, f, body);
@@ -208,9 +207,10 @@ void rs_frame_input(struct rs_session *s, struct rs_frame *f, const struct rs_bo
 void rs_frame_malformed(struct rs_session *s, const struct rs_frame *f)
 {
 	if (s->state == RS_SESSION_SETUP)
-		rs_session_close(s, RS_ERROR_INVALID_SETUP, "expected SETUP on stream 0");  // rule 24
+		rs_session_close(
+			s, RS_ERROR_INVALID_SETUP, "expected SETUP on stream 0"); // rule 24
 	else if (!(f->flags & RS_FLAG_IGNORE))
-		rs_session_close(s, RS_ERROR_CONNECTION, "malformed frame");  // rules 10, 12
+		rs_session_close(s, RS_ERROR_CONNECTION, "malformed frame"); // rules 10, 12
 }
 
 static void refuse_setup(struct rs_session *s, const struct rs_frame *f, int error)

@@ -12,20 +12,20 @@
 // The fixed field behind the header.
 enum field {
 	FIELD_NONE,
-	FIELD_N,         // u31: n, code and extended share its place
-	FIELD_CODE,      // u32
-	FIELD_EXTENDED,  // u31
-	FIELD_POSITION,  // u63
-	FIELD_LEASE,     // u31 u31
+	FIELD_N,        // u31: n, code and extended share its place
+	FIELD_CODE,     // u32
+	FIELD_EXTENDED, // u31
+	FIELD_POSITION, // u63
+	FIELD_LEASE,    // u31 u31
 	FIELD_COUNT,
 };
 
 // How the bytes behind the fixed field divide.
 enum body {
-	BODY_NONE,      // anything there is ignored
-	BODY_DATA,      // data to the end
-	BODY_METADATA,  // metadata to the end, without a length (rule 13)
-	BODY_BOTH,      // [u24 metadata length, metadata if M] data (rule 11)
+	BODY_NONE,     // anything there is ignored
+	BODY_DATA,     // data to the end
+	BODY_METADATA, // metadata to the end, without a length (rule 13)
+	BODY_BOTH,     // [u24 metadata length, metadata if M] data (rule 11)
 };
 
 struct shape {
@@ -35,6 +35,7 @@ struct shape {
 	uint8_t body;
 };
 
+// F is R in SETUP and KEEPALIVE, C is L in SETUP.
 #define M RS_FLAG_METADATA
 #define F RS_FLAG_FOLLOWS
 #define C RS_FLAG_COMPLETE
@@ -42,9 +43,9 @@ struct shape {
 
 // clang-format off
 static const struct shape shapes[64] = {
-	[RS_SETUP]            = {"SETUP", M | RS_FLAG_RESUME | RS_FLAG_LEASE, FIELD_NONE, BODY_DATA},
+	[RS_SETUP]            = {"SETUP", M | F | C, FIELD_NONE, BODY_DATA},
 	[RS_LEASE]            = {"LEASE", M, FIELD_LEASE, BODY_METADATA},
-	[RS_KEEPALIVE]        = {"KEEPALIVE", RS_FLAG_RESPOND, FIELD_POSITION, BODY_DATA},
+	[RS_KEEPALIVE]        = {"KEEPALIVE", F, FIELD_POSITION, BODY_DATA},
 	[RS_REQUEST_RESPONSE] = {"REQUEST_RESPONSE", M | F, FIELD_NONE, BODY_BOTH},
 	[RS_REQUEST_FNF]      = {"REQUEST_FNF", M | F, FIELD_NONE, BODY_BOTH},
 	[RS_REQUEST_STREAM]   = {"REQUEST_STREAM", M | F, FIELD_N, BODY_BOTH},
@@ -179,7 +180,7 @@ static int body_read(struct rs_frame *f, enum body body, const uint8_t *head, ui
 			f->metadata_len = get_u24(head + f->head_len);
 			f->head_len += 3;
 			rest -= 3;
-			if (f->metadata_len > rest) {  // rule 12
+			if (f->metadata_len > rest) { // rule 12
 				f->metadata_len = 0;
 				return -EPROTO;
 			}
@@ -200,14 +201,14 @@ int rs_frame_read(struct rs_frame *f, const uint8_t *head, size_t frame_len)
 	*f = (struct rs_frame){0};
 	if (frame_len < RS_HEADER_BYTES)
 		return -EPROTO;
-	f->stream = get_u32(head) & RS_STREAM_ID_MAX;  // rule 5
+	f->stream = get_u32(head) & RS_STREAM_ID_MAX; // rule 5
 	word = (uint16_t)(head[4] << 8 | head[5]);
 	f->type = (uint8_t)(word >> 10);
 	shape = &shapes[f->type];
-	f->flags = word & (shape->flags | RS_FLAG_IGNORE);  // rule 6
+	f->flags = word & (shape->flags | RS_FLAG_IGNORE); // rule 6
 	f->head_len = RS_HEADER_BYTES + field_bytes[shape->field];
 	if (frame_len < f->head_len)
-		return -EPROTO;  // rule 10
+		return -EPROTO; // rule 10
 	field_read(f, shape->field, head + RS_HEADER_BYTES);
 	return body_read(f, shape->body, head, (uint32_t)frame_len);
 }
@@ -215,7 +216,7 @@ int rs_frame_read(struct rs_frame *f, const uint8_t *head, size_t frame_len)
 uint32_t rs_frame_write(uint8_t *out, const struct rs_frame *f)
 {
 	const struct shape *shape = &shapes[f->type & 0x3f];
-	uint16_t flags = f->flags & (shape->flags | RS_FLAG_IGNORE);  // rule 6
+	uint16_t flags = f->flags & (shape->flags | RS_FLAG_IGNORE); // rule 6
 	uint32_t len = RS_HEADER_BYTES + field_bytes[shape->field];
 
 	put_u32(out, f->stream & RS_STREAM_ID_MAX);
@@ -270,6 +271,7 @@ const char *rs_error_name(uint32_t code)
 	case RS_ERROR_INVALID:
 		return "INVALID";
 	default:
-		return code >= RS_ERROR_CUSTOM_MIN && code != UINT32_MAX ? "application-defined" : "reserved";
+		return code >= RS_ERROR_CUSTOM_MIN && code != UINT32_MAX ? "application-defined"
+									 : "reserved";
 	}
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // RSocket 1.0 frames: numbers, and the reader and writer of each frame's head.
 //
-// A frame is a head, metadata and data. The head is all before the metadata's first byte: stream id,
-// type, flags, the type's fixed fields and, with M on a frame that also carries data, the metadata
-// length. Metadata and data are never copied or looked into here. SETUP and RESUME have strings in
-// their heads and therefore readers and writers of their own.
+// A frame is a head, metadata and data. The head is all before the metadata's first byte: stream
+// id, type, flags, the type's fixed fields and, with M on a frame that also carries data, the
+// metadata length. Metadata and data are never copied or looked into here. SETUP and RESUME have
+// strings in their heads and therefore readers and writers of their own.
 #pragma once
 
 #include "lib/base/buf.h"
@@ -31,12 +31,12 @@ enum rs_type {
 
 #define RS_FLAG_IGNORE 0x200u
 #define RS_FLAG_METADATA 0x100u
-#define RS_FLAG_FOLLOWS 0x80u   // requests, PAYLOAD
-#define RS_FLAG_RESUME 0x80u    // SETUP
-#define RS_FLAG_RESPOND 0x80u   // KEEPALIVE
-#define RS_FLAG_COMPLETE 0x40u  // REQUEST_CHANNEL, PAYLOAD
-#define RS_FLAG_LEASE 0x40u     // SETUP
-#define RS_FLAG_NEXT 0x20u      // PAYLOAD
+#define RS_FLAG_FOLLOWS 0x80u  // requests, PAYLOAD
+#define RS_FLAG_RESUME 0x80u   // SETUP
+#define RS_FLAG_RESPOND 0x80u  // KEEPALIVE
+#define RS_FLAG_COMPLETE 0x40u // REQUEST_CHANNEL, PAYLOAD
+#define RS_FLAG_LEASE 0x40u    // SETUP
+#define RS_FLAG_NEXT 0x20u     // PAYLOAD
 
 // Codes up to 0x1ff belong on stream 0, the others on streams (rules 76, 77).
 enum rs_error {
@@ -51,7 +51,7 @@ enum rs_error {
 	RS_ERROR_REJECTED = 0x202,
 	RS_ERROR_CANCELED = 0x203,
 	RS_ERROR_INVALID = 0x204,
-	RS_ERROR_CUSTOM_MIN = 0x301,  // application-defined from here to 0xfffffffe
+	RS_ERROR_CUSTOM_MIN = 0x301, // application-defined from here to 0xfffffffe
 };
 
 #define RS_VERSION_MAJOR 1
@@ -68,16 +68,16 @@ enum rs_error {
 // the rest counts as data until rs_setup_read() or rs_resume_read().
 struct rs_frame {
 	uint32_t stream;
-	uint8_t type;    // any 6-bit value
-	uint16_t flags;  // only those the type defines, and RS_FLAG_IGNORE
+	uint8_t type;   // any 6-bit value
+	uint16_t flags; // only those the type defines, and RS_FLAG_IGNORE
 	uint32_t head_len;
 	uint32_t metadata_len;
 	uint32_t data_len;
 	union {
-		uint32_t n;         // REQUEST_STREAM, REQUEST_CHANNEL (initial), REQUEST_N
-		uint32_t code;      // ERROR
-		uint32_t extended;  // EXT
-		uint64_t position;  // KEEPALIVE, RESUME_OK
+		uint32_t n;        // REQUEST_STREAM, REQUEST_CHANNEL (initial), REQUEST_N
+		uint32_t code;     // ERROR
+		uint32_t extended; // EXT
+		uint64_t position; // KEEPALIVE, RESUME_OK
 		struct {
 			uint32_t ttl_ms, count;
 		} lease;
@@ -86,11 +86,11 @@ struct rs_frame {
 
 // Reads the head of a frame of frame_len bytes. `head` must hold at least
 // min(frame_len, RS_HEAD_BYTES_MAX) bytes. 0, or -EPROTO if it is shorter than its fixed part (rule
-// 10) or its metadata length is wrong (rule 12); stream, type and flags are set also then, as far as
-// there were bytes for them (else zero). Types not known here are no error.
+// 10) or its metadata length is wrong (rule 12); stream, type and flags are set also then, as far
+// as there were bytes for them (else zero). Types not known here are no error.
 int rs_frame_read(struct rs_frame *f, const uint8_t *head, size_t frame_len);
-// Writes the head (no length prefix) to `out`, which has room for RS_HEAD_BYTES_MAX; returns its length.
-// Uses stream, type, flags, metadata_len and the type's field. Not for SETUP and RESUME.
+// Writes the head (no length prefix) to `out`, which has room for RS_HEAD_BYTES_MAX; returns its
+// length. Uses stream, type, flags, metadata_len and the type's field. Not for SETUP and RESUME.
 uint32_t rs_frame_write(uint8_t *out, const struct rs_frame *f);
 // The length of a head of this type and these flags; not for SETUP and RESUME.
 uint32_t rs_frame_head_len(uint8_t type, uint16_t flags);
@@ -113,15 +113,16 @@ static inline void rs_prefix_write(uint8_t *out, uint32_t frame_len)
 struct rs_setup_head {
 	uint16_t major, minor;
 	uint32_t keepalive_ms, lifetime_ms;
-	bool has_token;        // as RS_FLAG_RESUME (rule 27)
+	bool has_token; // as RS_FLAG_RESUME (rule 27)
 	uint16_t token_len;
-	uint32_t token_at;     // read: where it starts in the frame
-	const uint8_t *token;  // write
+	uint32_t token_at;    // read: where it starts in the frame
+	const uint8_t *token; // write
 	char metadata_mime[RS_MIME_BYTES_MAX + 1];
 	char data_mime[RS_MIME_BYTES_MAX + 1];
 };
 
-#define RS_SETUP_HEAD_BYTES_MAX (RS_HEADER_BYTES + 12 + 2 + 0xffff + 2 * (1 + RS_MIME_BYTES_MAX) + 3)
+#define RS_SETUP_HEAD_BYTES_MAX \
+	(RS_HEADER_BYTES + 12 + 2 + 0xffff + 2 * (1 + RS_MIME_BYTES_MAX) + 3)
 
 // Reads a whole SETUP frame, whose header rs_frame_read() has read into f, and completes f.
 // 0 or -EPROTO.
@@ -134,12 +135,13 @@ struct rs_resume_head {
 	uint16_t token_len;
 	uint32_t token_at;
 	const uint8_t *token;
-	uint64_t server_position;  // last received from the server
-	uint64_t client_position;  // first the client still has
+	uint64_t server_position; // last received from the server
+	uint64_t client_position; // first the client still has
 };
 
 int rs_resume_read(struct rs_resume_head *resume, struct rs_frame *f, const struct chain *frame);
-void rs_resume_write(struct writer *w, const struct rs_resume_head *resume, const struct rs_frame *f);
+void rs_resume_write(
+	struct writer *w, const struct rs_resume_head *resume, const struct rs_frame *f);
 
 // "REQUEST_RESPONSE", "unknown".
 const char *rs_type_name(uint8_t type);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bytes to frames: cuts the transport's bytes at the u24 length prefixes (rule 1).
 //
-// A frame that lies whole in the input is used in place. The beginning of one that does not is copied
-// into blocks (`partial`) up to its end; limits are checked as soon as its head is there. A frame
-// beyond them costs its stream alone: the rest of it is swallowed.
+// A frame that lies whole in the input is used in place. The beginning of one that does not is
+// copied into blocks (`partial`) up to its end; limits are checked as soon as its head is there. A
+// frame beyond them costs its stream alone: the rest of it is swallowed.
 //
 //   nothing -> partial (length, head, rest) -> nothing
 //                         `-> swallow ----------^
@@ -34,7 +34,8 @@ void rs_body_message(const struct rs_body *body, const struct rs_frame *f, struc
 	}
 }
 
-static void handle(struct rs_session *s, const uint8_t *head, size_t len, const struct rs_body *body)
+static void handle(
+	struct rs_session *s, const uint8_t *head, size_t len, const struct rs_body *body)
 {
 	struct rs_frame f;
 
@@ -150,7 +151,8 @@ static void admit_partial(struct rs_session *s, uint32_t len)
 	size_t bytes_max = s->message_bytes_max + RS_HEAD_BYTES_MAX;
 
 	if (s->state == RS_SESSION_SETUP) {
-		// Whoever speaks another protocol is told at once, not after what looks like a length.
+		// Whoever speaks another protocol is told at once, not after what looks like a
+		// length.
 		chain_read(&s->partial, 0, head, sizeof(head));
 		if (rs_frame_read(&f, head + RS_PREFIX_BYTES, len) ||
 			(f.type != RS_SETUP && f.type != RS_RESUME)) {
@@ -239,7 +241,7 @@ void rs_input_frame(struct rs_session *s, struct chain *frame, ns_t now)
 	if (!going_on(s))
 		chain_clear(frame);
 	else if (frame->len > RS_FRAME_BYTES_MAX)
-		rs_session_close(s, RS_ERROR_CONNECTION, "frame too large");  // rule 3
+		rs_session_close(s, RS_ERROR_CONNECTION, "frame too large"); // rule 3
 	else
 		handle_chain(s, frame, false);
 	chain_clear(frame);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Time: KEEPALIVE frames of a client (rule 45) and the end of a silent session. Any bytes from the peer
-// prove that it lives (rule 49).
+// Time: KEEPALIVE frames of a client (rule 45) and the end of a silent session. Any bytes from the
+// peer prove that it lives (rule 49).
 
 #include "lib/rsocket/internal.h"
 
@@ -29,9 +29,10 @@ ns_t rs_tick(struct rs_session *s, ns_t now)
 	rs_session_finish(s);
 	if (s->state == RS_SESSION_ENDED)
 		return NS_NEVER;
-	if (lifetime == 0)  // a server without a limit for SETUP
+	if (lifetime == 0) // a server without a limit for SETUP
 		return s->tick_due = NS_NEVER;
-	// Who was stopped for long cannot tell the peer's silence from its own: input may be waiting.
+	// Who was stopped for long cannot tell the peer's silence from its own: input may be
+	// waiting.
 	if (late > lifetime / 4 && now - s->heard >= lifetime)
 		s->heard = now - lifetime + lifetime / 4;
 	if (now - s->heard >= lifetime) {

@@ -165,8 +165,8 @@ int rs_stream_mime_find(const struct chain *metadata, struct rs_mime *out)
 	return error ? error : mime_read(metadata, &entry.at, entry.at + entry.len, out);
 }
 
-int rs_accept_next(
-	const struct chain *metadata, const struct rs_entry *entry, size_t *offset, struct rs_mime *out)
+int rs_accept_next(const struct chain *metadata, const struct rs_entry *entry, size_t *offset,
+	struct rs_mime *out)
 {
 	size_t at = entry->at + *offset;
 	int error;
@@ -236,8 +236,8 @@ void rs_mime_write(struct writer *w, const char *name)
 	id_or_name_write(w, rs_mime_id(name, strlen(name)), name);
 }
 
-void rs_auth_simple_write(
-	struct writer *w, const char *user, uint16_t user_len, const void *secret, size_t secret_len)
+void rs_auth_simple_write(struct writer *w, const char *user, uint16_t user_len, const void *secret,
+	size_t secret_len)
 {
 	id_or_name_write(w, RS_AUTH_SIMPLE, NULL);
 	writer_u16(w, user_len);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory of all sessions of one thread: streams, messages that wait on them, and one hash table that
-// finds a stream by (session, id).
+// Memory of all sessions of one thread: streams, messages that wait on them, and one hash table
+// that finds a stream by (session, id).
 //
-// Arrays are reserved at start and touched only as far as they were ever used, so a generous maximum
-// costs address space, not memory. The table is keyed with secrets, since peers choose ids.
+// Arrays are reserved at start and touched only as far as they were ever used, so a generous
+// maximum costs address space, not memory. The table is keyed with secrets, since peers choose ids.
 
 #include <stdlib.h>
 #include <sys/random.h>
@@ -81,8 +81,8 @@ uint32_t rs_pool_streams(const struct rs_pool *pool)
 	return pool->streams_used;
 }
 
-// In pieces that become plain stores: the rep stos that compilers make of the whole takes longer to start
-// than they take together.
+// In pieces that become plain stores: the rep stos that compilers make of the whole takes longer to
+// start than they take together.
 static void clear(struct rs_stream *stream)
 {
 	uint8_t *at = (uint8_t *)stream, *end = at + sizeof(*stream);
@@ -137,15 +137,17 @@ void rs_pool_out_free(struct rs_pool *pool, struct rs_out *out)
 		arena_release(&pool->arena);
 }
 
-// Ids that follow each other share cache lines: a group of them lies in a row, and only the place of the
-// group is hashed. A peer that chooses ids can fill no bucket with more than chance gives it.
+// Ids that follow each other share cache lines: a group of them lies in a row, and only the place
+// of the group is hashed. A peer that chooses ids can fill no bucket with more than chance gives
+// it.
 #define GROUP_BITS 6
 
 static uint32_t bucket(const struct rs_session *s, uint32_t id)
 {
 	const struct rs_pool *pool = s->pool;
 	uint32_t row = id >> 1 & ((1u << GROUP_BITS) - 1), group = id & ~((2u << GROUP_BITS) - 2);
-	__uint128_t product = (__uint128_t)(pool->secret[0] ^ group) * (pool->secret[1] ^ (uintptr_t)s);
+	__uint128_t product =
+		(__uint128_t)(pool->secret[0] ^ group) * (pool->secret[1] ^ (uintptr_t)s);
 
 	return ((uint32_t)((uint64_t)product ^ (uint64_t)(product >> 64)) + row) & pool->table_mask;
 }

@@ -21,8 +21,8 @@ int rs_message_check(const struct rs_session *s, const struct rs_message *messag
 	size_t bytes = rs_message_bytes(message);
 
 	// A peer that cannot reassemble gets whole frames, whose length has an end (rule 3).
-	if (bytes > s->message_bytes_max ||
-		(s->fragment_bytes == RS_FRAME_BYTES_MAX && bytes > RS_FRAME_BYTES_MAX - RS_HEAD_BYTES_MAX))
+	if (bytes > s->message_bytes_max || (s->fragment_bytes == RS_FRAME_BYTES_MAX &&
+						    bytes > RS_FRAME_BYTES_MAX - RS_HEAD_BYTES_MAX))
 		return -EMSGSIZE;
 	return 0;
 }
@@ -32,7 +32,7 @@ static bool plan(const struct rs_session *s, const struct rs_stream *stream,
 	const struct rs_item *item, const struct rs_message *message, struct rs_frame *f)
 {
 	size_t metadata_len = message->metadata.len, data_len = message->data.len;
-	bool n = item->next || item->begun;  // N on all continuations (rust, java)
+	bool n = item->next || item->begun; // N on all continuations (rust, java)
 	uint32_t room;
 
 	*f = (struct rs_frame){.stream = stream->id, .type = item->begun ? RS_PAYLOAD : item->type};
@@ -70,7 +70,7 @@ static bool sendable(const struct rs_stream *stream)
 	if (!first)
 		return false;
 	out = list_entry(first, struct rs_out, link);
-	return !out->item.next || out->item.begun || stream->credit > 0;  // rules 53, 89
+	return !out->item.next || out->item.begun || stream->credit > 0; // rules 53, 89
 }
 
 void rs_queue_activate(struct rs_stream *stream)
@@ -83,8 +83,8 @@ void rs_queue_activate(struct rs_stream *stream)
 	rs_session_wake(s);
 }
 
-// What waits must not hold on to the storage of somebody's input: small messages move into blocks that
-// they share. Large ones fill their storage well enough, and stay if blocks run low.
+// What waits must not hold on to the storage of somebody's input: small messages move into blocks
+// that they share. Large ones fill their storage well enough, and stay if blocks run low.
 static void settle(struct rs_pool *pool, struct chain *part)
 {
 	struct chain copy = {0};
@@ -106,7 +106,8 @@ static int enqueue(struct rs_stream *stream, struct rs_item item, struct rs_mess
 		s->ready.len + s->queued_bytes + (size_t)s->queued_count * RS_OUT_OVERHEAD_BYTES;
 	struct rs_out *out;
 
-	if (on_stream + bytes > s->stream_queue_bytes_max || in_session + bytes > s->queue_bytes_max)
+	if (on_stream + bytes > s->stream_queue_bytes_max ||
+		in_session + bytes > s->queue_bytes_max)
 		return -ENOBUFS;
 	out = rs_pool_out(s->pool);
 	if (!out)
@@ -173,7 +174,8 @@ void rs_queue_drop(struct rs_stream *stream)
 static bool finish_out(struct rs_stream *stream, struct rs_out *out)
 {
 	bool request = rs_type_request(out->item.type);
-	bool last = out->item.complete || out->item.type == RS_ERROR || out->item.type == RS_REQUEST_FNF;
+	bool last = out->item.complete || out->item.type == RS_ERROR ||
+		    out->item.type == RS_REQUEST_FNF;
 
 	remove_out(stream, out);
 	if (request && stream->request_n) {
@@ -186,7 +188,8 @@ static bool finish_out(struct rs_stream *stream, struct rs_out *out)
 }
 
 // Encodes the planned frame of the first queued message. True as finish_out().
-static bool encode(struct rs_stream *stream, struct rs_out *out, const struct rs_frame *f, bool last)
+static bool encode(
+	struct rs_stream *stream, struct rs_out *out, const struct rs_frame *f, bool last)
 {
 	struct rs_session *s = stream->session;
 	size_t bytes = (size_t)f->metadata_len + f->data_len;
@@ -212,8 +215,7 @@ static bool encode(struct rs_stream *stream, struct rs_out *out, const struct rs
 // One stream's turn.
 static void serve(struct rs_session *s, struct rs_stream *stream)
 {
-	uint32_t quantum =
-		s->fragment_bytes < RS_READY_BYTES ? s->fragment_bytes : RS_READY_BYTES;
+	uint32_t quantum = s->fragment_bytes < RS_READY_BYTES ? s->fragment_bytes : RS_READY_BYTES;
 	size_t left_bytes = 0;
 
 	stream->deficit_bytes += quantum + RS_PREFIX_BYTES;

@@ -2,9 +2,9 @@
 // The end of a session's output: frames that are encoded and wait for rs_output() to pull them.
 //
 // `ready` holds whole frames with their length prefixes. Heads and parts up to copy_bytes_max are
-// copied into blocks, which fills segments well and lets go of the producer's storage; larger parts go
-// by reference. Data is refused earlier than heads when blocks run low, so a head finds a block; if
-// there is none at all the session ends.
+// copied into blocks, which fills segments well and lets go of the producer's storage; larger parts
+// go by reference. Data is refused earlier than heads when blocks run low, so a head finds a block;
+// if there is none at all the session ends.
 
 #include "lib/rsocket/internal.h"
 
@@ -42,7 +42,8 @@ void rs_ready_frame(
 	uint32_t copy_max = s->pool->copy_bytes_max;
 	bool copy_metadata = f->metadata_len <= copy_max, copy_data = f->data_len <= copy_max;
 	uint8_t raw[RS_PREFIX_BYTES + RS_HEAD_BYTES_MAX], *at;
-	uint32_t head_len = RS_PREFIX_BYTES + rs_frame_write(raw + RS_PREFIX_BYTES, f), len = head_len;
+	uint32_t head_len = RS_PREFIX_BYTES + rs_frame_write(raw + RS_PREFIX_BYTES, f),
+		 len = head_len;
 
 	rs_prefix_write(raw, head_len - RS_PREFIX_BYTES + f->metadata_len + f->data_len);
 	if (copy_metadata)
@@ -112,5 +113,6 @@ void rs_ready_cancel(struct rs_session *s, uint32_t stream)
 
 void rs_ready_request_n(struct rs_session *s, uint32_t stream, uint32_t n)
 {
-	rs_ready_control(s, &(struct rs_frame){.stream = stream, .type = RS_REQUEST_N, .n = n}, NULL);
+	rs_ready_control(
+		s, &(struct rs_frame){.stream = stream, .type = RS_REQUEST_N, .n = n}, NULL);
 }

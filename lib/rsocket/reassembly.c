@@ -23,7 +23,8 @@ static int add(struct chain *to, struct rs_pool *pool, struct chain *from, bool 
 	return 0;
 }
 
-int rs_reassembly_add(struct rs_stream *stream, const struct rs_frame *f, const struct rs_body *body)
+int rs_reassembly_add(
+	struct rs_stream *stream, const struct rs_frame *f, const struct rs_body *body)
 {
 	struct rs_session *s = stream->session;
 	struct rs_message *have = &stream->reassembly, part;
@@ -44,8 +45,7 @@ int rs_reassembly_add(struct rs_stream *stream, const struct rs_frame *f, const 
 	error = add(&have->metadata, s->pool, &part.metadata, body->owned);
 	if (!error)
 		error = add(&have->data, s->pool, &part.data, body->owned);
-	s->reassembly_bytes +=
-		charge_of(s->pool, have->metadata.len, have->data.len) - before;
+	s->reassembly_bytes += charge_of(s->pool, have->metadata.len, have->data.len) - before;
 	// An empty metadata on the first fragment is metadata too (rule 14).
 	have->has_metadata |= part.has_metadata;
 	stream->reassembly_flags |= f->flags & (RS_FLAG_NEXT | RS_FLAG_COMPLETE);

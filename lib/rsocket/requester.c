@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The user's calls as requester, and METADATA_PUSH. A request gets its stream id when its first frame
-// is encoded, so ids leave in order and one that is cancelled before was never there (rule 16).
+// The user's calls as requester, and METADATA_PUSH. A request gets its stream id when its first
+// frame is encoded, so ids leave in order and one that is cancelled before was never there (rule
+// 16).
 
 #include "lib/rsocket/internal.h"
 
@@ -60,7 +61,7 @@ int rs_fire_and_forget(struct rs_session *s, struct rs_message *message)
 	rs_message_clear(message);
 	if (!stream)
 		return error;
-	stream->state = RS_STREAM_LINGER;  // until the queue is empty: no event ever
+	stream->state = RS_STREAM_LINGER; // until the queue is empty: no event ever
 	if (list_empty(&stream->queue))
 		rs_stream_drop(stream);
 	return 0;
@@ -99,7 +100,7 @@ void rs_request_n(struct rs_stream *stream, uint32_t n)
 	if (out)
 		out->item.value += n;
 	else if (!list_empty(&stream->queue))
-		stream->request_n += n;  // between its request's fragments it would be lost
+		stream->request_n += n; // between its request's fragments it would be lost
 	else
 		rs_ready_request_n(stream->session, stream->id, n);
 }
@@ -115,7 +116,7 @@ void rs_cancel(struct rs_stream *stream)
 
 int rs_metadata_push(struct rs_session *s, struct chain *metadata)
 {
-	struct rs_frame f = {.type = RS_METADATA_PUSH, .flags = RS_FLAG_METADATA};  // rule 109
+	struct rs_frame f = {.type = RS_METADATA_PUSH, .flags = RS_FLAG_METADATA}; // rule 109
 	struct chain none = {0};
 	int error = 0;
 

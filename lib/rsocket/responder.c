@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The user's calls as responder. The user's terminal call ends the stream for the user at once; what is
-// queued, or waits for credit, is still sent (state LINGER).
+// The user's calls as responder. The user's terminal call ends the stream for the user at once;
+// what is queued, or waits for credit, is still sent (state LINGER).
 
 #include "lib/rsocket/internal.h"
 
@@ -23,8 +23,9 @@ int rs_payload(struct rs_stream *stream, struct rs_message *message, bool next, 
 		return 0;
 	}
 	if (!next)
-		rs_message_clear(message);  // rule 67
-	// A request-response is answered by one frame with both: rsocket-js 0.0.27 hangs on C alone.
+		rs_message_clear(message); // rule 67
+	// A request-response is answered by one frame with both: rsocket-js 0.0.27 hangs on C
+	// alone.
 	if (stream->type == RS_REQUEST_RESPONSE)
 		next = complete = true;
 	item.next = next;
@@ -53,11 +54,14 @@ void rs_error_relay(struct rs_stream *stream, uint32_t code, struct chain *text)
 		chain_clear(text);
 		return;
 	}
-	chain_move(&message.data, text, text->len < RS_ERROR_TEXT_MAX ? text->len : RS_ERROR_TEXT_MAX);
+	chain_move(
+		&message.data, text, text->len < RS_ERROR_TEXT_MAX ? text->len : RS_ERROR_TEXT_MAX);
 	chain_clear(text);
 	if (rs_queue_send(stream, item, &message)) {
 		// No room to wait in: the error overtakes what is queued, which it makes worthless.
-		struct rs_frame f = {.stream = stream->id, .type = RS_ERROR, .code = item.value,
+		struct rs_frame f = {.stream = stream->id,
+			.type = RS_ERROR,
+			.code = item.value,
 			.data_len = (uint32_t)message.data.len};
 
 		rs_queue_drop(stream);

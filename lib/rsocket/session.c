@@ -4,8 +4,8 @@
 //   rs_session_init -> (server: SETUP ->) OPEN -> ENDED by rs_session_end, rs_session_abort
 //
 // A stream leaves the session (rs_stream_detach) before its terminal event and its memory is freed
-// after it, so that whatever the callback does, it ends exactly once. Reasons to end the session that
-// arise inside a user's call are noted in close_due and carried out at the next entry.
+// after it, so that whatever the callback does, it ends exactly once. Reasons to end the session
+// that arise inside a user's call are noted in close_due and carried out at the next entry.
 
 #include "lib/rsocket/internal.h"
 
@@ -33,8 +33,8 @@ static bool config_valid(const struct rs_config *c)
 		return false;
 	if (c->role == RS_SERVER)
 		return true;
-	return c->keepalive_ms > 0 && c->keepalive_ms <= RS_U31_MAX &&  // rule 25
-	       c->lifetime_ms > 0 && c->lifetime_ms <= RS_U31_MAX &&    // rule 26
+	return c->keepalive_ms > 0 && c->keepalive_ms <= RS_U31_MAX && // rule 25
+	       c->lifetime_ms > 0 && c->lifetime_ms <= RS_U31_MAX &&   // rule 26
 	       c->metadata_mime && strlen(c->metadata_mime) <= RS_MIME_BYTES_MAX && c->data_mime &&
 	       strlen(c->data_mime) <= RS_MIME_BYTES_MAX;
 }
@@ -50,14 +50,15 @@ static void set_limits(struct rs_session *s, const struct rs_config *c)
 		c->stream_queue_bytes_max ? c->stream_queue_bytes_max : STREAM_QUEUE_BYTES_MAX;
 	s->queue_bytes_max = c->queue_bytes_max ? c->queue_bytes_max : QUEUE_BYTES_MAX;
 	if (s->fragment_bytes > RS_FRAME_BYTES_MAX)
-		s->fragment_bytes = RS_FRAME_BYTES_MAX;  // rule 3
+		s->fragment_bytes = RS_FRAME_BYTES_MAX; // rule 3
 }
 
 // First into the output, so that it leaves in one write with what follows (rules 23, 36).
 static int queue_setup(struct rs_session *s, const struct rs_config *c)
 {
-	struct rs_setup_head setup = {
-		.major = RS_VERSION_MAJOR, .minor = RS_VERSION_MINOR, .keepalive_ms = c->keepalive_ms,
+	struct rs_setup_head setup = {.major = RS_VERSION_MAJOR,
+		.minor = RS_VERSION_MINOR,
+		.keepalive_ms = c->keepalive_ms,
 		.lifetime_ms = c->lifetime_ms};
 	uint8_t raw[RS_PREFIX_BYTES + RS_HEADER_BYTES + 12 + 2 * (1 + RS_MIME_BYTES_MAX) + 3];
 	struct writer w = writer_of(raw + RS_PREFIX_BYTES, sizeof(raw) - RS_PREFIX_BYTES);
@@ -289,7 +290,7 @@ void rs_session_abort(struct rs_session *s)
 void rs_session_fini(struct rs_session *s)
 {
 	if (!s->pool)
-		return;  // its init failed
+		return; // its init failed
 	rs_session_abort(s);
 	s->pool = NULL;
 }

@@ -64,7 +64,7 @@ static void write_mime(struct writer *w, const char *mime)
 	size_t len = strnlen(mime, RS_MIME_BYTES_MAX);
 
 	writer_u8(w, (uint8_t)len);
-	writer_bytes(w, mime, len);  // rule 28
+	writer_bytes(w, mime, len); // rule 28
 }
 
 int rs_setup_read(struct rs_setup_head *setup, struct rs_frame *f, const struct chain *frame)
@@ -76,7 +76,7 @@ int rs_setup_read(struct rs_setup_head *setup, struct rs_frame *f, const struct 
 	setup->minor = (uint16_t)walk_uint(&w, 2);
 	setup->keepalive_ms = (uint32_t)walk_uint(&w, 4) & RS_U31_MAX;
 	setup->lifetime_ms = (uint32_t)walk_uint(&w, 4) & RS_U31_MAX;
-	setup->has_token = f->flags & RS_FLAG_RESUME;  // rule 27
+	setup->has_token = f->flags & RS_FLAG_RESUME; // rule 27
 	if (setup->has_token)
 		setup->token_len = walk_token(&w, &setup->token_at);
 	walk_mime(&w, setup->metadata_mime);
@@ -132,7 +132,8 @@ int rs_resume_read(struct rs_resume_head *resume, struct rs_frame *f, const stru
 	return 0;
 }
 
-void rs_resume_write(struct writer *w, const struct rs_resume_head *resume, const struct rs_frame *f)
+void rs_resume_write(
+	struct writer *w, const struct rs_resume_head *resume, const struct rs_frame *f)
 {
 	write_header(w, f->stream, RS_RESUME, f->flags & RS_FLAG_IGNORE);
 	writer_u16(w, resume->major);

@@ -2,8 +2,9 @@
 // Frames of streams: requests from the peer and what concerns them (responder's half), replies to
 // ours (requester's half).
 //
-//   peer's request --> [REQUEST while fragments come] --> OPEN: on_request, first_fragment, continue_request
-//   OPEN --> ENDED by CANCEL, ERROR, REQUEST_N 0 (responder) or PAYLOAD with C, ERROR (requester)
+//   peer's request --> [REQUEST while fragments come] --> OPEN: on_request, first_fragment,
+//   continue_request OPEN --> ENDED by CANCEL, ERROR, REQUEST_N 0 (responder) or PAYLOAD with C,
+//   ERROR (requester)
 //
 // A frame for a stream that is not there is ignored (rules 71-73, 75), which is also how the rest
 // of a stream that was refused or cancelled disappears.
@@ -37,7 +38,7 @@ static const char *refusal(const struct rs_session *s, const struct rs_frame *f,
 	*code = RS_ERROR_REJECTED;
 	if (f->type == RS_REQUEST_CHANNEL)
 		return "channels are not supported yet";
-	if (f->type == RS_REQUEST_STREAM && f->n == 0) {  // rule 50
+	if (f->type == RS_REQUEST_STREAM && f->n == 0) { // rule 50
 		*code = RS_ERROR_INVALID;
 		return "initial request n must not be 0";
 	}
@@ -55,17 +56,18 @@ static const char *refusal(const struct rs_session *s, const struct rs_frame *f,
 // Whether the id of a request may be used. A request that breaks the rules of ids ends the session.
 static bool id_free(struct rs_session *s, const struct rs_frame *f)
 {
-	if (f->stream == 0 || !rs_session_peer_id(s, f->stream)) {  // rules 15, 16, 17
-		rs_session_close(s, RS_ERROR_CONNECTION, "request on a stream id that is not the peer's");
+	if (f->stream == 0 || !rs_session_peer_id(s, f->stream)) { // rules 15, 16, 17
+		rs_session_close(
+			s, RS_ERROR_CONNECTION, "request on a stream id that is not the peer's");
 		return false;
 	}
-	return !rs_stream_find(s, f->stream);  // rule 21
+	return !rs_stream_find(s, f->stream); // rule 21
 }
 
 static void refuse_request(
 	struct rs_session *s, const struct rs_frame *f, uint32_t code, const char *why)
 {
-	if (f->type != RS_REQUEST_FNF)  // rule 64
+	if (f->type != RS_REQUEST_FNF) // rule 64
 		rs_ready_error(s, f->stream, code, why);
 }
 
@@ -165,9 +167,9 @@ void rs_on_request_n(struct rs_session *s, struct rs_frame *f, const struct rs_b
 {
 	struct rs_stream *stream = rs_stream_find(s, f->stream);
 
-	if (!stream || stream->requester || stream->type != RS_REQUEST_STREAM)  // rule 75
+	if (!stream || stream->requester || stream->type != RS_REQUEST_STREAM) // rule 75
 		return;
-	if (f->n == 0) {  // rule 51
+	if (f->n == 0) { // rule 51
 		bool tell = stream->state == RS_STREAM_OPEN && s->handler->cancel;
 
 		rs_ready_error(s, f->stream, RS_ERROR_INVALID, "request n must not be 0");
@@ -201,7 +203,8 @@ void rs_on_cancel(struct rs_session *s, struct rs_frame *f, const struct rs_body
 {
 	struct rs_stream *stream = rs_stream_find(s, f->stream);
 
-	if (stream && !stream->requester)  // rule 71; to a requester it means nothing without channels
+	if (stream &&
+		!stream->requester) // rule 71; to a requester it means nothing without channels
 		end_by_requester(stream);
 }
 
@@ -211,7 +214,7 @@ void rs_on_stream_error(struct rs_session *s, struct rs_frame *f, const struct r
 	struct rs_message message = {0};
 	bool tell;
 
-	if (!stream)  // rule 72
+	if (!stream) // rule 72
 		return;
 	if (!stream->requester) {
 		end_by_requester(stream);
@@ -250,10 +253,10 @@ static void deliver_payload(struct rs_stream *stream, struct rs_message *message
 	struct rs_session *s = stream->session;
 	bool next = flags & RS_FLAG_NEXT, complete = flags & RS_FLAG_COMPLETE;
 
-	if (stream->type == RS_REQUEST_RESPONSE) {  // rule 63
+	if (stream->type == RS_REQUEST_RESPONSE) { // rule 63
 		next |= !complete;
 		complete = true;
-	} else if (!next && !complete) {  // rule 65
+	} else if (!next && !complete) { // rule 65
 		cut(stream, RS_ERROR_INVALID, "payload with neither next nor complete");
 		return;
 	} else if (next && !count_item(stream, message)) {
@@ -261,7 +264,7 @@ static void deliver_payload(struct rs_stream *stream, struct rs_message *message
 		return;
 	}
 	if (!next)
-		rs_message_clear(message);  // rule 67
+		rs_message_clear(message); // rule 67
 	if (complete)
 		rs_stream_detach(stream);
 	if (s->handler->payload)
@@ -303,7 +306,7 @@ void rs_on_payload(struct rs_session *s, struct rs_frame *f, const struct rs_bod
 {
 	struct rs_stream *stream = rs_stream_find(s, f->stream);
 
-	if (!stream)  // rule 73
+	if (!stream) // rule 73
 		return;
 	if (stream->requester && stream->state == RS_STREAM_OPEN)
 		on_reply(stream, f, body);

@@ -21,7 +21,8 @@ static void on_request(struct rs_stream *stream, struct rs_message *message)
 	rs_payload(stream, message, true, true);
 }
 
-static void on_payload(struct rs_stream *stream, struct rs_message *message, bool next, bool complete)
+static void on_payload(
+	struct rs_stream *stream, struct rs_message *message, bool next, bool complete)
 {
 	replies++;
 }
@@ -29,8 +30,8 @@ static void on_payload(struct rs_stream *stream, struct rs_message *message, boo
 static const struct rs_handler server_handler = {.wake = wake, .request = on_request};
 static const struct rs_handler client_handler = {.wake = wake, .payload = on_payload};
 
-// Moves bytes as a transport would: into a receive buffer of its own, in one slice. A reply may still
-// refer to the request's bytes, hence one buffer for each direction.
+// Moves bytes as a transport would: into a receive buffer of its own, in one slice. A reply may
+// still refer to the request's bytes, hence one buffer for each direction.
 static void transfer(struct rs_session *from, struct rs_session *to, ns_t *spent)
 {
 	static uint8_t storages[2][1 << 20];
@@ -71,9 +72,13 @@ int main(int argc, char **argv)
 	struct buf_pool *blocks = buf_pool_new(4096, 0);
 	struct rs_pool *pool = rs_pool_new(1 << 16, blocks);
 	struct rs_session client, server;
-	struct rs_config config = {.role = RS_CLIENT, .handler = &client_handler, .pool = pool,
-		.keepalive_ms = 20000, .lifetime_ms = 90000,
-		.metadata_mime = "message/x.rsocket.routing.v0", .data_mime = "application/octet-stream"};
+	struct rs_config config = {.role = RS_CLIENT,
+		.handler = &client_handler,
+		.pool = pool,
+		.keepalive_ms = 20000,
+		.lifetime_ms = 90000,
+		.metadata_mime = "message/x.rsocket.routing.v0",
+		.data_mime = "application/octet-stream"};
 	ns_t start, both = 0, server_in = 0;
 
 	if (argc > 2)
@@ -91,10 +96,11 @@ int main(int argc, char **argv)
 		transfer(&server, &client, &both);
 		done += batch;
 	}
-	printf("%" PRIu64 " calls of %u bytes, %" PRIu64 " a batch: server's input and client's output "
-		"%.1f ns, client's and server's other half %.1f ns, both sides %.1f ns a call\n",
-		done, payload_len, batch, (double)server_in / (double)done, (double)both / (double)done,
-		(double)(server_in + both) / (double)done);
+	printf("%" PRIu64 " calls of %u bytes, %" PRIu64
+	       " a batch: server's input and client's output "
+	       "%.1f ns, client's and server's other half %.1f ns, both sides %.1f ns a call\n",
+		done, payload_len, batch, (double)server_in / (double)done,
+		(double)both / (double)done, (double)(server_in + both) / (double)done);
 	rs_session_fini(&client);
 	rs_session_fini(&server);
 	rs_pool_destroy(pool);

@@ -28,10 +28,11 @@ int end_teardown(void **state)
 	rs_session_fini(&e->s);
 	chain_clear(&e->out);
 	free(e);
-	leaks = rs_pool_streams(pool) != 0 || buf_pool_bytes(blocks) != 0 || chain_nodes_in_use() != 0;
+	leaks = rs_pool_streams(pool) != 0 || buf_pool_bytes(blocks) != 0 ||
+		chain_nodes_in_use() != 0;
 	if (leaks)
-		fprintf(stderr, "left: %u streams, %zu bytes of blocks, %zu nodes\n", rs_pool_streams(pool),
-			buf_pool_bytes(blocks), chain_nodes_in_use());
+		fprintf(stderr, "left: %u streams, %zu bytes of blocks, %zu nodes\n",
+			rs_pool_streams(pool), buf_pool_bytes(blocks), chain_nodes_in_use());
 	rs_pool_destroy(pool);
 	buf_pool_destroy(blocks);
 	chain_nodes_free();
@@ -95,14 +96,16 @@ static void on_request(struct rs_stream *stream, struct rs_message *message)
 {
 	struct end *e = stream->session->user;
 
-	line(e->events, sizeof(e->events), "request %s %u", rs_type_name(stream->type) + 8, stream->id);
+	line(e->events, sizeof(e->events), "request %s %u", rs_type_name(stream->type) + 8,
+		stream->id);
 	if (stream->type == RS_REQUEST_STREAM)
 		line(e->events, sizeof(e->events), " n=%u", rs_stream_credit(stream));
 	say_message(e, message);
 	e->stream = stream;
 }
 
-static void on_payload(struct rs_stream *stream, struct rs_message *message, bool next, bool complete)
+static void on_payload(
+	struct rs_stream *stream, struct rs_message *message, bool next, bool complete)
 {
 	struct end *e = stream->session->user;
 
@@ -140,7 +143,8 @@ static void on_lost(struct rs_stream *stream, bool was_sent)
 {
 	struct end *e = stream->session->user;
 
-	line(e->events, sizeof(e->events), "lost %u %s\n", stream->id, was_sent ? "sent" : "unsent");
+	line(e->events, sizeof(e->events), "lost %u %s\n", stream->id,
+		was_sent ? "sent" : "unsent");
 }
 
 static void on_push(struct rs_session *s, struct chain *metadata)
@@ -324,7 +328,8 @@ static void say_field(struct end *e, struct rs_frame *f, const struct chain *fra
 	case RS_SETUP:
 		assert_int_equal(rs_setup_read(&setup, f, frame), 0);
 		line(e->sent, sizeof(e->sent), " %u.%u %u/%u %s %s", setup.major, setup.minor,
-			setup.keepalive_ms, setup.lifetime_ms, setup.metadata_mime, setup.data_mime);
+			setup.keepalive_ms, setup.lifetime_ms, setup.metadata_mime,
+			setup.data_mime);
 		break;
 	case RS_REQUEST_STREAM:
 	case RS_REQUEST_CHANNEL:
@@ -411,7 +416,8 @@ struct rs_message message_of(const char *metadata, const char *data)
 	struct rs_message message = {.has_metadata = metadata};
 
 	if (metadata)
-		chain_push(&message.metadata, NULL, (const uint8_t *)metadata, (uint32_t)strlen(metadata));
+		chain_push(&message.metadata, NULL, (const uint8_t *)metadata,
+			(uint32_t)strlen(metadata));
 	if (data)
 		chain_push(&message.data, NULL, (const uint8_t *)data, (uint32_t)strlen(data));
 	return message;

@@ -4,8 +4,10 @@
 //
 // A frame's line:  TYPE id [flags] [n=1|code=REJECTED|position=0|ttl=,count=] [m="..."] [d="..."]
 // where m="" is empty metadata and no m none; flags are letters I M F C N R(esume, respond) L.
-// An event's line: request RESPONSE 1 m="..." d="..." | payload 1 NC d="..." | error 1 REJECTED "..."
-//                  request_n 1 5 | cancel 1 | lost 1 sent | push "..." | closed CONNECTION_ERROR "..."
+// An event's line: request RESPONSE 1 m="..." d="..." | payload 1 NC d="..." | error 1 REJECTED
+// "..."
+//                  request_n 1 5 | cancel 1 | lost 1 sent | push "..." | closed CONNECTION_ERROR
+//                  "..."
 #pragma once
 
 #include <setjmp.h>
@@ -25,18 +27,18 @@ struct end {
 	struct rs_handler handler;
 	struct rs_config config;
 	ns_t now;
-	struct chain out;          // pulled, not yet looked at
+	struct chain out; // pulled, not yet looked at
 	char events[1 << 16];
 	char sent[1 << 16];
-	struct rs_stream *stream;  // of the last request seen or made
-	uint32_t setup_code;       // what on_setup answers
+	struct rs_stream *stream; // of the last request seen or made
+	uint32_t setup_code;      // what on_setup answers
 	unsigned wakes;
-	uint8_t storage[1 << 22];  // where input lies; trashed after each rs_input
+	uint8_t storage[1 << 22]; // where input lies; trashed after each rs_input
 };
 
 // A test's memory: one pool, and one session whose address never changes.
 int end_setup(void **state);
-int end_teardown(void **state);  // fails if a stream, node or block leaks
+int end_teardown(void **state); // fails if a stream, node or block leaks
 
 // Initialised, nothing sent or received.
 struct end *end_new(void **state, enum rs_role role);
@@ -51,7 +53,8 @@ void send_setup(struct end *e);
 // Bytes as hex, blanks ignored; they lie in one slice.
 void send_hex(struct end *e, const char *hex);
 void send_bytes(struct end *e, const void *bytes, size_t len);
-// A frame; metadata and data are strings or NULL (M is set by metadata). value is n, code, position.
+// A frame; metadata and data are strings or NULL (M is set by metadata). value is n, code,
+// position.
 void send_frame(struct end *e, enum rs_type type, uint32_t stream, uint16_t flags, uint64_t value,
 	const char *metadata, const char *data);
 // The bytes of that frame with its length prefix; returns their number.

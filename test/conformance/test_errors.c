@@ -137,8 +137,9 @@ static void drain_idle(void **state)
 // REJECTED guarantees no processing: what we refuse was never reported to the user.
 static void rule_080(void **state)
 {
-	struct end *e = end_config(state,
-		&(struct rs_config){.role = RS_SERVER, .message_bytes_max = 1000, .streams_max = 4});
+	struct end *e = end_config(
+		state, &(struct rs_config){
+			       .role = RS_SERVER, .message_bytes_max = 1000, .streams_max = 4});
 
 	send_setup(e);
 	events(e);
@@ -160,7 +161,7 @@ static void rule_080_lost(void **state)
 	ask(e, RS_REQUEST_RESPONSE, 1, "sent");
 	sent(e);
 	ask(e, RS_REQUEST_RESPONSE, 1, "encoded");
-	ask(e, RS_REQUEST_STREAM, 1, letters(0, 1000));  // waits on its stream
+	ask(e, RS_REQUEST_STREAM, 1, letters(0, 1000)); // waits on its stream
 	assert_int_equal(e->stream->id, 0);
 	rs_session_abort(&e->s);
 	expect_events(e, "lost 1 sent\nlost 3 unsent\nlost 0 unsent\n");
@@ -216,8 +217,8 @@ static void rule_082(void **state)
 		chain_push(&text, NULL, (const uint8_t *)"a\0b", 3);
 		rs_error_relay(e->stream, codes[i], &text);
 		assert_true(chain_empty(&text));
-		snprintf(line, sizeof(line), "ERROR %u application-defined %08x d=\"a.b\"\n", 2 * i + 1,
-			codes[i]);
+		snprintf(line, sizeof(line), "ERROR %u application-defined %08x d=\"a.b\"\n",
+			2 * i + 1, codes[i]);
 		expect_sent(e, line);
 	}
 	rs_session_fini(&e->s);
@@ -228,8 +229,8 @@ static void rule_082(void **state)
 
 		ask(c, RS_REQUEST_RESPONSE, 1, "x");
 		send_frame(c, RS_ERROR, 2 * i + 1, 0, codes[i], NULL, "mine");
-		snprintf(line, sizeof(line), "error %u application-defined %08x \"mine\"\n", 2 * i + 1,
-			codes[i]);
+		snprintf(line, sizeof(line), "error %u application-defined %08x \"mine\"\n",
+			2 * i + 1, codes[i]);
 		expect_events(c, line);
 	}
 }
@@ -297,9 +298,21 @@ static void end_in_callback(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		RULE(076), RULE(077), RULE(077_on_streams), RULE(078), RULE(079), RULE(079_by_cancel),
-		RULE(079_drain), CASE(drain_idle), RULE(080), RULE(080_lost), RULE(080_close),
-		RULE(081), RULE(082), CASE(error_behind_items), CASE(error_from_requester),
+		RULE(076),
+		RULE(077),
+		RULE(077_on_streams),
+		RULE(078),
+		RULE(079),
+		RULE(079_by_cancel),
+		RULE(079_drain),
+		CASE(drain_idle),
+		RULE(080),
+		RULE(080_lost),
+		RULE(080_close),
+		RULE(081),
+		RULE(082),
+		CASE(error_behind_items),
+		CASE(error_from_requester),
 		CASE(end_in_callback),
 	};
 

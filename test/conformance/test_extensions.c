@@ -24,7 +24,8 @@ static const struct chain *written(size_t step)
 	for (size_t at = 0; at < len; at += step) {
 		buf_init(&cells[at], bytes, sizeof(bytes), NULL, NULL);
 		cells[at].refs = 1000;
-		chain_push(&chain, &cells[at], bytes + at, (uint32_t)(len - at < step ? len - at : step));
+		chain_push(&chain, &cells[at], bytes + at,
+			(uint32_t)(len - at < step ? len - at : step));
 	}
 	return &chain;
 }
@@ -46,7 +47,7 @@ static void rule_109(void **state)
 	expect_sent(e, "METADATA_PUSH 0 m=\"load\"\n");
 	send_hex(e, "000008 00000000 3100 6162");
 	expect_events(e, "push \"ab\"\n");
-	send_hex(e, "000008 00000000 3000 6162");  // without M it is none
+	send_hex(e, "000008 00000000 3000 6162"); // without M it is none
 	expect_events(e, "");
 	e->handler.metadata_push = NULL;
 	send_hex(e, "000008 00000000 3100 6162");
@@ -74,7 +75,8 @@ static void rule_110(void **state)
 // An entry: id or name, u24 length, content.
 static void rule_111(void **state)
 {
-	static const uint8_t custom[] = "\x0a" "custom/test\0\0\1v";
+	static const uint8_t custom[] = "\x0a"
+					"custom/test\0\0\1v";
 	struct rs_composite it;
 	struct rs_entry entry;
 
@@ -334,8 +336,16 @@ static void mime_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		RULE(109), RULE(110), RULE(111), RULE(111_vector), RULE(111_cut), RULE(112), RULE(113),
-		RULE(114), RULE(115), CASE(mime_names),
+		RULE(109),
+		RULE(110),
+		RULE(111),
+		RULE(111_vector),
+		RULE(111_cut),
+		RULE(112),
+		RULE(113),
+		RULE(114),
+		RULE(115),
+		CASE(mime_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

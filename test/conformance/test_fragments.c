@@ -14,11 +14,12 @@ static void rule_091(void **state)
 	send_frame(e, RS_PAYLOAD, 1, RS_FLAG_FOLLOWS | RS_FLAG_NEXT, 0, "ta", "da");
 	send_frame(e, RS_PAYLOAD, 1, RS_FLAG_NEXT, 0, NULL, "ta");
 	send_frame(e, RS_REQUEST_FNF, 3, RS_FLAG_FOLLOWS, 0, NULL, "fire");
-	send_frame(e, RS_PAYLOAD, 3, 0, 0, NULL, " and forget");  // rust: neither N nor C
+	send_frame(e, RS_PAYLOAD, 3, 0, 0, NULL, " and forget"); // rust: neither N nor C
 	send_frame(e, RS_REQUEST_STREAM, 5, RS_FLAG_FOLLOWS, 3, NULL, "st");
 	send_frame(e, RS_PAYLOAD, 5, RS_FLAG_NEXT | RS_FLAG_COMPLETE, 0, NULL, "ream");
-	expect_events(e, "request RESPONSE 1 m=\"meta\" d=\"data\"\nrequest FNF 3 d=\"fire and forget\"\n"
-			 "request STREAM 5 n=3 d=\"stream\"\n");
+	expect_events(e,
+		"request RESPONSE 1 m=\"meta\" d=\"data\"\nrequest FNF 3 d=\"fire and forget\"\n"
+		"request STREAM 5 n=3 d=\"stream\"\n");
 	expect_sent(e, "");
 	assert_int_equal(rs_session_streams(&e->s), 2);
 }
@@ -30,8 +31,9 @@ static void rule_091_sent(void **state)
 
 	sent(e);
 	assert_int_equal(rs_fire_and_forget(&e->s, &message), 0);
-	expect_sent(e, "REQUEST_FNF 1 F d=\"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdef\"\n"
-		       "PAYLOAD 1 N d=\"ghijklmnopqrstuvwxyzabcdefghijklmnopqrstuv\"\n");
+	expect_sent(e,
+		"REQUEST_FNF 1 F d=\"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdef\"\n"
+		"PAYLOAD 1 N d=\"ghijklmnopqrstuvwxyzabcdefghijklmnopqrstuv\"\n");
 	assert_int_equal(rs_session_streams(&e->s), 0);
 }
 
@@ -45,7 +47,8 @@ static unsigned check_fragments(struct end *e, const char *metadata, const char 
 	unsigned count = 0;
 
 	while (at < len) {
-		uint32_t frame_len = (uint32_t)raw[at] << 16 | (uint32_t)raw[at + 1] << 8 | raw[at + 2];
+		uint32_t frame_len =
+			(uint32_t)raw[at] << 16 | (uint32_t)raw[at + 1] << 8 | raw[at + 2];
 		struct rs_frame f;
 		bool last;
 
@@ -53,19 +56,20 @@ static unsigned check_fragments(struct end *e, const char *metadata, const char 
 		assert_int_equal(rs_frame_read(&f, raw + at, frame_len), 0);
 		assert_true(frame_len <= fragment_bytes);
 		if (count > 0)
-			assert_int_equal(f.type, RS_PAYLOAD);  // rule 91
+			assert_int_equal(f.type, RS_PAYLOAD); // rule 91
 		// Rule 92: no data while metadata is left.
 		assert_true(f.data_len == 0 || metadata_at + f.metadata_len == metadata_len);
 		// Rule 93: M where metadata is; on the first also where it is empty.
 		assert_int_equal(!!(f.flags & RS_FLAG_METADATA),
 			f.metadata_len > 0 || (count == 0 && metadata));
 		assert_memory_equal(raw + at + f.head_len, metadata + metadata_at, f.metadata_len);
-		assert_memory_equal(raw + at + f.head_len + f.metadata_len, data + data_at, f.data_len);
+		assert_memory_equal(
+			raw + at + f.head_len + f.metadata_len, data + data_at, f.data_len);
 		metadata_at += f.metadata_len;
 		data_at += f.data_len;
 		at += frame_len;
 		last = at == len;
-		assert_int_equal(!!(f.flags & RS_FLAG_FOLLOWS), !last);  // rule 94
+		assert_int_equal(!!(f.flags & RS_FLAG_FOLLOWS), !last); // rule 94
 		if (f.type == RS_PAYLOAD)
 			assert_true(f.flags & RS_FLAG_NEXT);
 		assert_int_equal(!!(f.flags & RS_FLAG_COMPLETE), last && complete);
@@ -81,7 +85,8 @@ static void rule_092(void **state)
 {
 	for (size_t m = 0; m < 130; m += m < 44 ? 11 : 1) {
 		for (size_t d = 0; d < 130; d += d < 44 ? 11 : 1) {
-			struct end *e = end_config(state, &(struct rs_config){.fragment_bytes = 64});
+			struct end *e =
+				end_config(state, &(struct rs_config){.fragment_bytes = 64});
 			struct rs_message message;
 			int error;
 
@@ -121,8 +126,8 @@ static void rule_093(void **state)
 	assert_int_equal(check_fragments(e, NULL, letters(1, 300), 100, true), 4);
 }
 
-// The last fragment clears F. An item's completion comes behind it in a frame of its own: rust loses
-// C on an item's last fragment.
+// The last fragment clears F. An item's completion comes behind it in a frame of its own: rust
+// loses C on an item's last fragment.
 static void rule_094(void **state)
 {
 	struct end *e =
@@ -131,8 +136,9 @@ static void rule_094(void **state)
 	send_setup(e);
 	send_frame(e, RS_REQUEST_STREAM, 1, 0, 1, NULL, "x");
 	answer(e->stream, letters(0, 70), true, true);
-	expect_sent(e, "PAYLOAD 1 FN d=\"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdef\"\n"
-		       "PAYLOAD 1 N d=\"ghijklmnopqr\"\nPAYLOAD 1 C\n");
+	expect_sent(e,
+		"PAYLOAD 1 FN d=\"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdef\"\n"
+		"PAYLOAD 1 N d=\"ghijklmnopqr\"\nPAYLOAD 1 C\n");
 	assert_int_equal(rs_session_streams(&e->s), 0);
 	// Whole items keep theirs.
 	send_frame(e, RS_REQUEST_STREAM, 3, 0, 1, NULL, "x");
@@ -180,8 +186,9 @@ static void rule_096(void **state)
 	send_frame(c, RS_PAYLOAD, 3, RS_FLAG_NEXT | RS_FLAG_COMPLETE, 0, NULL, "ply");
 	send_frame(c, RS_PAYLOAD, 1, RS_FLAG_NEXT, 0, NULL, "second");
 	send_frame(c, RS_PAYLOAD, 1, RS_FLAG_COMPLETE, 0, NULL, NULL);
-	expect_events(c, "payload 1 N d=\"first\"\npayload 3 NC d=\"reply\"\npayload 1 N d=\"second\"\n"
-			 "payload 1 C\n");
+	expect_events(c,
+		"payload 1 N d=\"first\"\npayload 3 NC d=\"reply\"\npayload 1 N d=\"second\"\n"
+		"payload 1 C\n");
 }
 
 // A message without end costs its stream; the rest of it is swallowed and the connection survives.
@@ -195,7 +202,8 @@ static void rule_097(void **state)
 	events(e);
 	send_frame(e, RS_REQUEST_STREAM, 1, RS_FLAG_FOLLOWS, 1, NULL, "x");
 	for (unsigned i = 0; i < 100; i++)
-		send_frame(e, RS_PAYLOAD, 1, RS_FLAG_NEXT | RS_FLAG_FOLLOWS, 0, NULL, letters(0, 1000));
+		send_frame(e, RS_PAYLOAD, 1, RS_FLAG_NEXT | RS_FLAG_FOLLOWS, 0, NULL,
+			letters(0, 1000));
 	expect_sent(e, "ERROR 1 REJECTED d=\"message too large\"\n");
 	assert_int_equal(e->s.reassembly_bytes, 0);
 	send_frame(e, RS_REQUEST_RESPONSE, 3, 0, 0, NULL, "fine");
@@ -206,7 +214,8 @@ static void rule_097(void **state)
 	ask(c, RS_REQUEST_STREAM, 100, "x");
 	sent(c);
 	for (unsigned i = 0; i < 100; i++)
-		send_frame(c, RS_PAYLOAD, 1, RS_FLAG_NEXT | RS_FLAG_FOLLOWS, 0, NULL, letters(0, 1000));
+		send_frame(c, RS_PAYLOAD, 1, RS_FLAG_NEXT | RS_FLAG_FOLLOWS, 0, NULL,
+			letters(0, 1000));
 	expect_sent(c, "CANCEL 1\n");
 	expect_events(c, "error 1 CANCELED \"message too large\"\n");
 }
@@ -260,7 +269,7 @@ static void rule_097_session(void **state)
 		send_frame(e, RS_REQUEST_RESPONSE, id, RS_FLAG_FOLLOWS, 0, NULL, "x");
 	assert_int_equal(rs_session_streams(&e->s), 20);
 	assert_int_equal(e->s.reassembly_bytes, 20 * 2048);
-	assert_int_equal(buf_pool_bytes(e->config.pool->blocks), 21 * 2048);  // one is output
+	assert_int_equal(buf_pool_bytes(e->config.pool->blocks), 21 * 2048); // one is output
 	assert_non_null(strstr(sent(e), "ERROR 41 REJECTED d=\"out of memory\"\n"));
 	// A frame that comes in pieces is refused as well, a whole one is not.
 	send_hex(e, "001000 00000081 1000 6162636465666768696a6b6c6d6e6f");
@@ -350,9 +359,19 @@ static void large_message(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		RULE(091), RULE(091_sent), RULE(092), RULE(092_received), RULE(093), RULE(094),
-		RULE(095), RULE(096), RULE(097), RULE(097_one_frame), RULE(097_session),
-		CASE(blocks_low), CASE(large_message),
+		RULE(091),
+		RULE(091_sent),
+		RULE(092),
+		RULE(092_received),
+		RULE(093),
+		RULE(094),
+		RULE(095),
+		RULE(096),
+		RULE(097),
+		RULE(097_one_frame),
+		RULE(097_session),
+		CASE(blocks_low),
+		CASE(large_message),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

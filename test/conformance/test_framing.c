@@ -41,8 +41,8 @@ static void rule_002(void **state)
 // Frames are at most 16,777,215 bytes, also where the peer wants no fragments.
 static void rule_003(void **state)
 {
-	struct end *e = end_config(state,
-		&(struct rs_config){.fragment_bytes = RS_FRAGMENT_NEVER, .message_bytes_max = 1 << 25});
+	struct end *e = end_config(state, &(struct rs_config){.fragment_bytes = RS_FRAGMENT_NEVER,
+						  .message_bytes_max = 1 << 25});
 	uint8_t *bytes = calloc(1, RS_FRAME_BYTES_MAX + 1);
 	struct rs_message message = {0};
 	struct chain out = {0}, frame = {0};
@@ -72,8 +72,11 @@ static void rule_003(void **state)
 // All fields are big endian.
 static void rule_004(void **state)
 {
-	struct rs_frame f = {.stream = 0x01020304, .type = RS_REQUEST_STREAM,
-		.flags = RS_FLAG_METADATA, .n = 0x05060708, .metadata_len = 0x090a0b};
+	struct rs_frame f = {.stream = 0x01020304,
+		.type = RS_REQUEST_STREAM,
+		.flags = RS_FLAG_METADATA,
+		.n = 0x05060708,
+		.metadata_len = 0x090a0b};
 	uint8_t raw[RS_HEAD_BYTES_MAX + 3];
 
 	assert_int_equal(rs_frame_write(raw, &f), 13);
@@ -97,7 +100,8 @@ static void rule_005(void **state)
 	assert_memory_equal(raw, "\x7f\xff\xff\xff\x24\0", 6);
 	send_hex(e, "000007 80000001 1000 61");
 	expect_events(e, "request RESPONSE 1 d=\"a\"\n");
-	assert_int_equal(rs_frame_read(&f, (const uint8_t *)"\0\0\0\1\xff\xff\0\0\0\1\0\0\0", 13), 0);
+	assert_int_equal(
+		rs_frame_read(&f, (const uint8_t *)"\0\0\0\1\xff\xff\0\0\0\1\0\0\0", 13), 0);
 	assert_int_equal(f.type, RS_EXT);
 	assert_int_equal(f.flags, RS_FLAG_IGNORE | RS_FLAG_METADATA);
 }
@@ -111,12 +115,12 @@ static void rule_006(void **state)
 
 	rs_frame_write(raw, &f);
 	assert_memory_equal(raw, "\0\0\0\1\x24\0", 6);
-	send_hex(e, "000007 00000001 107f 61");  // REQUEST_RESPONSE with all that it does not define
+	send_hex(e, "000007 00000001 107f 61"); // REQUEST_RESPONSE with all that it does not define
 	expect_events(e, "request RESPONSE 1 d=\"a\"\n");
-	send_hex(e, "000006 00000001 25ff");  // CANCEL with M F C N and what is left
+	send_hex(e, "000006 00000001 25ff"); // CANCEL with M F C N and what is left
 	expect_events(e, "cancel 1\n");
 	send_hex(e, "00000a 00000003 19ff 00000002");
-	expect_events(e, "closed CONNECTION_ERROR \"malformed frame\"\n");  // M counts where defined
+	expect_events(e, "closed CONNECTION_ERROR \"malformed frame\"\n"); // M counts where defined
 }
 
 // A frame that is not understood, I clear: the connection ends.
@@ -124,7 +128,7 @@ static void rule_007(void **state)
 {
 	struct end *e = server_of(state);
 
-	send_hex(e, "00000a 00000000 fc00 00000001");  // EXT
+	send_hex(e, "00000a 00000000 fc00 00000001"); // EXT
 	expect_events(e, "closed CONNECTION_ERROR \"frame type not understood\"\n");
 	expect_sent(e, "ERROR 0 CONNECTION_ERROR d=\"frame type not understood\"\n");
 	assert_true(rs_session_ended(&e->s));
@@ -134,7 +138,7 @@ static void rule_007_unassigned_type(void **state)
 {
 	struct end *e = client_of(state);
 
-	send_hex(e, "000006 00000000 5000");  // type 0x14
+	send_hex(e, "000006 00000000 5000"); // type 0x14
 	expect_events(e, "closed CONNECTION_ERROR \"frame type not understood\"\n");
 }
 
@@ -189,12 +193,12 @@ static const char traffic_events[] =
 	"request RESPONSE 7 m=\"metadata\" d=\"data\"\n"
 	"cancel 3\n"
 	"push \"pushed\"\n"
-	"request RESPONSE 13 d=\"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz"
+	"request RESPONSE 13 "
+	"d=\"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz"
 	"abcdefghijklmnopqrstuv\"\n"
 	"cancel 7\n";
-static const char traffic_replies[] =
-	"KEEPALIVE 0 position=0 d=\"alive?\"\n"
-	"ERROR 11 REJECTED d=\"channels are not supported yet\"\n";
+static const char traffic_replies[] = "KEEPALIVE 0 position=0 d=\"alive?\"\n"
+				      "ERROR 11 REJECTED d=\"channels are not supported yet\"\n";
 
 // Any split gives the same.
 static void rule_009(void **state)
@@ -213,7 +217,7 @@ static void rule_009(void **state)
 			expect_events(e, traffic_events);
 			expect_sent(e, traffic_replies);
 			rs_session_fini(&e->s);
-				assert_int_equal(chain_nodes_in_use(), 0);
+			assert_int_equal(chain_nodes_in_use(), 0);
 		}
 	}
 }
@@ -229,7 +233,7 @@ static void rule_009_slices(void **state)
 		struct chain in = {0};
 
 		for (size_t at = 0; at < len; at += step) {
-			static struct buf never[1024];  // so that neighbours stay two slices
+			static struct buf never[1024]; // so that neighbours stay two slices
 
 			buf_init(&never[at], bytes, sizeof(bytes), NULL, NULL);
 			never[at].refs = 1000;
@@ -250,7 +254,8 @@ static void rule_010(void **state)
 		RS_REQUEST_CHANNEL, RS_REQUEST_N, RS_ERROR, RS_RESUME_OK, RS_EXT};
 
 	for (size_t i = 0; i < sizeof(types); i++) {
-		uint32_t fixed = types[i] == RS_SETUP ? RS_HEADER_BYTES : rs_frame_head_len(types[i], 0);
+		uint32_t fixed =
+			types[i] == RS_SETUP ? RS_HEADER_BYTES : rs_frame_head_len(types[i], 0);
 
 		for (uint32_t len = 0; len < fixed; len++) {
 			uint8_t raw[32] = {0};
@@ -324,7 +329,8 @@ static void rule_013(void **state)
 	assert_int_equal(rs_metadata_push(&e->s, &metadata), 0);
 	assert_int_equal(sent_raw(e, raw, sizeof(raw)), 12);
 	assert_memory_equal(raw, "\0\0\x09\0\0\0\0\x31\0abc", 12);
-	assert_int_equal(rs_frame_read(&f, (const uint8_t *)"\0\0\0\0\x09\0\0\0\0\1\0\0\0\2md", 16), 0);
+	assert_int_equal(
+		rs_frame_read(&f, (const uint8_t *)"\0\0\0\0\x09\0\0\0\0\1\0\0\0\2md", 16), 0);
 	assert_int_equal(f.metadata_len, 2);
 	assert_int_equal(f.head_len, 14);
 }
@@ -378,7 +384,8 @@ static void byte_vectors(void **state)
 	assert_int_equal(f.type, RS_CANCEL);
 	assert_int_equal(f.flags, RS_FLAG_IGNORE);
 	assert_int_equal(
-		rs_frame_read(&f, (const uint8_t *)"\x0a\x0b\x0c\x0d\x29\x60\0\0\x0a<metad", 25), 0);
+		rs_frame_read(&f, (const uint8_t *)"\x0a\x0b\x0c\x0d\x29\x60\0\0\x0a<metad", 25),
+		0);
 	assert_int_equal(f.type, RS_PAYLOAD);
 	assert_int_equal(f.flags, RS_FLAG_METADATA | RS_FLAG_COMPLETE | RS_FLAG_NEXT);
 	assert_int_equal(f.head_len, 9);
@@ -426,10 +433,26 @@ static void cut_at_every_byte(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		RULE(001), RULE(002), RULE(003), RULE(004), RULE(005), RULE(006), RULE(007),
-		RULE(007_unassigned_type), RULE(008), RULE(009), RULE(009_slices), RULE(010),
-		RULE(010_setup), RULE(011), RULE(012), RULE(013), RULE(014), CASE(byte_vectors),
-		CASE(byte_vectors_requester), CASE(cut_at_every_byte),
+		RULE(001),
+		RULE(002),
+		RULE(003),
+		RULE(004),
+		RULE(005),
+		RULE(006),
+		RULE(007),
+		RULE(007_unassigned_type),
+		RULE(008),
+		RULE(009),
+		RULE(009_slices),
+		RULE(010),
+		RULE(010_setup),
+		RULE(011),
+		RULE(012),
+		RULE(013),
+		RULE(014),
+		CASE(byte_vectors),
+		CASE(byte_vectors_requester),
+		CASE(cut_at_every_byte),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

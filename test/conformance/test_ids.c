@@ -59,7 +59,8 @@ static void rule_017(void **state)
 
 	ask(e, RS_REQUEST_RESPONSE, 1, "from the server");
 	ask(e, RS_REQUEST_STREAM, 3, "more");
-	expect_sent(e, "REQUEST_RESPONSE 2 d=\"from the server\"\nREQUEST_STREAM 4 n=3 d=\"more\"\n");
+	expect_sent(
+		e, "REQUEST_RESPONSE 2 d=\"from the server\"\nREQUEST_STREAM 4 n=3 d=\"more\"\n");
 	send_frame(e, RS_PAYLOAD, 2, RS_FLAG_NEXT | RS_FLAG_COMPLETE, 0, NULL, "reply");
 	expect_events(e, "payload 2 NC d=\"reply\"\n");
 	rs_session_fini(&e->s);
@@ -70,8 +71,8 @@ static void rule_017(void **state)
 	answer(client->stream, "y", true, true);
 	expect_sent(client, "PAYLOAD 2 NC d=\"y\"\n");
 	send_frame(client, RS_REQUEST_RESPONSE, 3, 0, 0, NULL, "x");
-	expect_events(
-		client, "closed CONNECTION_ERROR \"request on a stream id that is not the peer's\"\n");
+	expect_events(client,
+		"closed CONNECTION_ERROR \"request on a stream id that is not the peer's\"\n");
 }
 
 // The same id on two connections of one pool is two streams.
@@ -123,7 +124,8 @@ static void rule_019_server(void **state)
 	e->s.next_id = RS_STREAM_ID_MAX - 1;
 	ask(e, RS_REQUEST_RESPONSE, 1, "last");
 	ask(e, RS_REQUEST_RESPONSE, 1, "wrapped");
-	expect_sent(e, "REQUEST_RESPONSE 2147483646 d=\"last\"\nREQUEST_RESPONSE 2 d=\"wrapped\"\n");
+	expect_sent(
+		e, "REQUEST_RESPONSE 2147483646 d=\"last\"\nREQUEST_RESPONSE 2 d=\"wrapped\"\n");
 }
 
 // A responder takes an id again once its stream has ended.
@@ -139,8 +141,8 @@ static void rule_020(void **state)
 	}
 }
 
-// A request on an id in use is ignored, also while its first request is incomplete, and when what it
-// brings would be refused.
+// A request on an id in use is ignored, also while its first request is incomplete, and when what
+// it brings would be refused.
 static void rule_021(void **state)
 {
 	struct end *e = server_of(state);
@@ -226,9 +228,21 @@ static void rule_075(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		RULE(015), RULE(016), RULE(016_in_order), RULE(017), RULE(018), RULE(019),
-		RULE(019_server), RULE(020), RULE(021), RULE(022), RULE(071), RULE(072), RULE(073),
-		RULE(074), RULE(075),
+		RULE(015),
+		RULE(016),
+		RULE(016_in_order),
+		RULE(017),
+		RULE(018),
+		RULE(019),
+		RULE(019_server),
+		RULE(020),
+		RULE(021),
+		RULE(022),
+		RULE(071),
+		RULE(072),
+		RULE(073),
+		RULE(074),
+		RULE(075),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

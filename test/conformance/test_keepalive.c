@@ -57,7 +57,7 @@ static void rule_046(void **state)
 	expect_sent(e, "KEEPALIVE 0 position=0 d=\"are you there?\"\nKEEPALIVE 0 position=0\n"
 		       "KEEPALIVE 0 position=0 d=100000 bytes\n");
 	rs_session_fini(&e->s);
-	c = client_of(state);  // kotlin's backends ask their client
+	c = client_of(state); // kotlin's backends ask their client
 	send_frame(c, RS_KEEPALIVE, 0, RS_FLAG_RESPOND, 0, NULL, "?");
 	expect_sent(c, "KEEPALIVE 0 position=0 d=\"?\"\n");
 }
@@ -179,9 +179,18 @@ static void setup_in_time(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		RULE(044), RULE(045), RULE(045_no_pile), RULE(046), RULE(046_same_bytes),
-		RULE(046_too_large), RULE(046_flood), RULE(047), RULE(048), RULE(049),
-		RULE(049_late_tick), CASE(setup_in_time),
+		RULE(044),
+		RULE(045),
+		RULE(045_no_pile),
+		RULE(046),
+		RULE(046_same_bytes),
+		RULE(046_too_large),
+		RULE(046_flood),
+		RULE(047),
+		RULE(048),
+		RULE(049),
+		RULE(049_late_tick),
+		CASE(setup_in_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,7 +77,7 @@ static void rule_053(void **state)
 	send_frame(e, RS_REQUEST_N, 1, 0, 1, NULL, NULL);
 	expect_sent(e, "PAYLOAD 1 N d=\"d\"\nPAYLOAD 1 C\n");
 	assert_int_equal(rs_session_streams(&e->s), 0);
-	expect_events(e, "");  // the user was done with it
+	expect_events(e, ""); // the user was done with it
 }
 
 // What waits for its turn has used up its credit already.
@@ -146,9 +146,11 @@ static void request_n_and_the_request(void **state)
 	chain_append(&e->out, &out);
 	rs_request_n(e->stream, 4);
 	rs_request_n(e->stream, 5);
-	expect_sent(e, "REQUEST_STREAM 1 F n=5 d=\"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzab\"\n"
-		       "PAYLOAD 1 FN d=\"cdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefgh\"\n"
-		       "PAYLOAD 1 N d=\"ijklmnopqrstuvwxyzabcdefghijklmnopqrst\"\nREQUEST_N 1 n=9\n");
+	expect_sent(e,
+		"REQUEST_STREAM 1 F n=5 "
+		"d=\"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzab\"\n"
+		"PAYLOAD 1 FN d=\"cdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefgh\"\n"
+		"PAYLOAD 1 N d=\"ijklmnopqrstuvwxyzabcdefghijklmnopqrst\"\nREQUEST_N 1 n=9\n");
 }
 
 // CANCEL ends the stream at the responder; nothing follows.
@@ -188,14 +190,15 @@ static void cancel_by_requester(void **state)
 	rs_cancel(e->stream);
 	expect_sent(e, "REQUEST_RESPONSE 1 d=\"x\"\nCANCEL 1\n");
 	send_frame(e, RS_PAYLOAD, 1, RS_FLAG_NEXT | RS_FLAG_COMPLETE, 0, NULL, "late");
-	ask(e, RS_REQUEST_RESPONSE, 1, letters(0, 500));  // queued, for it needs fragments
+	ask(e, RS_REQUEST_RESPONSE, 1, letters(0, 500)); // queued, for it needs fragments
 	rs_cancel(e->stream);
 	expect_sent(e, "");
 	ask(e, RS_REQUEST_RESPONSE, 1, letters(0, 150));
 	rs_output(&e->s, &e->out, 1);
 	assert_true(rs_stream_sent(e->stream));
 	rs_cancel(e->stream);
-	expect_sent(e, "REQUEST_RESPONSE 3 F d=\"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdef\"\n"
+	expect_sent(e, "REQUEST_RESPONSE 3 F "
+		       "d=\"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdef\"\n"
 		       "CANCEL 3\n");
 	expect_events(e, "");
 }
@@ -214,7 +217,8 @@ static void rule_063(void **state)
 	send_frame(e, RS_PAYLOAD, 5, 0, 0, NULL, "c");
 	send_frame(e, RS_PAYLOAD, 7, RS_FLAG_COMPLETE, 0, NULL, NULL);
 	send_frame(e, RS_PAYLOAD, 3, RS_FLAG_COMPLETE, 0, NULL, NULL);
-	expect_events(e, "payload 1 NC d=\"a\"\npayload 3 NC d=\"b\"\npayload 5 NC d=\"c\"\npayload 7 C\n");
+	expect_events(e,
+		"payload 1 NC d=\"a\"\npayload 3 NC d=\"b\"\npayload 5 NC d=\"c\"\npayload 7 C\n");
 	assert_int_equal(rs_session_streams(&e->s), 0);
 }
 
@@ -236,8 +240,9 @@ static void rule_063_responder(void **state)
 // Nothing ever comes back for a fire-and-forget: not for a good one, nor for one refused.
 static void rule_064(void **state)
 {
-	struct end *e = end_config(state,
-		&(struct rs_config){.role = RS_SERVER, .message_bytes_max = 1000, .streams_max = 1});
+	struct end *e = end_config(
+		state, &(struct rs_config){
+			       .role = RS_SERVER, .message_bytes_max = 1000, .streams_max = 1});
 
 	send_setup(e);
 	send_frame(e, RS_REQUEST_STREAM, 1, 0, 1, NULL, "x");
@@ -300,7 +305,7 @@ static void rule_066(void **state)
 	s = server_of(state);
 	send_frame(s, RS_REQUEST_STREAM, 1, 0, 1, NULL, "x");
 	answer(s->stream, NULL, true, false);
-	answer(s->stream, NULL, true, true);  // waits: it is an item
+	answer(s->stream, NULL, true, true); // waits: it is an item
 	expect_sent(s, "PAYLOAD 1 N\n");
 }
 
@@ -329,13 +334,15 @@ static void rule_068(void **state)
 	send_frame(e, RS_PAYLOAD, 1, RS_FLAG_FOLLOWS | RS_FLAG_COMPLETE, 0, NULL, NULL);
 	expect_events(e, "payload 1 C\n");
 	ask(e, RS_REQUEST_RESPONSE, 1, "x");
-	send_frame(e, RS_PAYLOAD, 3, RS_FLAG_FOLLOWS | RS_FLAG_COMPLETE | RS_FLAG_NEXT, 0, "m", "one ");
+	send_frame(e, RS_PAYLOAD, 3, RS_FLAG_FOLLOWS | RS_FLAG_COMPLETE | RS_FLAG_NEXT, 0, "m",
+		"one ");
 	send_frame(e, RS_PAYLOAD, 3, RS_FLAG_FOLLOWS, 0, NULL, "two ");
 	expect_events(e, "");
 	send_frame(e, RS_PAYLOAD, 3, 0, 0, NULL, "three");
 	expect_events(e, "payload 3 NC m=\"m\" d=\"one two three\"\n");
 	ask(e, RS_REQUEST_STREAM, 5, "x");
-	send_frame(e, RS_PAYLOAD, 5, RS_FLAG_FOLLOWS | RS_FLAG_NEXT | RS_FLAG_COMPLETE, 0, NULL, "a");
+	send_frame(
+		e, RS_PAYLOAD, 5, RS_FLAG_FOLLOWS | RS_FLAG_NEXT | RS_FLAG_COMPLETE, 0, NULL, "a");
 	send_frame(e, RS_PAYLOAD, 5, RS_FLAG_FOLLOWS | RS_FLAG_COMPLETE, 0, NULL, "b");
 	send_frame(e, RS_PAYLOAD, 5, 0, 0, NULL, "c");
 	expect_events(e, "payload 5 NC d=\"abc\"\n");
@@ -362,7 +369,8 @@ static void rule_069(void **state)
 	expect_sent(e, "PAYLOAD 1 N d=\"b\"\n");
 }
 
-// Frames of one stream keep their order, a small one behind a large one too; other streams do not wait.
+// Frames of one stream keep their order, a small one behind a large one too; other streams do not
+// wait.
 static void rule_070(void **state)
 {
 	struct end *e =
@@ -377,10 +385,11 @@ static void rule_070(void **state)
 	answer(one, "small", true, false);
 	answer(one, NULL, false, true);
 	answer(e->stream, "other", true, true);
-	expect_sent(e, "PAYLOAD 3 NC d=\"other\"\n"
-		       "PAYLOAD 1 FN d=\"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdef\"\n"
-		       "PAYLOAD 1 N d=\"ghijklmnopqrstuvwxyzabcdefghijklmnopqrstuv\"\n"
-		       "PAYLOAD 1 N d=\"small\"\nPAYLOAD 1 C\n");
+	expect_sent(e,
+		"PAYLOAD 3 NC d=\"other\"\n"
+		"PAYLOAD 1 FN d=\"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdef\"\n"
+		"PAYLOAD 1 N d=\"ghijklmnopqrstuvwxyzabcdefghijklmnopqrstuv\"\n"
+		"PAYLOAD 1 N d=\"small\"\nPAYLOAD 1 C\n");
 }
 
 // A peer that ignores our credit is borne for a while, then its stream is cut.
@@ -461,7 +470,8 @@ static void streams_max(void **state)
 	send_setup(e);
 	for (uint32_t id = 1; id <= 7; id += 2)
 		send_frame(e, RS_REQUEST_RESPONSE, id, 0, 0, NULL, "x");
-	expect_sent(e, "ERROR 5 REJECTED d=\"too many streams\"\nERROR 7 REJECTED d=\"too many streams\"\n");
+	expect_sent(e, "ERROR 5 REJECTED d=\"too many streams\"\nERROR 7 REJECTED d=\"too many "
+		       "streams\"\n");
 	send_frame(e, RS_CANCEL, 1, 0, 0, NULL, NULL);
 	send_frame(e, RS_REQUEST_RESPONSE, 9, 0, 0, NULL, "x");
 	answer(e->stream, "y", true, true);
@@ -600,14 +610,37 @@ static void no_savings(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		RULE(050), RULE(051), RULE(051_request_response), RULE(052), RULE(053),
+		RULE(050),
+		RULE(051),
+		RULE(051_request_response),
+		RULE(052),
+		RULE(053),
 		RULE(053_queued_items),
-		RULE(053_end_without_credit), RULE(054), CASE(request_n_and_the_request), RULE(062),
-		CASE(cancel_by_requester), RULE(063), RULE(063_responder), RULE(064),
-		RULE(064_answered), RULE(065), RULE(066), RULE(067), RULE(068), RULE(069), RULE(070),
-		CASE(credit_ignored), CASE(queue_full), CASE(queue_full_of_nothing), CASE(streams_max),
-		CASE(channel_refused), CASE(no_handler), CASE(pulled), CASE(round_robin),
-		CASE(no_starvation), CASE(no_savings),
+		RULE(053_end_without_credit),
+		RULE(054),
+		CASE(request_n_and_the_request),
+		RULE(062),
+		CASE(cancel_by_requester),
+		RULE(063),
+		RULE(063_responder),
+		RULE(064),
+		RULE(064_answered),
+		RULE(065),
+		RULE(066),
+		RULE(067),
+		RULE(068),
+		RULE(069),
+		RULE(070),
+		CASE(credit_ignored),
+		CASE(queue_full),
+		CASE(queue_full_of_nothing),
+		CASE(streams_max),
+		CASE(channel_refused),
+		CASE(no_handler),
+		CASE(pulled),
+		CASE(round_robin),
+		CASE(no_starvation),
+		CASE(no_savings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

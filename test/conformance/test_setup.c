@@ -16,7 +16,7 @@ static void refused(void **state, const char *hex, const char *code, const char 
 	expect_sent(e, line);
 	assert_true(rs_session_ended(&e->s));
 	assert_false(rs_session_established(&e->s));
-	send_setup(e);  // too late
+	send_setup(e); // too late
 	expect_events(e, "");
 	expect_sent(e, "");
 	rs_session_fini(&e->s);
@@ -37,8 +37,8 @@ static void rule_023(void **state)
 static void rule_024(void **state)
 {
 	static const enum rs_type others[] = {RS_LEASE, RS_KEEPALIVE, RS_REQUEST_RESPONSE,
-		RS_REQUEST_FNF, RS_REQUEST_STREAM, RS_REQUEST_CHANNEL, RS_REQUEST_N, RS_CANCEL, RS_PAYLOAD,
-		RS_ERROR, RS_METADATA_PUSH, RS_RESUME_OK, RS_EXT};
+		RS_REQUEST_FNF, RS_REQUEST_STREAM, RS_REQUEST_CHANNEL, RS_REQUEST_N, RS_CANCEL,
+		RS_PAYLOAD, RS_ERROR, RS_METADATA_PUSH, RS_RESUME_OK, RS_EXT};
 	const char *text = "expected SETUP on stream 0";
 
 	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
@@ -77,7 +77,7 @@ static void rule_025_026_client(void **state)
 	config.data_mime = NULL;
 	assert_int_equal(rs_session_init(&other, &config, 0), -EINVAL);
 	config = e->config;
-	config.fragment_bytes = 63;  // rsocket-java refuses less than 64
+	config.fragment_bytes = 63; // rsocket-java refuses less than 64
 	assert_int_equal(rs_session_init(&other, &config, 0), -EINVAL);
 }
 
@@ -117,8 +117,8 @@ static void rule_027(void **state)
 // MIME strings carry no NUL.
 static void rule_028(void **state)
 {
-	struct end *e = end_config(state,
-		&(struct rs_config){.metadata_mime = "a/b", .data_mime = "c/d"});
+	struct end *e =
+		end_config(state, &(struct rs_config){.metadata_mime = "a/b", .data_mime = "c/d"});
 	uint8_t raw[64];
 
 	assert_int_equal(sent_raw(e, raw, sizeof(raw)), 29);
@@ -144,7 +144,8 @@ static void rule_029(void **state)
 // R set and resume not supported: ERROR[REJECTED_SETUP].
 static void rule_030(void **state)
 {
-	refused(state, "00001f 00000000 0480 0001 0000 00004e20 00015f90 0003 746f6b 03 612f62 03 632f64",
+	refused(state,
+		"00001f 00000000 0480 0001 0000 00004e20 00015f90 0003 746f6b 03 612f62 03 632f64",
 		"REJECTED_SETUP", "resume is not supported");
 }
 
@@ -284,7 +285,8 @@ static void rule_040(void **state)
 	expect_sent(e, "ERROR 0 REJECTED_SETUP d=\"no\"\n");
 }
 
-// A client takes any other frame for acceptance and ERROR for refusal; what it asked was not looked at.
+// A client takes any other frame for acceptance and ERROR for refusal; what it asked was not looked
+// at.
 static void rule_041(void **state)
 {
 	static const uint32_t codes[] = {RS_ERROR_INVALID_SETUP, RS_ERROR_UNSUPPORTED_SETUP,
@@ -349,7 +351,8 @@ static void lease_ignored(void **state)
 // RESUME is not supported.
 static void rule_099(void **state)
 {
-	refused(state, "00001f 00000000 3400 0001 0000 0003 746f6b 0000000000000000 0000000000000000",
+	refused(state,
+		"00001f 00000000 3400 0001 0000 0003 746f6b 0000000000000000 0000000000000000",
 		"REJECTED_RESUME", "resume is not supported");
 }
 
@@ -376,8 +379,8 @@ static void resume_codec(void **state)
 	for (size_t len = 0; len <= sizeof(raw) - 1; len++) {
 		chain_push(&frame, NULL, raw, (uint32_t)len);
 		if (rs_frame_read(&f, raw, len) == 0)
-			assert_int_equal(
-				rs_resume_read(&resume, &f, &frame), len == sizeof(raw) - 1 ? 0 : -EPROTO);
+			assert_int_equal(rs_resume_read(&resume, &f, &frame),
+				len == sizeof(raw) - 1 ? 0 : -EPROTO);
 		chain_clear(&frame);
 	}
 	assert_int_equal(resume.major, 1);
@@ -394,11 +397,33 @@ static void resume_codec(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		RULE(023), RULE(024), RULE(025), RULE(025_026_client), RULE(026), RULE(027), RULE(028),
-		RULE(029), RULE(030), RULE(032), RULE(032_lease), RULE(032_other_code), RULE(033),
-		RULE(034), RULE(035), RULE(036), CASE(setup_payload), CASE(setup_too_large),
-		RULE(038_without_lease), RULE(040), RULE(041), RULE(042), RULE(043),
-		CASE(lease_ignored), RULE(099), RULE(102), CASE(resume_codec),
+		RULE(023),
+		RULE(024),
+		RULE(025),
+		RULE(025_026_client),
+		RULE(026),
+		RULE(027),
+		RULE(028),
+		RULE(029),
+		RULE(030),
+		RULE(032),
+		RULE(032_lease),
+		RULE(032_other_code),
+		RULE(033),
+		RULE(034),
+		RULE(035),
+		RULE(036),
+		CASE(setup_payload),
+		CASE(setup_too_large),
+		RULE(038_without_lease),
+		RULE(040),
+		RULE(041),
+		RULE(042),
+		RULE(043),
+		CASE(lease_ignored),
+		RULE(099),
+		RULE(102),
+		CASE(resume_codec),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

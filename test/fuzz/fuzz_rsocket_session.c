@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any bytes into a server's and a client's session whose user asks and answers.
 //
-// The first byte chooses role and limits, the second seeds how the rest is split. The same bytes go in
-// once as one piece and once in pieces: events and output must agree (rule 9). A third run pulls
+// The first byte chooses role and limits, the second seeds how the rest is split. The same bytes go
+// in once as one piece and once in pieces: events and output must agree (rule 9). A third run pulls
 // output in between. All output must be valid frames, and after each run nothing may be left.
 
 #include <stdlib.h>
@@ -16,8 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 struct run {
 	struct rs_session session;
-	struct rs_stream *streams[STREAMS];  // open ones of the peer
-	uint64_t hash;                       // of all events
+	struct rs_stream *streams[STREAMS]; // open ones of the peer
+	uint64_t hash;                      // of all events
 	uint64_t opened, ended;
 	bool closed;
 };
@@ -131,7 +131,8 @@ static void on_request(struct rs_stream *stream, struct rs_message *message)
 	}
 }
 
-static void on_payload(struct rs_stream *stream, struct rs_message *message, bool next, bool complete)
+static void on_payload(
+	struct rs_stream *stream, struct rs_message *message, bool next, bool complete)
 {
 	struct run *run = run_of(stream->session);
 
@@ -204,8 +205,7 @@ static const struct rs_handler handler = {
 	.closed = on_closed,
 };
 
-static const uint8_t setup[] =
-	"\0\0\x1a\0\0\0\0\4\0\0\1\0\0\0\0\x4e\x20\0\1\x5f\x90\3a/b\3c/d";
+static const uint8_t setup[] = "\0\0\x1a\0\0\0\0\4\0\0\1\0\0\0\0\x4e\x20\0\1\x5f\x90\3a/b\3c/d";
 
 static unsigned live_bufs;
 
@@ -216,7 +216,8 @@ static void release_heap(struct buf *buf)
 	free(buf);
 }
 
-// Bytes in storage of their own: freed when nobody refers to them, so that what is used later shows.
+// Bytes in storage of their own: freed when nobody refers to them, so that what is used later
+// shows.
 static void feed(struct run *run, const uint8_t *data, size_t len)
 {
 	struct buf *buf = malloc(sizeof(*buf));
@@ -239,8 +240,8 @@ static void ask(struct run *run)
 
 	for (uint32_t i = 0; i < 6; i++) {
 		chain_push(&message.data, NULL, text, i * 600);
-		if (rs_request(&run->session, i % 2 ? RS_REQUEST_STREAM : RS_REQUEST_RESPONSE, i + 1,
-			    &message, NULL, &error))
+		if (rs_request(&run->session, i % 2 ? RS_REQUEST_STREAM : RS_REQUEST_RESPONSE,
+			    i + 1, &message, NULL, &error))
 			run->opened++;
 	}
 	rs_fire_and_forget(&run->session, &message);
@@ -285,7 +286,7 @@ static void check_output(struct chain *out)
 		must(rs_frame_read(&f, chain_peek(out, len < 14 ? len : 14, scratch), len) == 0);
 		must(rs_type_known(f.type));
 		if (f.type == RS_PAYLOAD)
-			must(f.flags & (RS_FLAG_NEXT | RS_FLAG_COMPLETE));  // rule 65
+			must(f.flags & (RS_FLAG_NEXT | RS_FLAG_COMPLETE)); // rule 65
 		chain_skip(out, len);
 	}
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two RSocket sessions exchange thousands of calls through a wire that splits their bytes anywhere: a
-// seeded simulation. Both ends ask and answer; sizes, credits, cancels, limits and abrupt ends are
-// random. The test knows both ends of each call and checks that every stream ends exactly once at
-// each end, that bytes, counts and credits are right, and that nothing is left in the pools.
+// Two RSocket sessions exchange thousands of calls through a wire that splits their bytes anywhere:
+// a seeded simulation. Both ends ask and answer; sizes, credits, cancels, limits and abrupt ends
+// are random. The test knows both ends of each call and checks that every stream ends exactly once
+// at each end, that bytes, counts and credits are right, and that nothing is left in the pools.
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,35 +23,35 @@ struct call {
 	uint32_t index;
 	uint8_t type;
 	uint8_t plan;
-	bool refused_ok;            // a limit may refuse it
+	bool refused_ok; // a limit may refuse it
 	struct side *asker, *answerer;
-	struct rs_stream *ask, *answer;  // NULL before and after
+	struct rs_stream *ask, *answer; // NULL before and after
 	size_t request_len, metadata_len;
 	bool has_metadata;
 	uint32_t items_planned, items_sent, items_got;
 	uint32_t granted;
 	unsigned started, asked, ask_ends, answer_ends;
 	bool cancelled;
-	size_t queued_bytes;        // by our own books
+	size_t queued_bytes; // by our own books
 };
 
 struct side {
 	struct rs_session session;
 	struct world *world;
-	struct chain wire;   // on its way from here
+	struct chain wire; // on its way from here
 	bool woken;
 	unsigned closed;
 };
 
 struct world {
 	struct rng rng;
-	struct side side[2];  // client, server
+	struct side side[2]; // client, server
 	struct rs_pool *pool;
 	struct buf_pool *blocks;
 	struct call calls[CALLS_MAX];
 	uint32_t calls_count, calls_wanted;
-	bool tight;       // small limits: calls may fail
-	bool dead;        // sessions were aborted
+	bool tight; // small limits: calls may fail
+	bool dead;  // sessions were aborted
 	ns_t now;
 	uint64_t completed, failed, lost;
 };
@@ -125,7 +125,8 @@ static void check(const struct chain *chain, uint32_t index, uint32_t k, size_t 
 	for (const struct chain_node *node = chain->first; node; node = node->next)
 		for (uint32_t i = 0; i < node->slice.len; i++, j++)
 			if (node->slice.data[i] != pattern(index, k, j))
-				fail_msg("call %u part %x: byte %zu of %zu is wrong", index, k, j, len);
+				fail_msg("call %u part %x: byte %zu of %zu is wrong", index, k, j,
+					len);
 	assert_int_equal(j, len);
 }
 
@@ -209,7 +210,8 @@ static void send_item(struct world *w, struct call *call, bool complete)
 	fill(w, &message.data, call->index, k, size_of(call->index, k));
 	if (k % 3 == 1) {
 		message.has_metadata = true;
-		fill(w, &message.metadata, call->index, k + 0x10000, size_of(call->index, k + 7) % 2000);
+		fill(w, &message.metadata, call->index, k + 0x10000,
+			size_of(call->index, k + 7) % 2000);
 	}
 	error = rs_payload(stream, &message, true, complete);
 	assert_true(chain_empty(&message.data) && chain_empty(&message.metadata));
@@ -298,7 +300,8 @@ static void grant(struct world *w, struct call *call)
 	rs_request_n(call->ask, n);
 }
 
-static void on_payload(struct rs_stream *stream, struct rs_message *message, bool next, bool complete)
+static void on_payload(
+	struct rs_stream *stream, struct rs_message *message, bool next, bool complete)
 {
 	struct call *call = stream->user;
 	struct world *w = call->asker->world;
@@ -306,13 +309,14 @@ static void on_payload(struct rs_stream *stream, struct rs_message *message, boo
 
 	assert_ptr_equal(call->ask, stream);
 	if (next) {
-		assert_true(call->items_got < call->granted);  // rule 53
+		assert_true(call->items_got < call->granted); // rule 53
 		assert_true(call->items_got < call->items_sent);
 		call->items_got++;
 		check(&message->data, call->index, k, size_of(call->index, k));
 		assert_int_equal(message->has_metadata, k % 3 == 1);
 		if (k % 3 == 1)
-			check(&message->metadata, call->index, k + 0x10000, size_of(call->index, k + 7) % 2000);
+			check(&message->metadata, call->index, k + 0x10000,
+				size_of(call->index, k + 7) % 2000);
 	}
 	if (complete) {
 		assert_true(call->plan == PLAN_WITH_LAST || call->plan == PLAN_ALONE);
@@ -341,7 +345,7 @@ static void on_error(struct rs_stream *stream, uint32_t code, struct chain *text
 		assert_int_equal(call->items_got, call->items_sent);
 		break;
 	case RS_ERROR_REJECTED:
-		assert_int_equal(call->started, 0);  // rule 80
+		assert_int_equal(call->started, 0); // rule 80
 		assert_true(w->tight);
 		break;
 	case RS_ERROR_CANCELED:
@@ -445,8 +449,8 @@ static void start_call(struct world *w)
 	if (call->type == RS_REQUEST_FNF) {
 		start_fnf(w, call, &message);
 	} else {
-		call->ask = rs_request(&call->asker->session, (enum rs_type)call->type, call->granted,
-			&message, call, &error);
+		call->ask = rs_request(&call->asker->session, (enum rs_type)call->type,
+			call->granted, &message, call, &error);
 		call->asked = call->ask != NULL;
 		assert_true(call->asked || (w->tight && (error == -ENOBUFS || error == -EMSGSIZE)));
 	}
@@ -551,7 +555,8 @@ static void settle(struct world *w)
 		pump(w, 0, true);
 		pump(w, 1, true);
 		busy |= w->side[0].wire.len || w->side[1].wire.len;
-		busy |= rs_output_pending(&w->side[0].session) || rs_output_pending(&w->side[1].session);
+		busy |= rs_output_pending(&w->side[0].session) ||
+			rs_output_pending(&w->side[1].session);
 	}
 }
 
@@ -656,7 +661,7 @@ static void run(uint64_t seed, bool tight, uint64_t totals[3])
 }
 
 static uint64_t first_seed = 1, seeds = 40;
-static uint64_t running;  // the seed, so that a failure can name it
+static uint64_t running; // the seed, so that a failure can name it
 
 static void simulate(bool tight)
 {
