@@ -27,6 +27,7 @@ static void sample_rtt(struct tcp_conn *c, const struct tcp_seg *seg)
 static bool is_duplicate(const struct tcp_conn *c, const struct tcp_seg *seg)
 {
 	return seg->ack == c->snd_una && c->snd_max != c->snd_una && tcp_segment_len(seg) == 0 &&
+		!seg->had_text &&
 		!(c->flags & C_PERSIST) && c->snd_wnd > 0 &&
 		(uint32_t)seg->window << c->snd_shift == c->snd_wnd;
 }

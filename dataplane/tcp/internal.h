@@ -158,6 +158,7 @@ struct tcp_seg {
 	uint16_t src_port, dst_port;
 	uint16_t window;
 	uint8_t flags;
+	bool had_text;  // before it was trimmed
 	struct tcp_options options;
 };
 

@@ -36,6 +36,7 @@ enum tcp_parse tcp_segment_parse(const struct tcp_rx *rx, struct tcp_seg *seg)
 	seg->buf = rx->buf;
 	seg->payload = rx->data + header_len;
 	seg->len = rx->len - header_len;
+	seg->had_text = seg->len > 0;
 	tcp_options_parse(
 		rx->data + HEADER_MIN, header_len - HEADER_MIN, seg->flags & TCP_SYN, &seg->options);
 	return TCP_PARSE_OK;

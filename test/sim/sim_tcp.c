@@ -26,7 +26,8 @@ struct end {
 	uint64_t peer_salt;
 	uint64_t to_send, sent, received, to_receive;
 	size_t unconsumed;
-	ns_t read_at;  // when it takes what it holds
+	ns_t read_at;   // when it takes what it holds
+	ns_t abort_at;  // when it gives up, 0: never
 	bool opened, eof, closing, closed;
 	int error;
 };
@@ -47,10 +48,13 @@ struct sim {
 	ns_t now;
 	struct lossy_link links[2];
 	struct side sides[2];
+	struct ip_addr addrs[2];
 	uint32_t conns;
 	bool lazy;          // readers take their time: windows close
 	uint32_t chunk_max;
 	bool nagle;
+	bool aborts;        // some ends give up in the middle
+	ns_t outage_at, outage_end;  // nothing passes
 	uint64_t bufs_out;
 	const char *failure;
 };
@@ -116,6 +120,8 @@ static bool on_accept(struct tcp_conn *c, void *user)
 	e->opened = true;
 	tcp_set_nagle(c, e->side->sim->nagle);
 	tcp_set_user_timeout(c, 3600 * NS_PER_SEC);
+	if (e->side->sim->aborts)  // a reset may be lost
+		tcp_set_keepalive(c, 60 * NS_PER_SEC);
 	pump(e);
 	return true;
 }
@@ -160,10 +166,13 @@ static void on_closed(struct tcp_conn *c, int error)
 {
 	struct end *e = tcp_user(c);
 
+	if (e->closed)
+		fail(e->side->sim, "closed twice");
 	e->closed = true;
 	e->conn = NULL;
 	e->error = error;
-	if (error)
+	e->abort_at = 0;
+	if (error && !e->side->sim->aborts)
 		fail(e->side->sim, "a connection ended with an error");
 }
 
@@ -227,6 +236,15 @@ static void print_segment(struct sim *sim, struct side *side, const struct tcp_t
 		be32(h + 4), tx->payload_len, be32(h + 8), h[14] << 8 | h[15]);
 }
 
+static void give_up(struct sim *sim, struct end *e)
+{
+	if (!e->abort_at || e->abort_at > sim->now)
+		return;
+	e->abort_at = 0;
+	if (e->conn)
+		tcp_abort(e->conn);
+}
+
 static void flush(struct sim *sim, struct side *side)
 {
 	struct tcp_tx tx[8];
@@ -250,8 +268,11 @@ static void step_side(struct sim *sim, unsigned i)
 	timer_wheel_run(&side->wheel, sim->now);
 	while ((p = lossy_link_take(&sim->links[!i], sim->now)))
 		receive(sim, side, p);
-	for (uint32_t k = 0; k < sim->conns; k++)
+	for (uint32_t k = 0; k < sim->conns; k++) {
 		read_some(sim, &side->ends[k]);
+		give_up(sim, &side->ends[k]);
+	}
+	side->out->down = sim->now >= sim->outage_at && sim->now < sim->outage_end;
 	flush(sim, side);
 }
 
@@ -268,6 +289,8 @@ static ns_t next_event(struct sim *sim)
 		for (uint32_t k = 0; k < sim->conns; k++) {
 			at = sim->sides[i].ends[k].read_at;
 			next = at && at < next ? at : next;
+			at = sim->sides[i].ends[k].abort_at;
+			next = at && at < next ? at : next;
 		}
 	}
 	return next;
@@ -279,7 +302,10 @@ static bool all_done(const struct sim *sim)
 		if (tcp_conns(sim->sides[i].stack) > 0)
 			return false;
 		for (uint32_t k = 0; k < sim->conns; k++) {
-			if (!sim->sides[i].ends[k].closed)
+			const struct end *e = &sim->sides[i].ends[k];
+
+			// An end whose peer gave up before the handshake was done never opens.
+			if (!e->closed && (e->opened || !sim->aborts))
 				return false;
 		}
 	}
@@ -320,6 +346,8 @@ static void make_side(struct sim *sim, unsigned i)
 	struct side *side = &sim->sides[i];
 	struct tcp_config config = {.conns_max = 16,
 		.time_wait_max = 16,
+		// Longer than the longest RTO, so that a lost last ACK is always repeated.
+		.time_wait_ms = 600000,
 		.mtu = pick(sim, mtus, 5),
 		.recv_window_bytes = pick(sim, windows, 6),
 		.send_buffer_bytes = 2000 + rng_below(&sim->rng, 1 << 20),
@@ -343,8 +371,8 @@ static void open_all(struct sim *sim)
 	tcp_listen(sim->sides[1].stack, PORT, &sim->sides[1]);
 	for (uint32_t k = 0; k < sim->conns; k++) {
 		struct end *a = &sim->sides[0].ends[k], *b = &sim->sides[1].ends[k];
-		struct tcp_connect to = {.local = ip_from_v4(0x01004d0a),
-			.remote = ip_from_v4(0x02004d0a),
+		struct tcp_connect to = {.local = sim->addrs[0],
+			.remote = sim->addrs[1],
 			.local_port = (uint16_t)(1000 + k),
 			.remote_port = PORT,
 			.ops = &ops,
@@ -358,6 +386,9 @@ static void open_all(struct sim *sim)
 		b->to_send = a->to_receive = rng_next(&sim->rng) % max;
 		if (tcp_connect(sim->sides[0].stack, &to, sim->now, &a->conn))
 			fail(sim, "tcp_connect failed");
+		if (sim->aborts && rng_below(&sim->rng, 2))
+			(rng_below(&sim->rng, 2) ? a : b)->abort_at =
+				sim->now + rng_below(&sim->rng, 20000) * NS_PER_MS;
 	}
 }
 
@@ -367,9 +398,20 @@ static void setup(struct sim *sim, uint64_t seed)
 
 	*sim = (struct sim){.seed = seed, .now = 1000 * NS_PER_SEC};
 	rng_seed(&sim->rng, seed);
+	sim->addrs[0] = ip_from_v4(0x01004d0a);
+	sim->addrs[1] = ip_from_v4(0x02004d0a);
+	if (rng_below(&sim->rng, 3) == 0) {
+		ip_parse("fd77::1", &sim->addrs[0]);
+		ip_parse("fd77::2", &sim->addrs[1]);
+	}
 	sim->conns = 1 + rng_below(&sim->rng, CONNS_MAX / 2);
 	sim->lazy = rng_below(&sim->rng, 3) == 0;
 	sim->nagle = rng_below(&sim->rng, 4) == 0;
+	sim->aborts = rng_below(&sim->rng, 4) == 0;
+	if (rng_below(&sim->rng, 4) == 0) {
+		sim->outage_at = sim->now + rng_below(&sim->rng, 10000) * NS_PER_MS;
+		sim->outage_end = sim->outage_at + rng_below(&sim->rng, 100000) * NS_PER_MS;
+	}
 	sim->chunk_max = 1u << (4 + rng_below(&sim->rng, 10));
 	strip_timestamps = rng_below(&sim->rng, 3) == 0;
 	strip_wscale = rng_below(&sim->rng, 3) == 0;
@@ -394,9 +436,9 @@ static void report(struct sim *sim, ns_t took)
 		retransmits += n->retransmits;
 		timeouts += n->timeouts;
 	}
-	printf("seed %" PRIu64 ": %u conns, %" PRIu64 " bytes in %.1f virtual s, %" PRIu64
+	printf("seed %" PRIu64 "%s%s: %u conns, %" PRIu64 " bytes in %.1f virtual s, %" PRIu64
 	       " retransmits, %" PRIu64 " timeouts, loss %.3f %.3f%s%s\n",
-		sim->seed, sim->conns, bytes, (double)took / 1e9, retransmits, timeouts,
+		sim->seed, sim->aborts ? " aborts" : "", sim->outage_end ? " outage" : "", sim->conns, bytes, (double)took / 1e9, retransmits, timeouts,
 		sim->links[0].faults.loss, sim->links[1].faults.loss, sim->failure ? ": FAILED: " : "",
 		sim->failure ? sim->failure : "");
 }

@@ -296,6 +296,22 @@ static void what_is_no_duplicate(void **state)
 	stop();
 }
 
+// A closed window cuts the payload off: what remains looks like a duplicate and is none.
+static void trimmed_text_is_no_duplicate(void **state)
+{
+	world_start(&w, (struct world_setup){.window = 1000});
+	world_accept(&w, "mss 1460");
+	w.hold = true;
+	world_write(&w, 10 * MSS);
+	world_expect_data(&w, 1, seg(10));
+	arrive(&w, ". 1:1001(1000) ack 1");
+	for (unsigned i = 0; i < 5; i++)
+		arrive(&w, ". 1001:1101(100) ack 1");
+	assert_int_equal(tcp_counters(w.stack)->fast_retransmits, 0);
+	world_drain(&w);
+	stop();
+}
+
 // The window grows only by what the application really used (RFC 7661's concern).
 static void idle_windows_do_not_grow(void **state)
 {
@@ -476,6 +492,7 @@ int main(void)
 		cmocka_unit_test(newreno_partial_acks),
 		cmocka_unit_test(no_fast_retransmit_after_a_timeout),
 		cmocka_unit_test(what_is_no_duplicate),
+		cmocka_unit_test(trimmed_text_is_no_duplicate),
 		cmocka_unit_test(idle_windows_do_not_grow),
 		cmocka_unit_test(congestion_avoidance_and_idle_restart),
 		cmocka_unit_test(windows_count_payload),
