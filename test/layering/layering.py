@@ -14,6 +14,7 @@ MAY_USE = {
     "lib/base": [],
     "lib/rsocket": ["lib/base"],
     "lib/balance": ["lib/base"],
+    "lib/call": ["lib/base"],
     "lib/loop": ["lib/base"],
     "lib/link": ["lib/base", "lib/rsocket", "lib/loop"],
     "dataplane": ["lib"],
@@ -33,7 +34,7 @@ MAY_USE_DPDK = ["dataplane", "tools/gen", "test"]
 MAY_NOT_USE_DPDK = ["dataplane/tcp", "dataplane/net"]
 
 # Protocols are pure: no sockets, threads, clocks or log.
-PURE = ["lib/rsocket", "lib/balance", "dataplane/tcp", "dataplane/net", "sched"]
+PURE = ["lib/rsocket", "lib/balance", "lib/call", "dataplane/tcp", "dataplane/net", "sched"]
 IMPURE_HEADERS = {
     "sys/socket.h", "sys/epoll.h", "unistd.h", "pthread.h", "threads.h", "time.h", "sys/time.h",
     "liburing.h", "lib/base/log.h",
