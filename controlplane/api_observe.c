@@ -2,6 +2,7 @@
 // The API's handlers for what is observed: events, health, stats, metrics, openapi. Main thread; no
 // I/O.
 #include "controlplane/api_internal.h"
+#include "controlplane/prom.h"
 #include "controlplane/publish.h"
 #include "controlplane/telemetry.h"
 
@@ -171,62 +172,58 @@ void api_stats(struct api_call *call)
 		telemetry_stats(call->api->telemetry, call->request->now, call->request->wall_ns));
 }
 
-static void control_metrics(const struct api *api, FILE *out, ns_t now)
+static void single(
+	const struct prom *p, const char *name, const char *type, const char *help, uint64_t value)
 {
+	prom_heading(p, name, type, help);
+	prom_sample(p, name, NULL, value);
+}
+
+static void control_metrics(const struct api *api, const struct prom *p, ns_t now)
+{
+	static const char *const digits[] = {"", "", "2xx", "3xx", "4xx", "5xx"};
 	const struct registry *r = api->registry;
 
-	fputs("# HELP penstock_resources Resources by kind.\n# TYPE penstock_resources gauge\n",
-		out);
+	prom_heading(p, "penstock_resources", "gauge", "Resources by kind.");
 	for (enum kind kind = 0; kind < KIND_COUNT; kind++)
-		fprintf(out, "penstock_resources{kind=\"%s\"} %zu\n", kinds[kind].name,
+		prom_sample(p, "penstock_resources",
+			(const char *const[]){"kind", kinds[kind].name, NULL},
 			registry_count(r, kind));
-	fprintf(out,
-		"# HELP penstock_services Routes that gateways are told of.\n# TYPE "
-		"penstock_services gauge\n"
-		"penstock_services %zu\n",
+	single(p, "penstock_services", "gauge", "Routes that gateways are told of.",
 		publisher_services(api->publisher));
-	fprintf(out,
-		"# HELP penstock_controlplane_seq The last durable change.\n"
-		"# TYPE penstock_controlplane_seq gauge\npenstock_controlplane_seq %" PRIu64 "\n",
-		r->durable);
-	fprintf(out,
-		"# HELP penstock_controlplane_commits_total Batches of changes stored.\n"
-		"# TYPE penstock_controlplane_commits_total counter\n"
-		"penstock_controlplane_commits_total %" PRIu64 "\n",
+	single(p, "penstock_controlplane_seq", "gauge", "The last durable change.", r->durable);
+	single(p, "penstock_controlplane_commits_total", "counter", "Batches of changes stored.",
 		r->commits);
-	fprintf(out,
-		"# HELP penstock_controlplane_commit_errors_total Batches that could not be "
-		"stored.\n"
-		"# TYPE penstock_controlplane_commit_errors_total counter\n"
-		"penstock_controlplane_commit_errors_total %" PRIu64 "\n",
-		r->commit_errors);
-	fputs("# HELP penstock_controlplane_requests_total Requests answered, by the status's "
-	      "first digit.\n"
-	      "# TYPE penstock_controlplane_requests_total counter\n",
-		out);
+	single(p, "penstock_controlplane_commit_errors_total", "counter",
+		"Batches that could not be stored.", r->commit_errors);
+	single(p, "penstock_controlplane_store_bytes", "gauge", "Bytes that the store uses.",
+		r->stat.used_bytes);
+	prom_heading(p, "penstock_controlplane_requests_total", "counter",
+		"Requests answered, by the status's first digit.");
 	for (int i = 2; i < 6; i++)
-		fprintf(out, "penstock_controlplane_requests_total{status=\"%dxx\"} %" PRIu64 "\n",
-			i, api->requests[i]);
-	fprintf(out,
-		"# HELP penstock_controlplane_uptime_seconds Since the control plane started.\n"
-		"# TYPE penstock_controlplane_uptime_seconds gauge\n"
-		"penstock_controlplane_uptime_seconds %.3f\n",
+		prom_sample(p, "penstock_controlplane_requests_total",
+			(const char *const[]){"status", digits[i], NULL}, api->requests[i]);
+	prom_heading(p, "penstock_controlplane_uptime_seconds", "gauge",
+		"Since the control plane started.");
+	prom_sample_real(p, "penstock_controlplane_uptime_seconds", NULL,
 		(double)(now - api->start_ns) / 1e9);
 }
 
 void api_metrics(struct api_call *call)
 {
 	struct api_response *r = call->response;
-	FILE *out = open_memstream(&r->body, &r->body_len);
+	struct prom p = {.open = prom_wants_open(call->request->accept)};
 
-	if (!out)
+	p.out = open_memstream(&r->body, &r->body_len);
+	if (!p.out)
 		abort();  // out of memory
-	telemetry_metrics(call->api->telemetry, out);
-	control_metrics(call->api, out, call->request->now);
-	if (fclose(out) != 0)
+	telemetry_metrics(call->api->telemetry, &p);
+	control_metrics(call->api, &p, call->request->now);
+	prom_end(&p);
+	if (fclose(p.out) != 0)
 		abort();
 	r->status = 200;
-	r->content_type = "text/plain; version=0.0.4; charset=utf-8";
+	r->content_type = prom_content_type(p.open);
 }
 
 void api_openapi(struct api_call *call)

@@ -259,6 +259,8 @@ static void handle(struct exchange *x, const char *url, const char *method)
 			x->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_MATCH),
 		.if_none_match = MHD_lookup_connection_value(
 			x->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_NONE_MATCH),
+		.accept = MHD_lookup_connection_value(
+			x->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT),
 		.body = x->body,
 		.body_len = x->body_len,
 		.now = clock_now(),

@@ -5,7 +5,9 @@
 // thread and signals. A turn: settle what the store has finished (publish it, answer who waited),
 // run the API, run the peers, hand the next batch to the store. So all state belongs to this
 // thread, and changes that arrive while the disk is busy are stored together.
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,12 +143,27 @@ static bool start_metrics(struct server *s)
 	return rc == 0;
 }
 
+static bool is_local(const struct sockaddr_storage *addr)
+{
+	const struct sockaddr_in *in = (const struct sockaddr_in *)addr;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)addr;
+
+	if (addr->ss_family == AF_INET)
+		return ntohl(in->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+	return addr->ss_family != AF_INET6 || IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
+}
+
 // Parses --peer; a plain path is a Unix socket, too.
 static int peer_address(struct server *s, struct sockaddr_storage *addr, socklen_t *len)
 {
 	const char *text = s->options.peer;
 	int rc = sockaddr_parse(text, addr, len);
 
+	if (!rc && !is_local(addr))
+		log_warn(SUBSYSTEM,
+			"--peer %s is no loopback address: whoever reaches it can follow the "
+			"configuration and pose as a gateway; let only gateways reach it",
+			text);
 	if (rc || addr->ss_family != AF_UNIX)
 		return rc;
 	snprintf(s->peer_path, sizeof(s->peer_path), "%s",
@@ -241,6 +258,16 @@ static void lost_track(struct server *s)
 	s->stop = true;
 }
 
+// Once when it begins and once when it ends: who asks is told each time.
+static void tell_trouble(const struct server *s, int result)
+{
+	if (result && result != s->registry.last_error)
+		log_error(SUBSYSTEM, "changes cannot be stored and are refused: %s",
+			strerror(-result));
+	else if (!result && s->registry.last_error)
+		log_info(SUBSYSTEM, "changes are stored again");
+}
+
 static void settle(struct server *s, bool wait)
 {
 	int result;
@@ -250,9 +277,7 @@ static void settle(struct server *s, bool wait)
 		return;
 	if (result == 0)
 		s->registry.stat = stat;
-	else
-		log_error(SUBSYSTEM, "a change could not be stored and was undone: %s",
-			strerror(-result));
+	tell_trouble(s, result);
 	registry_settle(&s->registry, result);
 	http_settled(&s->control, result);
 	if (result == -EAGAIN)

@@ -85,11 +85,12 @@ static int bind_unix(int fd, const struct sockaddr_un *addr, mode_t mode)
 	return rc;
 }
 
+// A user who is neither root nor of the group cannot do this, and then needs it for himself alone.
 static int give_to_group(const char *path, const char *group)
 {
 	const struct group *g = group ? getgrnam(group) : NULL;
 
-	return g && chown(path, (uid_t)-1, g->gr_gid) != 0 ? -errno : 0;
+	return g && chown(path, (uid_t)-1, g->gr_gid) != 0 && errno != EPERM ? -errno : 0;
 }
 
 int socket_listen_unix(const char *path, mode_t mode, const char *group)

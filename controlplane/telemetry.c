@@ -98,13 +98,34 @@ static struct value_last *value_last(struct strmap *map, const char *name, size_
 	return v;
 }
 
-static struct service_last *service_last(struct gateway_seen *g, const char *key)
+// Makes room by forgetting services that the gateway has not named for a while.
+static void forget_old_lasts(struct gateway_seen *g, ns_t now)
+{
+	struct strmap_node *next, *node = strmap_next(&g->services, NULL);
+
+	for (; node; node = next) {
+		struct service_last *s = container_of(node, struct service_last, node);
+
+		next = strmap_next(&g->services, node);
+		if (now - s->seen_ns <= FORGET_AFTER)
+			continue;
+		strmap_remove(&g->services, node);
+		shist_fini(&s->time_ns);
+		free(s);
+	}
+}
+
+static struct service_last *service_last(struct gateway_seen *g, const char *key, ns_t now)
 {
 	struct strmap_node *node = strmap_find(&g->services, key);
 	struct service_last *s;
 
 	if (node)
 		return container_of(node, struct service_last, node);
+	if (g->services.count >= TELEMETRY_SERVICES_MAX)
+		forget_old_lasts(g, now);
+	if (g->services.count >= TELEMETRY_SERVICES_MAX)
+		return NULL;
 	s = must(calloc(1, sizeof(*s)));
 	copy_text(s->key, sizeof(s->key), key);
 	strmap_add(&g->services, &s->node, s->key);
@@ -244,9 +265,9 @@ static void take_service(
 	snprintf(key, sizeof(key), "%c%s/%s",
 		json_is_true(json_object_get(service, "prefix")) ? 'p' : 'e', namespace, route);
 	total = service_total(t, key, service, now);
-	if (!total)
+	last = total ? service_last(g, key, now) : NULL;
+	if (!last)
 		return;
-	last = service_last(g, key);
 	for (int i = 0; i < OUTCOME_COUNT; i++) {
 		values[i] = number(calls, outcome_names[i]);
 		anew |= values[i] < last->calls[i];

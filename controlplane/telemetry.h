@@ -8,7 +8,6 @@
 
 #include <jansson.h>
 #include <stdbool.h>
-#include <stdio.h>
 
 #include "controlplane/registry.h"
 #include "lib/base/clock.h"
@@ -20,6 +19,7 @@
 #define TELEMETRY_LABELS_MAX 1000  // services with labels of their own in /metrics
 
 struct telemetry;
+struct prom;
 
 struct telemetry_hello {
 	const char *name, *version, *start;
@@ -43,4 +43,4 @@ void telemetry_each(const struct telemetry *t,
 // The status of a gateway or of an endpoint; NULL for other kinds. A new reference.
 json_t *telemetry_status(struct telemetry *t, const struct resource *res, ns_t now);
 json_t *telemetry_stats(struct telemetry *t, ns_t now, ns_t wall_ns);
-void telemetry_metrics(struct telemetry *t, FILE *out);
+void telemetry_metrics(struct telemetry *t, const struct prom *p);

@@ -90,6 +90,13 @@ struct telemetry {
 
 // Gateways in the order of names; free() it.
 struct gateway_seen **telemetry_sorted(const struct telemetry *t, size_t *count);
+// In the order of their keys and names, ended by NULL; free() them.
+struct service_total **telemetry_sorted_services(const struct telemetry *t);
+struct counter_total **telemetry_sorted_counters(const struct telemetry *t);
+// "gateway_latency_ns" is shown as "gateway_latency", in seconds.
+void telemetry_base_name(const char *name, char *out, size_t room);
+// Counters of what was dropped are called GROUP.drop_CAUSE.
+bool telemetry_is_drop(const struct counter_total *c);
 // Ends windows that are over.
 void telemetry_rotate(struct telemetry *t, ns_t now);
 uint64_t telemetry_in_flight(const struct telemetry *t, const char *service_key);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shows what telemetry.c has added up: status of gateways and endpoints, /v1/stats, /metrics. Main
-// thread; no I/O but to the stream it is handed.
+// Shows what telemetry.c has added up: status of gateways and endpoints, /v1/stats. Main thread; no
+// I/O.
 #include "controlplane/telemetry_internal.h"
 
 #include <inttypes.h>
@@ -11,10 +11,6 @@
 #include "lib/base/list.h"
 
 #define STALE_AFTER (5 * NS_PER_SEC)
-
-// Bounds of histograms in /metrics: powers of two are exact in the log-linear ones. 1 us to 17 s.
-#define LE_EXPONENT_MIN 10
-#define LE_EXPONENT_MAX 34
 
 static void set_number(json_t *object, const char *name, uint64_t value)
 {
@@ -183,7 +179,7 @@ static int compare_services(const void *a, const void *b)
 		(*(struct service_total *const *)a)->key, (*(struct service_total *const *)b)->key);
 }
 
-static struct service_total **sorted_services(const struct telemetry *t)
+struct service_total **telemetry_sorted_services(const struct telemetry *t)
 {
 	struct service_total **all = must(calloc(t->services.count + 1, sizeof(*all)));
 	struct strmap_node *node = NULL;
@@ -210,7 +206,7 @@ static json_t *service_stats(const struct telemetry *t, const struct service_tot
 }
 
 // "gateway_latency_ns" is shown as "gateway_latency", in seconds.
-static void base_name(const char *name, char *out, size_t room)
+void telemetry_base_name(const char *name, char *out, size_t room)
 {
 	size_t len = strlen(name);
 
@@ -241,14 +237,14 @@ static json_t *totals(const struct telemetry *t, struct service_total **services
 	while ((node = strmap_next(&t->hists, node))) {
 		struct hist_total *h = container_of(node, struct hist_total, node);
 
-		base_name(h->name, name, sizeof(name));
+		telemetry_base_name(h->name, name, sizeof(name));
 		json_object_set_new(out, name, summaries(&h->all, &h->recent));
 	}
 	return out;
 }
 
 // Counters of what was dropped are called GROUP.drop_CAUSE.
-static bool is_drop(const struct counter_total *c)
+bool telemetry_is_drop(const struct counter_total *c)
 {
 	const char *dot = strrchr(c->name, '.');
 
@@ -261,7 +257,7 @@ static int compare_counters(const void *a, const void *b)
 		(*(struct counter_total *const *)b)->name);
 }
 
-static struct counter_total **sorted_counters(const struct telemetry *t)
+struct counter_total **telemetry_sorted_counters(const struct telemetry *t)
 {
 	struct counter_total **all = must(calloc(t->counters.count + 1, sizeof(*all)));
 	struct strmap_node *node = NULL;
@@ -275,14 +271,14 @@ static struct counter_total **sorted_counters(const struct telemetry *t)
 
 static void add_counters(const struct telemetry *t, json_t *out)
 {
-	struct counter_total **all = sorted_counters(t);
+	struct counter_total **all = telemetry_sorted_counters(t);
 	json_t *drops = json_array(), *counters = json_object();
 
 	for (size_t i = 0; all[i]; i++) {
 		json_t *drop;
 
 		set_number(counters, all[i]->name, all[i]->value);
-		if (!is_drop(all[i]))
+		if (!telemetry_is_drop(all[i]))
 			continue;
 		drop = json_object();
 		json_object_set_new(drop, "cause", json_string(all[i]->name));
@@ -303,7 +299,7 @@ json_t *telemetry_stats(struct telemetry *t, ns_t now, ns_t wall_ns)
 	size_t count;
 
 	telemetry_rotate(t, now);
-	services = sorted_services(t);
+	services = telemetry_sorted_services(t);
 	all = telemetry_sorted(t, &count);
 	for (size_t i = 0; i < count; i++) {
 		json_t *gateway = json_object(), *status = gateway_status(all[i], now, false);
@@ -323,172 +319,4 @@ json_t *telemetry_stats(struct telemetry *t, ns_t now, ns_t wall_ns)
 	free(services);
 	free(all);
 	return out;
-}
-
-// ---- metrics ----
-
-// Prometheus text format: backslash, quote and newline are escaped in values.
-static void label(FILE *out, const char *name, const char *value)
-{
-	fprintf(out, "%s=\"", name);
-	for (; *value; value++) {
-		if (*value == '\n')
-			fputs("\\n", out);
-		else if (*value == '\\' || *value == '"')
-			fprintf(out, "\\%c", *value);
-		else
-			fputc(*value, out);
-	}
-	fputc('"', out);
-}
-
-static void heading(FILE *out, const char *name, const char *type, const char *help)
-{
-	fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-static void histogram(FILE *out, const char *name, const char *help, const struct shist *h)
-{
-	heading(out, name, "histogram", help);
-	for (unsigned e = LE_EXPONENT_MIN; e <= LE_EXPONENT_MAX; e += 1)
-		fprintf(out, "%s_bucket{le=\"%.9g\"} %" PRIu64 "\n", name,
-			(double)((uint64_t)1 << e) / 1e9, shist_below(h, e));
-	fprintf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.9g\n%s_count %" PRIu64 "\n",
-		name, h->count, name, (double)h->sum / 1e9, name, h->count);
-}
-
-static void call_line(
-	FILE *out, const char *namespace, const char *function, int outcome, uint64_t value)
-{
-	fputs("penstock_calls_total{", out);
-	label(out, "namespace", namespace);
-	fputc(',', out);
-	label(out, "function", function);
-	fprintf(out, ",outcome=\"%s\"} %" PRIu64 "\n", outcome_names[outcome], value);
-}
-
-// Services beyond the limit of labels are added up under the name _other.
-static void calls_metrics(FILE *out, struct service_total **services)
-{
-	uint64_t other[OUTCOME_COUNT] = {0};
-	size_t i;
-
-	heading(out, "penstock_calls_total", "counter", "Calls by function or route and outcome.");
-	for (i = 0; services[i] && i < TELEMETRY_LABELS_MAX; i++)
-		for (int k = 0; k < OUTCOME_COUNT; k++)
-			call_line(out, services[i]->namespace, services[i]->route, k,
-				services[i]->calls[k]);
-	if (!services[i])
-		return;
-	for (; services[i]; i++)
-		for (int k = 0; k < OUTCOME_COUNT; k++)
-			other[k] += services[i]->calls[k];
-	for (int k = 0; k < OUTCOME_COUNT; k++)
-		call_line(out, "_other", "_other", k, other[k]);
-}
-
-static void hist_metrics(const struct telemetry *t, FILE *out, struct service_total **services)
-{
-	struct strmap_node *node = NULL;
-	struct shist sum = {0};
-	char base[64], name[96];
-
-	while ((node = strmap_next(&t->hists, node))) {
-		struct hist_total *h = container_of(node, struct hist_total, node);
-
-		base_name(h->name, base, sizeof(base));
-		if (base[strspn(base, "abcdefghijklmnopqrstuvwxyz0123456789_")])
-			continue;
-		snprintf(name, sizeof(name), "penstock_%s_seconds", base);
-		histogram(out, name, "As gateways measure it.", &h->all);
-	}
-	for (size_t i = 0; services[i]; i++)
-		shist_add(&sum, &services[i]->time_ns);
-	histogram(out, "penstock_service_time_seconds",
-		"From sending a call to a backend to the end of its reply, all functions.", &sum);
-	shist_fini(&sum);
-}
-
-static void drop_metrics(const struct telemetry *t, FILE *out)
-{
-	struct counter_total **all = sorted_counters(t);
-
-	heading(out, "penstock_drops_total", "counter",
-		"What gateways dropped, by cause; see /v1/stats.");
-	for (size_t i = 0; all[i]; i++) {
-		if (!is_drop(all[i]))
-			continue;
-		fputs("penstock_drops_total{", out);
-		label(out, "cause", all[i]->name);
-		fprintf(out, "} %" PRIu64 "\n", all[i]->value);
-	}
-	free(all);
-}
-
-static void gateway_gauge(
-	FILE *out, struct gateway_seen **all, const char *name, const char *help, size_t offset)
-{
-	heading(out, name, "gauge", help);
-	for (size_t i = 0; all[i]; i++) {
-		const char *place = (const char *)all[i] + offset;
-
-		fprintf(out, "%s{", name);
-		label(out, "gateway", all[i]->name);
-		fprintf(out, "} %" PRIu64 "\n", *(const uint64_t *)(const void *)place);
-	}
-}
-
-static void port_metrics(FILE *out, struct gateway_seen **all)
-{
-	static const char *const fields[] = {"rx_packets", "tx_packets", "rx_bytes", "tx_bytes",
-		"rx_missed", "rx_nombuf", "rx_errors", "tx_errors"};
-	char name[64];
-
-	for (size_t k = 0; k < sizeof(fields) / sizeof(fields[0]); k++) {
-		snprintf(name, sizeof(name), "penstock_port_%s_total", fields[k]);
-		heading(out, name, "counter", "Of a gateway's port, since the gateway started.");
-		for (size_t i = 0; all[i]; i++) {
-			for (size_t p = 0; p < json_array_size(all[i]->ports); p++) {
-				const json_t *port = json_array_get(all[i]->ports, p);
-				const json_t *value = json_object_get(port, fields[k]);
-				const char *port_name =
-					json_string_value(json_object_get(port, "name"));
-
-				if (!value || !port_name)
-					continue;
-				fprintf(out, "%s{", name);
-				label(out, "gateway", all[i]->name);
-				fputc(',', out);
-				label(out, "port", port_name);
-				fprintf(out, "} %" JSON_INTEGER_FORMAT "\n",
-					json_integer_value(value));
-			}
-		}
-	}
-}
-
-void telemetry_metrics(struct telemetry *t, FILE *out)
-{
-	struct service_total **services = sorted_services(t);
-	size_t count;
-	struct gateway_seen **all = telemetry_sorted(t, &count);
-
-	calls_metrics(out, services);
-	hist_metrics(t, out, services);
-	drop_metrics(t, out);
-	gateway_gauge(out, all, "penstock_calls_in_flight", "Calls under way in a gateway.",
-		offsetof(struct gateway_seen, calls_in_flight));
-	gateway_gauge(out, all, "penstock_connections", "Client connections of a gateway.",
-		offsetof(struct gateway_seen, connections));
-	heading(out, "penstock_gateway_up", "gauge", "1 if the gateway is connected.");
-	for (size_t i = 0; all[i]; i++) {
-		fputs("penstock_gateway_up{", out);
-		label(out, "gateway", all[i]->name);
-		fprintf(out, "} %d\n", all[i]->connected);
-	}
-	port_metrics(out, all);
-	heading(out, "penstock_reports_total", "counter", "Reports taken from gateways.");
-	fprintf(out, "penstock_reports_total %" PRIu64 "\n", t->reports);
-	free(services);
-	free(all);
 }

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "controlplane/prom.h"
 #include "controlplane/shist.h"
 #include "controlplane/telemetry.h"
 #include "lib/base/rng.h"
@@ -305,7 +306,7 @@ static void test_nonsense_in_reports(void **state)
 	assert_int_equal(send_report(f, "gw1", "{}"), -EINVAL);
 	assert_int_equal(send_report(f, "unknown", "{\"start\":\"s1\"}"), -EINVAL);
 	assert_int_equal(stat(f, "total/calls/ok"), 0);
-	telemetry_metrics(f->t, null);
+	telemetry_metrics(f->t, &(struct prom){.out = null});
 	fclose(null);
 }
 
@@ -332,6 +333,7 @@ static void test_everything_is_bounded(void **state)
 	report_calls(f, "gw1", "s1", 1, 0);
 	stat(f, "services");
 	assert_int_equal(json_array_size(at(f->stats, "services")), 1);
+	assert_int_equal(stat(f, "services/0/calls/ok"), 1);
 	n = (size_t)sprintf(text, "{\"start\":\"s1\",\"counters\":{");
 	for (int i = 0; i < 3000; i++)
 		n += (size_t)sprintf(text + n, "%s\"c.%d\":1", i ? "," : "", i);
@@ -349,14 +351,15 @@ static void test_everything_is_bounded(void **state)
 	free(text);
 }
 
-static char *metrics(struct fixture *f)
+static char *metrics(struct fixture *f, bool open)
 {
 	char *text = NULL;
 	size_t len;
-	FILE *out = open_memstream(&text, &len);
+	struct prom p = {.out = open_memstream(&text, &len), .open = open};
 
-	telemetry_metrics(f->t, out);
-	fclose(out);
+	telemetry_metrics(f->t, &p);
+	prom_end(&p);
+	fclose(p.out);
 	return text;
 }
 
@@ -411,8 +414,10 @@ static void test_metrics(void **state)
 		"\"sum\":3000000,"
 		"\"max\":2000000,\"buckets\":[[100,2],[600,1]]}},\"ports\":[{\"name\":\"p\\\"0\","
 		"\"rx_packets\":8}]}");
-	text = metrics(f);
+	text = metrics(f, false);
 	check_format(text);
+	assert_has(text, "# TYPE penstock_calls_total counter");
+	assert_null(strstr(text, "EOF"));
 	assert_has(text,
 		"penstock_calls_total{namespace=\"default\",function=\"x\",outcome=\"ok\"} 100");
 	assert_has(text, "penstock_calls_total{namespace=\"default\",function=\"x\",outcome="
@@ -427,6 +432,13 @@ static void test_metrics(void **state)
 	assert_has(text, "penstock_gateway_latency_seconds_bucket{le=\"+Inf\"} 3");
 	assert_has(text, "penstock_service_time_seconds_count 100");
 	assert_has(text, "penstock_port_rx_packets_total{gateway=\"gw1\",port=\"p\\\"0\"} 8");
+	free(text);
+	// OpenMetrics names the family of a counter without its suffix, and has an end.
+	text = metrics(f, true);
+	assert_has(text, "# TYPE penstock_calls counter");
+	assert_has(text,
+		"penstock_calls_total{namespace=\"default\",function=\"x\",outcome=\"ok\"} 100");
+	assert_string_equal(text + strlen(text) - 7, "\n# EOF\n");
 	free(text);
 }
 
@@ -443,7 +455,7 @@ static void test_labels_are_bounded(void **state)
 			i ? "," : "", i);
 	strcpy(text + n, "]}");
 	send_report(f, "gw1", text);
-	page = metrics(f);
+	page = metrics(f, false);
 	for (const char *p = page; (p = strstr(p, "\npenstock_calls_total{")); p++)
 		lines++;
 	assert_int_equal(lines, (TELEMETRY_LABELS_MAX + 1) * 6);
