@@ -59,8 +59,6 @@ struct rs_out {
 	struct rs_item item;
 };
 
-// What a queued message counts beyond its bytes, so that empty ones are bounded too.
-#define RS_OUT_OVERHEAD_BYTES 128
 // While less than this is ready, small frames skip their stream's queue; and a turn of the round
 // robin.
 #define RS_READY_BYTES 65536u

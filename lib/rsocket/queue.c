@@ -99,11 +99,10 @@ static void settle(struct rs_pool *pool, struct chain *part)
 static int enqueue(struct rs_stream *stream, struct rs_item item, struct rs_message *message)
 {
 	struct rs_session *s = stream->session;
-	size_t bytes = rs_message_bytes(message) + RS_OUT_OVERHEAD_BYTES;
-	size_t on_stream =
-		stream->queued_bytes + (size_t)stream->queued_count * RS_OUT_OVERHEAD_BYTES;
+	size_t bytes = rs_message_bytes(message) + RS_QUEUED_OVERHEAD_BYTES;
+	size_t on_stream = rs_stream_queued_cost(stream);
 	size_t in_session =
-		s->ready.len + s->queued_bytes + (size_t)s->queued_count * RS_OUT_OVERHEAD_BYTES;
+		s->ready.len + s->queued_bytes + (size_t)s->queued_count * RS_QUEUED_OVERHEAD_BYTES;
 	struct rs_out *out;
 
 	if (on_stream + bytes > s->stream_queue_bytes_max ||
@@ -217,6 +216,7 @@ static void serve(struct rs_session *s, struct rs_stream *stream)
 {
 	uint32_t quantum = s->fragment_bytes < RS_READY_BYTES ? s->fragment_bytes : RS_READY_BYTES;
 	size_t left_bytes = 0;
+	bool left = false;
 
 	stream->deficit_bytes += quantum + RS_PREFIX_BYTES;
 	while (sendable(stream) && !s->close_due) {
@@ -233,6 +233,7 @@ static void serve(struct rs_session *s, struct rs_stream *stream)
 		}
 		stream->deficit_bytes -= RS_PREFIX_BYTES + f.head_len + body;
 		left_bytes += body;
+		left = true;
 		if (encode(stream, out, &f, last))
 			return;
 	}
@@ -241,7 +242,7 @@ static void serve(struct rs_session *s, struct rs_stream *stream)
 		list_push(&s->active, &stream->active);
 	else
 		stream->deficit_bytes = 0;
-	if (left_bytes && stream->state == RS_STREAM_OPEN && s->handler->pulled)
+	if (left && stream->state == RS_STREAM_OPEN && s->handler->pulled)
 		s->handler->pulled(stream, left_bytes);
 }
 

@@ -7,7 +7,7 @@
 
 static int check_request(const struct rs_session *s, const struct rs_message *message)
 {
-	if (s->state != RS_SESSION_OPEN || s->draining || s->peer_closing || s->close_due)
+	if (!rs_session_takes_requests(s))
 		return -ESHUTDOWN;
 	return rs_message_check(s, message);
 }

@@ -305,6 +305,11 @@ size_t rs_stream_queued_bytes(const struct rs_stream *stream)
 	return stream->queued_bytes;
 }
 
+size_t rs_stream_queued_cost(const struct rs_stream *stream)
+{
+	return stream->queued_bytes + (size_t)stream->queued_count * RS_QUEUED_OVERHEAD_BYTES;
+}
+
 uint32_t rs_session_streams(const struct rs_session *s)
 {
 	return s->streams_count;
@@ -313,6 +318,11 @@ uint32_t rs_session_streams(const struct rs_session *s)
 bool rs_session_ended(const struct rs_session *s)
 {
 	return s->state == RS_SESSION_ENDED;
+}
+
+bool rs_session_takes_requests(const struct rs_session *s)
+{
+	return s->state == RS_SESSION_OPEN && !s->draining && !s->peer_closing && !s->close_due;
 }
 
 bool rs_session_established(const struct rs_session *s)

@@ -25,6 +25,8 @@
 #include "lib/rsocket/frame.h"
 
 #define RS_CREDIT_MAX 0x7fffffffu // sums saturate here (rule 54)
+// What a queued message counts beyond its bytes, so that empty ones are bounded too.
+#define RS_QUEUED_OVERHEAD_BYTES 128
 
 enum rs_role {
 	RS_CLIENT, // dialled: sends SETUP, odd stream ids
@@ -112,7 +114,7 @@ struct rs_handler {
 	// The session ended under the stream. Terminal. sent: the first byte of a requester's
 	// request may have reached the peer, else it is safe to try again elsewhere (rule 80).
 	void (*lost)(struct rs_stream *stream, bool sent);
-	// bytes of the stream's queued payload have left through rs_output.
+	// bytes of the stream's queued payload have left through rs_output (0: of empty messages).
 	void (*pulled)(struct rs_stream *stream, size_t bytes);
 	// METADATA_PUSH on stream 0. The chain may be taken.
 	void (*metadata_push)(struct rs_session *s, struct chain *metadata);
@@ -207,6 +209,8 @@ void rs_session_close(struct rs_session *s, uint32_t code, const char *why);
 // Items that may still be sent before credit is used up, those queued already subtracted.
 uint32_t rs_stream_credit(const struct rs_stream *stream);
 size_t rs_stream_queued_bytes(const struct rs_stream *stream);
+// The same with RS_QUEUED_OVERHEAD_BYTES for each message.
+size_t rs_stream_queued_cost(const struct rs_stream *stream);
 // True if a byte of the requester's request has left through rs_output.
 bool rs_stream_sent(const struct rs_stream *stream);
 uint32_t rs_session_streams(const struct rs_session *s); // open streams of both sides
@@ -217,4 +221,6 @@ static inline size_t rs_session_queued_bytes(const struct rs_session *s)
 }
 
 bool rs_session_ended(const struct rs_session *s);
+// True if a request can be made: the session has not ended, and neither side drains it.
+bool rs_session_takes_requests(const struct rs_session *s);
 bool rs_session_established(const struct rs_session *s); // server: SETUP accepted; client: at once

@@ -506,17 +506,19 @@ static void no_handler(void **state)
 
 // pulled tells what of the queue has left, and nothing of what went straight out.
 static size_t pulled_bytes;
+static unsigned pulls;
 
 static void on_pulled(struct rs_stream *stream, size_t bytes)
 {
 	pulled_bytes += bytes;
+	pulls++;
 }
 
 static void pulled(void **state)
 {
 	struct end *e = server_of(state);
 
-	pulled_bytes = 0;
+	pulled_bytes = pulls = 0;
 	e->handler.pulled = on_pulled;
 	send_frame(e, RS_REQUEST_STREAM, 1, 0, 1, NULL, "x");
 	answer(e->stream, "straight out", true, false);
@@ -532,6 +534,17 @@ static void pulled(void **state)
 	sent(e);
 	assert_int_equal(pulled_bytes, 73000);
 	assert_int_equal(rs_stream_queued_bytes(e->stream), 0);
+	assert_int_equal(rs_stream_queued_cost(e->stream), 0);
+	// Empty items wait too (rule 66), and their leaving is told.
+	pulls = 0;
+	answer(e->stream, "", true, false);
+	answer(e->stream, "", true, false);
+	assert_int_equal(rs_stream_queued_cost(e->stream), 2 * RS_QUEUED_OVERHEAD_BYTES);
+	send_frame(e, RS_REQUEST_N, 1, 0, 2, NULL, NULL);
+	sent(e);
+	assert_int_equal(pulls, 1);
+	assert_int_equal(pulled_bytes, 73000);
+	assert_int_equal(rs_stream_queued_cost(e->stream), 0);
 }
 
 // A large message does not delay small ones, and large ones share alike.

@@ -390,7 +390,7 @@ static void on_pulled(struct rs_stream *stream, size_t bytes)
 	if (stream->requester)
 		return;
 	assert_ptr_equal(call->answer, stream);
-	assert_true(bytes > 0 && bytes <= call->queued_bytes);
+	assert_true(bytes <= call->queued_bytes);
 	call->queued_bytes -= bytes;
 	assert_int_equal(call->queued_bytes, rs_stream_queued_bytes(stream));
 }
