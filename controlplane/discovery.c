@@ -120,37 +120,43 @@ static bool endpoint_conflicts(const struct registry *r, const json_t *object, c
 	return false;
 }
 
-struct search {
-	const char *namespace, *name;
-	const struct resource *found;
-};
-
-static void compare_route(void *user, const struct resource *res, const struct route_id *id)
+// Compares texts and makes no route_id: this looks at every route of every endpoint.
+static bool declares(const struct resource *res, const char *namespace, const char *name)
 {
-	struct search *s = user;
+	const json_t *routes = json_object_get(res->spec, "routes");
+	bool same_namespace = strcmp(res->namespace, namespace) == 0;
+	size_t len = strlen(namespace);
 
-	if (!id->prefix && strcmp(id->route, s->name) == 0 &&
-		strcmp(id->namespace, s->namespace) == 0)
-		s->found = res;
+	for (size_t i = 0; i < json_array_size(routes); i++) {
+		const char *route = json_string_value(json_array_get(routes, i));
+
+		if (!route)
+			continue;
+		if (same_namespace && strcmp(route, name) == 0)
+			return true;
+		if (strncmp(route, namespace, len) == 0 && route[len] == '/' &&
+			strcmp(route + len + 1, name) == 0)
+			return true;
+	}
+	return false;
 }
 
 static bool function_conflicts(const struct registry *r, const json_t *object, char *taken_by,
 	size_t taken_room, char *field, size_t field_room)
 {
 	const json_t *metadata = json_object_get(object, "metadata");
-	struct search s = {
-		.namespace = json_string_value(json_object_get(metadata, "namespace")),
-		.name = json_string_value(json_object_get(metadata, "name")),
-	};
+	const char *namespace = json_string_value(json_object_get(metadata, "namespace"));
+	const char *name = json_string_value(json_object_get(metadata, "name"));
 	const struct resource *res;
 
-	for (size_t i = 0; !s.found && (res = registry_at(r, KIND_ENDPOINT, i)); i++)
-		discovery_routes(res, compare_route, &s);
-	if (!s.found)
-		return false;
-	snprintf(taken_by, taken_room, "endpoint %s", s.found->name);
-	snprintf(field, field_room, "metadata.name");
-	return true;
+	for (size_t i = 0; (res = registry_at(r, KIND_ENDPOINT, i)); i++) {
+		if (!declares(res, namespace, name))
+			continue;
+		snprintf(taken_by, taken_room, "endpoint %s", res->name);
+		snprintf(field, field_room, "metadata.name");
+		return true;
+	}
+	return false;
 }
 
 bool discovery_conflict(const struct registry *r, enum kind kind, const json_t *object,

@@ -182,8 +182,19 @@ static bool no_doubles(
 	return good;
 }
 
+// Each route is told to gateways with all addresses.
+#define ROUTES_TIMES_ADDRESSES_MAX 65536
+
 static bool endpoint_check(const json_t *spec, struct schema_error *error)
 {
+	size_t addresses = json_array_size(json_object_get(spec, "addresses"));
+
+	if (addresses * json_array_size(json_object_get(spec, "routes")) >
+		ROUTES_TIMES_ADDRESSES_MAX)
+		return schema_fail(error, "invalid_field", "spec.routes",
+			"spec.routes times spec.addresses must not exceed %d: use several "
+			"endpoints, or a prefix that ends with a dot",
+			ROUTES_TIMES_ADDRESSES_MAX);
 	return no_doubles(json_object_get(spec, "addresses"), NULL, "spec.addresses", error) &&
 	       no_doubles(json_object_get(spec, "routes"), NULL, "spec.routes", error);
 }

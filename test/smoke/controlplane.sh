@@ -385,6 +385,15 @@ expect "they are replaced" start fourth
 kill -INT "$pid"
 expect "SIGINT ends it with 0, too" ends_with 0
 
+echo "gateways over TCP"
+expect "--peer with an address" start fifth --peer "127.0.0.1:$((port + 1))"
+expect "listens there" bash -c "exec 9<>/dev/tcp/127.0.0.1/$((port + 1))"
+expect "OpenMetrics for who asks" grep -q '^# EOF' <(curl -sS -m 5 -H 'Accept: application/openmetrics-text' \
+	"http://127.0.0.1:$port/metrics")
+kill -TERM "$pid"
+expect "ends with 0" ends_with 0
+expect "an address that is none" refuses 1 "--peer" --control "$dir/c.sock" --peer nowhere:1 --state "$dir/s3" --metrics off
+
 sanitizer() { ! grep -hE 'ERROR: (Address|Leak|Thread)Sanitizer|runtime error:' "$dir"/*.log; }
 expect "no sanitizer spoke up" sanitizer
 echo "$passed passed, $failed failed"

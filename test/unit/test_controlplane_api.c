@@ -192,11 +192,17 @@ static void test_a_route_has_one_kind_of_owner(void **state)
 				 "\"team/orders\"]}}"),
 		409);
 	assert_error(f, "route_taken", "spec.routes[1]", "function team/orders");
+	assert_int_equal(ask(f, "PUT", "/v1/endpoints/more",
+				 "{\"spec\":{\"addresses\":[\"10.0.0.1:1\"],\"routes\":[\"team/"
+				 "x\"]}}"),
+		201);
+	assert_int_equal(ask(f, "PUT", "/v1/functions/team/x", ECHO), 409);
+	assert_error(f, "route_taken", "metadata.name", "endpoint more");
 	// A prefix that covers it is none of its business: exact routes win.
 	assert_int_equal(ask(f, "PUT", "/v1/endpoints/more",
 				 "{\"spec\":{\"addresses\":[\"10.0.0.1:1\"],\"routes\":[\"team/"
 				 "orders.\"]}}"),
-		201);
+		200);
 }
 
 // ---- lists ----

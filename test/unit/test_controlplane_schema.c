@@ -336,6 +336,31 @@ static void test_long_input(void **state)
 	free(text);
 }
 
+static void test_size_of_an_endpoint(void **state)
+{
+	struct schema_error error;
+	json_t *in =
+		json("{\"metadata\":{\"name\":\"a\"},\"spec\":{\"addresses\":[],\"routes\":[]}}");
+	json_t *addresses = json_object_get(json_object_get(in, "spec"), "addresses"), *out;
+	json_t *routes = json_object_get(json_object_get(in, "spec"), "routes");
+	char text[40];
+
+	(void)state;
+	for (int i = 0; i < 256; i++) {
+		snprintf(text, sizeof(text), "10.0.0.%d:1", i);
+		json_array_append_new(addresses, json_string(text));
+		snprintf(text, sizeof(text), "r%d", i);
+		json_array_append_new(routes, json_string(text));
+	}
+	out = schema_normalize(&kinds[KIND_ENDPOINT], in, &error);
+	assert_non_null(out);
+	json_decref(out);
+	json_array_append_new(routes, json_string("more"));
+	assert_null(schema_normalize(&kinds[KIND_ENDPOINT], in, &error));
+	assert_string_equal(error.field, "spec.routes");
+	json_decref(in);
+}
+
 // RFC 7396, appendix A, and what it leaves out.
 static void test_merge_patch(void **state)
 {
@@ -414,6 +439,7 @@ int main(void)
 		cmocka_unit_test(test_every_row_is_reachable),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_long_input),
+		cmocka_unit_test(test_size_of_an_endpoint),
 		cmocka_unit_test(test_merge_patch),
 		cmocka_unit_test(test_changes),
 	};
