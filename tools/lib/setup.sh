@@ -65,7 +65,7 @@ build() {
 		fi
 	fi
 	if ! ninja -C "$dir" "${build_only[@]}" >"$log" 2>&1; then
-		{ grep -A 15 '^FAILED' "$log" || cat "$log"; } | tail -n 40 >&2
+		{ grep -B 3 -A 15 -E '^FAILED|ERROR:' "$log" || cat "$log"; } | tail -n 40 >&2
 		die "the build failed; all it said is in $log"
 	fi
 	rm -f "$log"
