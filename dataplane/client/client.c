@@ -53,6 +53,14 @@ static void on_closed(struct rs_session *s, uint32_t code, const char *why)
 	mark_dirty(c);
 }
 
+static void on_drained(struct rs_session *s)
+{
+	struct client *c = client_of(s);
+
+	c->leaving = true;
+	timer_arm(c->relay->timers, &c->timer, *c->relay->now + FAREWELL_TIMEOUT);
+}
+
 static const struct rs_handler handler = {
 	.wake = on_wake,
 	.setup = on_setup,
@@ -61,6 +69,7 @@ static const struct rs_handler handler = {
 	.cancel = call_cancel,
 	.lost = call_lost,
 	.pulled = call_pulled,
+	.drained = on_drained,
 	.closed = on_closed,
 };
 
@@ -71,6 +80,10 @@ static void on_timer(struct timer *timer, ns_t now)
 
 	if (rs_session_ended(&c->session)) {
 		tcp_abort(c->conn);
+		return;
+	}
+	if (c->leaving) {
+		client_eof(c->conn);
 		return;
 	}
 	if (!rs_session_established(&c->session)) {
@@ -124,6 +137,7 @@ bool client_accept(struct tcp_conn *conn, struct relay *r)
 		.handler = &handler,
 		.pool = r->pool,
 		.fragment_bytes = FRAGMENT_BYTES,
+		.streams_max = CLIENT_STREAMS_MAX,
 		.message_bytes_max = MESSAGE_BYTES_MAX,
 		.queue_bytes_max = CLIENT_QUEUE_BYTES_MAX,
 		.stream_queue_bytes_max = CLIENT_QUEUE_BYTES_MAX / 2,

@@ -13,6 +13,8 @@ struct client {
 	struct list dirty;   // in the relay's list: output to pull
 	struct timer timer;  // SETUP's time-out, then keepalive
 	struct chain held;   // copied input that waits while paused
+	bool leaving;        // drained: waits a little for the client to close
+	uint32_t streaming;  // its calls that are streams: they share a window
 	bool paused;         // too many replies wait: input is held, and with it the TCP window
 	struct client *next_free;
 };

@@ -246,13 +246,27 @@ void rs_session_close_due(struct rs_session *s, enum rs_close_due due)
 	rs_session_wake(s);
 }
 
+static void say_goodbye(struct rs_session *s)
+{
+	if (!s->handler->drained) {
+		rs_session_close(s, RS_ERROR_CONNECTION_CLOSE, "drained");
+		return;
+	}
+	s->close_due = RS_CLOSE_NOT;
+	if (s->drained)
+		return;
+	s->drained = true;
+	rs_ready_error(s, 0, RS_ERROR_CONNECTION_CLOSE, "drained");
+	s->handler->drained(s);
+}
+
 void rs_session_finish(struct rs_session *s)
 {
 	switch ((enum rs_close_due)s->close_due) {
 	case RS_CLOSE_NOT:
 		break;
 	case RS_CLOSE_DRAINED:
-		rs_session_close(s, RS_ERROR_CONNECTION_CLOSE, "drained");
+		say_goodbye(s);
 		break;
 	case RS_CLOSE_PEER:
 		rs_session_end(s, RS_ERROR_CONNECTION_CLOSE, "closed by the peer", RS_END_KEEP);

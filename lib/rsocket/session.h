@@ -118,6 +118,10 @@ struct rs_handler {
 	void (*pulled)(struct rs_stream *stream, size_t bytes);
 	// METADATA_PUSH on stream 0. The chain may be taken.
 	void (*metadata_push)(struct rs_session *s, struct chain *metadata);
+	// rs_session_drain() has come to its end: all streams have ended, CONNECTION_CLOSE is in the
+	// output. Requests that cross it on the way are still REJECTED, so wait a little for the peer
+	// to close before ending the session with its transport. Without this handler it ends at once.
+	void (*drained)(struct rs_session *s);
 	// Once, when the session ends for another reason than rs_session_abort(): by an error it
 	// found or received on stream 0 (code, RS_ERROR_*), by keepalive (CONNECTION_ERROR) or by
 	// drain (CONNECTION_CLOSE). All streams were reported lost before. Close the transport when
@@ -201,7 +205,7 @@ void rs_error_relay(struct rs_stream *stream, uint32_t code, struct chain *text)
 int rs_metadata_push(struct rs_session *s, struct chain *metadata);
 
 // Refuses new requests of either side (the peer's get REJECTED "draining"); when the last stream
-// has ended, sends ERROR[CONNECTION_CLOSE] and reports closed.
+// has ended, sends ERROR[CONNECTION_CLOSE] and reports drained, or closed if nobody asks for that.
 void rs_session_drain(struct rs_session *s);
 // Sends ERROR(code) on stream 0 and ends the session; reports closed.
 void rs_session_close(struct rs_session *s, uint32_t code, const char *why);

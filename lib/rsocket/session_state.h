@@ -10,6 +10,7 @@ struct rs_session {
 	uint8_t role;      // enum rs_role
 	uint8_t state;     // enum session_state in internal.h
 	bool draining;     // no new requests, ends with its last stream
+	bool drained;      // CONNECTION_CLOSE was said, the user ends it
 	bool peer_closing; // the peer sent CONNECTION_CLOSE (rule 79)
 	uint8_t close_due; // enum rs_close_due: rs_output() will report `closed`
 	bool confirmed;    // client: the peer has accepted our SETUP (rule 41)
