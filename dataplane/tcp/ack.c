@@ -98,15 +98,14 @@ static void new_ack(struct tcp_conn *c, const struct tcp_seg *seg)
 		c->ops->writable(c);
 }
 
-// RFC 9293 3.10.7.4. The window may shrink (MUST-34): output then finds less or no room.
+// RFC 9293 3.10.7.4, for an ACK of snd_una or more; SND.WL2 never lies beyond that and is not kept. The
+// window may shrink (MUST-34): output then finds less or no room.
 void tcp_ack_window(struct tcp_conn *c, const struct tcp_seg *seg)
 {
-	if (seq_gt(c->snd_wl1, seg->seq) ||
-		(c->snd_wl1 == seg->seq && seq_gt(c->snd_wl2, seg->ack)))
+	if (seq_gt(c->snd_wl1, seg->seq))
 		return;
 	c->snd_wnd = (uint32_t)seg->window << c->snd_shift;
 	c->snd_wl1 = seg->seq;
-	c->snd_wl2 = seg->ack;
 	if (c->snd_wnd > c->snd_wnd_max)
 		c->snd_wnd_max = c->snd_wnd;
 	if (c->flags & C_PERSIST && c->snd_wnd > 0)

@@ -152,7 +152,6 @@ static bool syn_received_ack(struct tcp_conn *c, struct tcp_seg *seg)
 	}
 	c->snd_wnd = (uint32_t)seg->window << c->snd_shift;
 	c->snd_wl1 = seg->seq;
-	c->snd_wl2 = seg->ack;
 	if (c->snd_wnd > c->snd_wnd_max)
 		c->snd_wnd_max = c->snd_wnd;
 	return tcp_open_complete(c, seg);

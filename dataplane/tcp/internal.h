@@ -90,7 +90,7 @@ struct tcp_conn {
 
 	uint32_t snd_una, snd_nxt;
 	uint32_t snd_max;  // the highest ever sent; snd_nxt goes back on a timeout
-	uint32_t snd_wnd, snd_wl1, snd_wl2;
+	uint32_t snd_wnd, snd_wl1;
 	uint32_t snd_wnd_max;
 	uint32_t cwnd, ssthresh, recover;
 	uint16_t mss;      // to send, options not yet taken off

@@ -82,9 +82,7 @@ static uint32_t drop_covered(struct tcp_conn *c, struct tcp_ooo *before, uint32_
 
 		if (seq_gt(o->seq + o->len, end))
 			return o->seq;
-		*at = o->next;
-		if (!o->next)
-			c->ooo_last = before;
+		*at = o->next;  // the new one comes here; it sets ooo_last
 		release(c, o);
 	}
 	return end;
@@ -103,13 +101,13 @@ void tcp_ooo_add(struct tcp_conn *c, const struct tcp_seg *seg)
 		start = seq_max(start, before->seq + before->len);
 	if (seq_ge(start, end))
 		return;
-	end = drop_covered(c, before, end);
-	if (start == end)
-		return;
 	if (!has_room(c, end - start)) {
 		c->stack->counters.drop_ooo++;
 		return;
 	}
+	end = drop_covered(c, before, end);
+	if (start == end)
+		return;
 	o = c->stack->ooos_free;
 	c->stack->ooos_free = o->next;
 	*o = (struct tcp_ooo){.seq = start,

@@ -137,7 +137,6 @@ static void passive_open(
 	c->rcv_nxt = c->rcv_adv = c->ack_sent = seg->seq + 1;
 	c->snd_wnd = c->snd_wnd_max = seg->window;
 	c->snd_wl1 = seg->seq;
-	c->snd_wl2 = c->iss;
 	tcp_open_options(c, &seg->options);
 	tcp_peer_enter(c);
 	half_open_add(c);
@@ -224,9 +223,7 @@ void tcp_open_syn_sent(struct tcp_conn *c, const struct tcp_seg *seg)
 	tcp_open_options(c, &seg->options);
 	c->snd_wnd = c->snd_wnd_max = seg->window;  // never scaled on a SYN
 	c->snd_wl1 = seg->seq;
-	c->snd_wl2 = seg->ack;
 	if (!(seg->flags & TCP_ACK)) {
-		c->snd_wl2 = c->iss;
 		half_open_add(c);  // MUST-11: C_ACTIVE remembers where it came from
 		return;
 	}

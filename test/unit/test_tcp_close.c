@@ -349,6 +349,7 @@ static void time_wait_answers(void **state)
 	world_run(&w, 50 * NS_PER_SEC);
 	assert_int_equal(time_waits(), 1);
 	arrive(&w, "R 2");  // RFC 1337
+	arrive(&w, "R 50");
 	assert_int_equal(time_waits(), 1);
 	expect_nothing(&w);
 	arrive(&w, "P. 2:12(10) ack 2");
@@ -491,6 +492,21 @@ static void keepalive(void **state)
 	world_end(&w);
 }
 
+// What is outstanding is repeated anyway: no probes besides.
+static void keepalive_keeps_quiet_while_data_waits(void **state)
+{
+	start((struct world_setup){0});
+	tcp_set_keepalive(w.conn, NS_PER_SEC);
+	world_write(&w, 100);
+	world_run(&w, 20 * NS_PER_SEC);
+	assert_true(w.out_count > 3);
+	while (w.out_count > 0)
+		expect(&w, "P. 1:101(100) ack 1");
+	tcp_abort(w.conn);
+	world_drain(&w);
+	world_end(&w);
+}
+
 static void keepalive_is_answered(void **state)
 {
 	start((struct world_setup){0});
@@ -559,6 +575,7 @@ int main(void)
 		cmocka_unit_test(time_wait_and_active_open),
 		cmocka_unit_test(abort_sends_reset_and_frees_all),
 		cmocka_unit_test(keepalive),
+		cmocka_unit_test(keepalive_keeps_quiet_while_data_waits),
 		cmocka_unit_test(keepalive_is_answered),
 		cmocka_unit_test(fin_wait_2_of_a_dead_peer),
 		cmocka_unit_test(destroy_ends_all),

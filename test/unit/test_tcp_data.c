@@ -143,6 +143,45 @@ static void out_of_order_random(void **state)
 	}
 }
 
+// What lies behind a FIN is nothing.
+static void out_of_order_behind_a_fin(void **state)
+{
+	start((struct world_setup){0});
+	arrive(&w, ". 101:201(100) ack 1");
+	assert_int_equal(w.bufs_out, 1);
+	arrive(&w, "F. 1:51(50) ack 1");
+	assert_int_equal(w.eofs, 1);
+	assert_int_equal(w.received, 50);
+	assert_int_equal(w.bufs_out, 0);
+	stop();
+}
+
+// A burst that makes a gap and fills it needs one ACK: those for the gap are about an older number.
+static void gap_filled_within_a_burst(void **state)
+{
+	start((struct world_setup){0});
+	arrive(&w, ". 101:201(100) ack 1");
+	arrive(&w, ". 201:301(100) ack 1");
+	arrive(&w, ". 1:101(100) ack 1");
+	expect(&w, ". 1 ack 301");
+	expect_nothing(&w);
+	stop();
+}
+
+// With payload a duplicate ACK would not count: it goes alone, before the data.
+static void duplicate_acks_go_without_payload(void **state)
+{
+	start((struct world_setup){0});
+	arrive(&w, ". 101:201(100) ack 1");
+	arrive(&w, ". 201:301(100) ack 1");
+	world_write(&w, 50);
+	expect(&w, ". 1 ack 1");
+	expect(&w, ". 1 ack 1");
+	expect(&w, "P. 1:51(50) ack 1");
+	expect_nothing(&w);
+	stop();
+}
+
 // RFC 5681 4.2: an immediate duplicate ACK for each, and an immediate ACK when the gap closes.
 static void out_of_order_duplicate_acks(void **state)
 {
@@ -169,6 +208,9 @@ static void out_of_order_limits(void **state)
 	assert_int_equal(w.received, 600);
 	arrive(&w, ". 1201:1202(1) ack 1");
 	assert_int_equal(tcp_counters(w.stack)->drop_ooo, 1);
+	assert_int_equal(w.bufs_out, 2);
+	arrive(&w, ". 1101:1801(700) ack 1");  // covers one, but is too large: what is held stays
+	assert_int_equal(tcp_counters(w.stack)->drop_ooo, 2);
 	assert_int_equal(w.bufs_out, 2);
 	stop();
 }
@@ -209,6 +251,22 @@ static void outside_the_window(void **state)
 	expect(&w, ". 1 ack 1001 win 0");
 	assert_int_equal(w.received, 1000);
 	assert_in_range(tcp_counters(w.stack)->drop_window, 3, 4);
+	stop();
+}
+
+// A FIN beyond the window has not arrived.
+static void fin_outside_the_window(void **state)
+{
+	start((struct world_setup){.window = 1000});
+	w.hold = true;
+	arrive(&w, "F. 1:1201(1200) ack 1");
+	assert_int_equal(w.received, 1000);
+	assert_int_equal(w.eofs, 0);
+	tcp_consumed(w.conn, 1000);
+	world_drain(&w);
+	arrive(&w, "F. 1001:1201(200) ack 1");
+	assert_int_equal(w.received, 1200);
+	assert_int_equal(w.eofs, 1);
 	stop();
 }
 
@@ -370,6 +428,24 @@ static void send_queue_random(void **state)
 		assert_int_equal(buf_pool_bytes(w.pool), 0);
 		stop();
 	}
+}
+
+// Small segments that were sent one by one go again as one, while the cursor stands behind them.
+static void compacting_what_was_sent(void **state)
+{
+	start((struct world_setup){0});
+	for (unsigned i = 0; i < 40; i++) {
+		world_write(&w, 20);
+		expect(&w, "P. %u:%u(20) ack 1", 1 + i * 20, 21 + i * 20);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		arrive(&w, ". 1 ack 1");
+	expect(&w, "P. 1:801(800) ack 1");
+	world_write(&w, 100);
+	expect(&w, "P. 801:901(100) ack 1");
+	arrive(&w, ". 1 ack 901");
+	assert_int_equal(tcp_send_queued(w.conn), 0);
+	stop();
 }
 
 // SHLD-7, MUST-17.
@@ -659,9 +735,13 @@ int main(void)
 		cmocka_unit_test(out_of_order_pictures),
 		cmocka_unit_test(out_of_order_random),
 		cmocka_unit_test(out_of_order_duplicate_acks),
+		cmocka_unit_test(out_of_order_behind_a_fin),
+		cmocka_unit_test(gap_filled_within_a_burst),
+		cmocka_unit_test(duplicate_acks_go_without_payload),
 		cmocka_unit_test(out_of_order_limits),
 		cmocka_unit_test(out_of_order_fin),
 		cmocka_unit_test(outside_the_window),
+		cmocka_unit_test(fin_outside_the_window),
 		cmocka_unit_test(closed_window_still_hears_must_66),
 		cmocka_unit_test(receive_window_opens_in_large_steps_must_39),
 		cmocka_unit_test(receive_window_scaled),
@@ -669,6 +749,7 @@ int main(void)
 		cmocka_unit_test(segments_fill),
 		cmocka_unit_test(initial_window_rfc6928),
 		cmocka_unit_test(many_small_slices_are_compacted),
+		cmocka_unit_test(compacting_what_was_sent),
 		cmocka_unit_test(send_queue_random),
 		cmocka_unit_test(nagle_on_and_off),
 		cmocka_unit_test(send_window),

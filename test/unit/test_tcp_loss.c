@@ -157,6 +157,37 @@ static void karn_must_18(void **state)
 	stop();
 }
 
+// The same when fast retransmit sent it again.
+static void karn_in_fast_retransmit_must_18(void **state)
+{
+	uint32_t srtt;
+
+	start("mss 1460");
+	srtt = info().srtt_us;
+	world_write(&w, 10 * MSS);
+	world_drain(&w);
+	for (unsigned i = 0; i < 3; i++)
+		arrive(&w, ". 1 ack 1");
+	world_drain(&w);
+	world_run(&w, 100 * NS_PER_MS);
+	arrive(&w, ". 1 ack %u", seg(10));
+	assert_int_equal(info().srtt_us, srtt);
+	stop();
+}
+
+// RFC 6298 5.7: after a lost SYN data starts with three seconds.
+static void rto_after_a_lost_syn_rfc6298_5_7(void **state)
+{
+	world_start(&w, (struct world_setup){0});
+	arrive(&w, "S 0 <mss 1460>");
+	world_run(&w, 1100 * NS_PER_MS);
+	world_keep_last(&w);
+	expect(&w, "S. 0 ack 1");
+	arrive(&w, ". 1 ack 1");
+	assert_int_equal(info().rto_us, 3000000);
+	stop();
+}
+
 // RFC 7323 4: with timestamps also a retransmission gives a sample.
 static void timestamps_measure_retransmissions(void **state)
 {
@@ -172,6 +203,7 @@ static void timestamps_measure_retransmissions(void **state)
 	arrive(&w, ". 1 ack 101");
 	assert_true(info().rto_us < 2 * rto);
 	assert_in_range(info().srtt_us, 1, 20000);
+	assert_false(w.conn->flags & C_BACKED_OFF);
 	stop();
 }
 
@@ -485,6 +517,8 @@ int main(void)
 		cmocka_unit_test(user_timeout_counts_from_progress),
 		cmocka_unit_test(rto_by_hand_rfc6298),
 		cmocka_unit_test(karn_must_18),
+		cmocka_unit_test(karn_in_fast_retransmit_must_18),
+		cmocka_unit_test(rto_after_a_lost_syn_rfc6298_5_7),
 		cmocka_unit_test(timestamps_measure_retransmissions),
 		cmocka_unit_test(timeout_goes_back_and_starts_slowly),
 		cmocka_unit_test(repeated_timeouts_keep_ssthresh),
