@@ -24,7 +24,7 @@ MAY_USE = {
     "controlplane": ["lib", "sched"],
     "fnhost": ["lib"],
     "tools": ["lib"],
-    "tools/gen": ["lib", "dataplane/tcp", "dataplane/net"],
+    "tools/gen": ["lib", "dataplane"],
     "tools/sim": ["lib", "sched", "controlplane"],
     "test": ["lib", "dataplane", "sched", "controlplane", "fnhost", "tools"],
 }

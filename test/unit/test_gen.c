@@ -49,7 +49,7 @@ static int parse(struct config *config, const char *line)
 		argc++;
 	}
 	*config = (struct config){0};
-	return options_parse(table, config, argc, argv);
+	return gen_options_parse(table, config, argc, argv);
 }
 
 static void test_options(void **state)

@@ -242,11 +242,9 @@ static void on_lost(struct rs_stream *stream, bool sent)
 }
 
 const struct rs_handler call_handler = {
-	.wake = link_wake,
 	.payload = on_payload,
 	.error = on_error,
 	.lost = on_lost,
-	.closed = link_ended,
 };
 
 static const char *why_not(int error)
@@ -273,9 +271,9 @@ static int send_call(struct client *cl, struct call *call)
 	push_data(call, &message.data);
 	counter_add(&stats_of(cl, call->start)->bytes_out, message.data.len);
 	if (e->type == RS_REQUEST_FNF)
-		return rs_fire_and_forget(&conn->link.session, &message);
+		return rs_fire_and_forget(conn->session, &message);
 	call->stream =
-		rs_request(&conn->link.session, e->type, (uint32_t)credit, &message, call, &error);
+		rs_request(conn->session, e->type, (uint32_t)credit, &message, call, &error);
 	return call->stream ? 0 : error;
 }
 
@@ -349,7 +347,7 @@ void calls_fill(struct client *cl, struct client_conn *conn, ns_t now)
 {
 	uint64_t outstanding = cl->load->config.outstanding;
 
-	if (conn->fnf_out && !rs_output_pending(&conn->link.session))
+	if (conn->fnf_out && !rs_output_pending(conn->session))
 		conn->fnf_out = 0;
 	while (conn->up && conn->calls_out + conn->fnf_out < outstanding && cl->budget)
 		if (!call_start(cl, conn, now))

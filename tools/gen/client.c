@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A client of `penstock-gen load`: one thread, its loop and its connections.
+// A client of `penstock-gen load`: one thread's connections and what it does with them. Its thread and
+// its loop are the transport's (kernel.c, port.c), which calls client_step() after each step.
 //
 //   CONNECT --all up: ready; main sets the start--> RUN --time or calls are over--> DRAIN
 //   DRAIN --no call in flight--> CLOSE --all links down--> DONE
@@ -12,9 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 
 #include "lib/base/atomic.h"
+#include "tools/gen/gen.h"
 #include "tools/gen/load.h"
 
 #define SWEEP_PERIOD (10 * NS_PER_MS)
@@ -23,29 +24,20 @@
 #define CONNECT_TIMEOUT (10 * NS_PER_SEC)
 #define STOP_PATIENCE NS_PER_SEC
 #define ARRIVALS_PER_STEP 256
+#define SERVED_CALLS_MAX 65536
 
 static bool measuring(const struct client *cl)
 {
 	return cl->phase == PHASE_RUN && !cl->load->config.idle;
 }
 
-static void on_up(struct link *link)
+void conn_up(struct client_conn *conn)
 {
-	struct client_conn *conn = container_of(link, struct client_conn, link);
 	struct client *cl = conn->client;
-	const struct load_config *config = &cl->load->config;
 
 	conn->up = true;
 	cl->conns_up++;
 	counter_add(&cl->ups, 1);
-	if (conn->faulty && config->slow) {
-		uint64_t rate = config->slow;
-
-		// Paced by the kernel's TCP; a Unix socket knows no pace and says so.
-		if (setsockopt(loop_conn_fd(link->conn), SOL_SOCKET, SO_MAX_PACING_RATE, &rate,
-			    sizeof(rate)))
-			fprintf(stderr, "this socket cannot be slowed down\n");
-	}
 	if (measuring(cl) && cl->rate == 0)
 		calls_fill(cl, conn, clock_now());
 }
@@ -62,22 +54,20 @@ void conn_lost(struct client_conn *conn)
 		counter_add(&cl->downs, 1);
 }
 
-static void on_down(struct link *link, const char *why)
+void conn_down(struct client_conn *conn, bool gone)
 {
-	struct client_conn *conn = container_of(link, struct client_conn, link);
-	struct client *cl = conn->client;
-	const struct load_config *config = &cl->load->config;
-
 	conn_lost(conn);
 	conn->fnf_out = 0;
-	if (link->state == LINK_CLOSED) {
-		conn->open = false;
-		cl->conns_open--;
+	if (!gone)
 		return;
-	}
-	if (config->reconnect)
-		return;
-	link_close(link);
+	conn->open = false;
+	conn->client->conns_open--;
+}
+
+void conn_failed(struct client_conn *conn, const char *why)
+{
+	struct client *cl = conn->client;
+
 	// A peer that closes when all is done takes nothing away.
 	if (cl->phase > PHASE_RUN || cl->budget == 0)
 		return;
@@ -88,15 +78,12 @@ static void on_down(struct link *link, const char *why)
 	cl->told = true;
 }
 
-static const struct link_ops link_ops = {.up = on_up, .down = on_down};
-
 static int dial(struct client *cl, struct client_conn *conn, unsigned number)
 {
 	struct load *load = cl->load;
 	const struct load_config *config = &load->config;
-	unsigned target = number % load->targets;
-	const struct rs_config session = {
-		.handler = &call_handler,
+	struct rs_config session = {
+		.handler = &load->handler,
 		.keepalive_ms = (uint32_t)config->keepalive_ms,
 		.lifetime_ms = (uint32_t)config->lifetime_ms,
 		.metadata_mime = strcmp(config->mix.metadata, "composite") == 0
@@ -109,12 +96,9 @@ static int dial(struct client *cl, struct client_conn *conn, unsigned number)
 
 	conn->client = cl;
 	conn->faulty = number < config->fault_connections;
-	error = link_dial(&conn->link, &cl->hub, (struct sockaddr *)&load->addrs[target],
-		load->addr_lens[target], &session, &link_ops, conn);
+	error = load->transport->dial(conn, number, &session);
 	if (error)
 		return error;
-	if (conn->faulty && config->stop_reading)
-		conn->link.read_max = config->stop_reading;
 	conn->open = true;
 	cl->conns_open++;
 	return 0;
@@ -198,24 +182,24 @@ static void vanish(struct client *cl)
 
 		if (conn->vanish && conn->up) {
 			conn_lost(conn);
-			loop_abort(conn->link.conn);
+			cl->load->transport->abort(conn);
 		}
 		conn->vanish = false;
 	}
 }
 
-static void close_links(struct client *cl)
+static void close_all(struct client *cl)
 {
-	for (unsigned i = 0; i < cl->conns_count; i++)
+	for (unsigned i = 0; cl->conns && i < cl->conns_count; i++)
 		if (cl->conns[i].open)
-			link_close(&cl->conns[i].link);
+			cl->load->transport->close(&cl->conns[i]);
 }
 
 static bool fnf_waiting(const struct client *cl)
 {
 	for (unsigned i = 0; i < cl->conns_count; i++)
-		if (cl->conns[i].up && (rs_output_pending(&cl->conns[i].link.session) ||
-					       !loop_conn_idle(cl->conns[i].link.conn)))
+		if (cl->conns[i].up && (rs_output_pending(cl->conns[i].session) ||
+					       !cl->load->transport->idle(&cl->conns[i])))
 			return true;
 	return false;
 }
@@ -239,13 +223,28 @@ static void advance_phase(struct client *cl, ns_t now)
 		((cl->calls_out == 0 && (!fnf_waiting(cl) || now > cl->last_end + NS_PER_SEC)) ||
 			(stop && now >= cl->stop_by))) {
 		cl->phase = PHASE_CLOSE;
-		close_links(cl);
+		close_all(cl);
 	}
 	if (cl->phase == PHASE_CLOSE && cl->conns_open == 0)
 		cl->phase = PHASE_DONE;
 }
 
-static ns_t sleep_until(const struct client *cl)
+// How much of the measured time the thread has worked.
+static void watch_work(struct client *cl, ns_t now)
+{
+	if (now < cl->measure || cl->phase < PHASE_RUN)
+		return;
+	if (!cl->measured_from) {
+		cl->measured_from = now;
+		cl->worked_from = cl->load->transport->worked(cl);
+	}
+	if (cl->phase > PHASE_RUN && !cl->measured_to) {
+		cl->measured_to = now;
+		cl->worked_to = cl->load->transport->worked(cl);
+	}
+}
+
+ns_t client_next(const struct client *cl)
 {
 	ns_t until = cl->phase == PHASE_RUN ? cl->end : NS_NEVER;
 
@@ -258,28 +257,24 @@ static ns_t sleep_until(const struct client *cl)
 	return until > 0 ? until : 1;
 }
 
-static void run(struct client *cl)
+bool client_step(struct client *cl)
 {
-	ns_t deadline = clock_now() + CONNECT_TIMEOUT;
-	bool ready = false;
+	ns_t now = clock_now();
 
-	while (cl->phase != PHASE_DONE) {
-		if (loop_step(cl->loop, sleep_until(cl)) < 0) {
-			atomic_fetch_add(&cl->load->failed, 1);
-			break;
-		}
-		if (!ready && (cl->conns_up == cl->conns_open || loop_now(cl->loop) > deadline)) {
-			ready = true;
-			atomic_fetch_add(&cl->load->ready, 1);
-		}
-		if (cl->load->config.vanish)
-			vanish(cl);
-		advance_phase(cl, clock_now());
-		if (measuring(cl) && cl->rate > 0)
-			arrivals(cl);
-		else if (measuring(cl))
-			fill_fnf(cl);
+	if (!cl->counted && (cl->conns_up == cl->conns_open || now > cl->deadline)) {
+		cl->counted = true;
+		atomic_fetch_add(&cl->load->ready, 1);
 	}
+	if (cl->load->config.vanish)
+		vanish(cl);
+	advance_phase(cl, now);
+	if (!cl->measured_to)
+		watch_work(cl, now);
+	if (measuring(cl) && cl->rate > 0)
+		arrivals(cl);
+	else if (measuring(cl))
+		fill_fnf(cl);
+	return cl->phase != PHASE_DONE;
 }
 
 // Calls in flight at once on this thread.
@@ -291,77 +286,84 @@ static uint32_t calls_limit(const struct client *cl)
 	return config->rate > 0 && (n == 0 || n > 65536) ? 65536 : (uint32_t)n;
 }
 
-static int init(struct client *cl)
+static int make(struct client *cl)
+{
+	uint32_t streams = cl->calls_max + 1024 + (cl->load->config.serve ? SERVED_CALLS_MAX : 0);
+
+	cl->blocks = buf_pool_new(BLOCK_BYTES, BLOCKS_BYTES_MAX);
+	if (cl->blocks)
+		cl->pool = rs_pool_new(streams, cl->blocks);
+	cl->conns = calloc(cl->conns_count, sizeof(*cl->conns));
+	if (cl->pool && cl->conns && calls_init(cl) == 0)
+		return 0;
+	fprintf(stderr, "out of memory\n");
+	return -ENOMEM;
+}
+
+// The first client's thread answers calls, too.
+static int serve(struct client *cl)
+{
+	const char *listen = cl->load->config.serve;
+
+	if (!listen || cl->index)
+		return 0;
+	cl->server = server_on(listen, &cl->hub);
+	return cl->server ? 0 : -EINVAL;
+}
+
+int client_init(struct client *cl, struct loop *loop)
 {
 	const struct load_config *config = &cl->load->config;
 	int error;
 
+	cl->loop = loop;
 	rng_seed(&cl->rng, config->seed + cl->index);
 	cl->calls_max = calls_limit(cl);
-	cl->loop = loop_new(NULL, &error);
-	if (!cl->loop) {
-		fprintf(stderr, "cannot make an io_uring loop: %s\n", strerror(-error));
+	error = make(cl);
+	if (error)
 		return error;
-	}
-	cl->blocks = buf_pool_new(BLOCK_BYTES, BLOCKS_BYTES_MAX);
-	if (cl->blocks)
-		cl->pool = rs_pool_new(cl->calls_max + 1024, cl->blocks);
-	cl->conns = calloc(cl->conns_count, sizeof(*cl->conns));
-	if (!cl->pool || !cl->conns || calls_init(cl)) {
-		fprintf(stderr, "out of memory\n");
-		return -ENOMEM;
-	}
 	link_hub_init(&cl->hub, cl->loop, cl->pool);
-	for (unsigned i = 0; i < cl->conns_count; i++) {
-		error = dial(cl, &cl->conns[i], i * (unsigned)config->threads + cl->index);
-		if (error) {
-			fprintf(stderr, "cannot open a connection: %s\n", strerror(-error));
-			return error;
-		}
-	}
+	error = serve(cl);
+	if (error)
+		return error;
 	cl->sweep.fire = on_sweep;
 	timer_arm(loop_timers(cl->loop), &cl->sweep, clock_now() + SWEEP_PERIOD);
 	return 0;
 }
 
-static void fini(struct client *cl)
+int client_dial(struct client *cl)
 {
-	if (cl->loop)
-		loop_destroy(cl->loop);
+	unsigned threads = (unsigned)cl->load->config.threads;
+
+	cl->deadline = clock_now() + CONNECT_TIMEOUT;
+	for (unsigned i = 0; i < cl->conns_count; i++) {
+		int error = dial(cl, &cl->conns[i], i * threads + cl->index);
+
+		if (error) {
+			fprintf(stderr, "cannot open a connection: %s\n", strerror(-error));
+			return error;
+		}
+	}
+	return 0;
+}
+
+void client_failed(struct client *cl)
+{
+	atomic_fetch_add(&cl->load->failed, 1);
+	if (!cl->counted)
+		atomic_fetch_add(&cl->load->ready, 1);
+	cl->counted = true;
+	cl->phase = PHASE_CLOSE;
+	close_all(cl);
+}
+
+void client_fini(struct client *cl)
+{
+	server_off(cl->server);
 	free(cl->conns);
 	free(cl->calls);
 	if (cl->pool)
 		rs_pool_destroy(cl->pool);
 	if (cl->blocks)
 		buf_pool_destroy(cl->blocks);
-	chain_nodes_free();
-}
-
-static void on_wake(struct loop *loop, void *user)
-{
-	// The wait is over; run() looks what for.
-}
-
-void *client_run(void *arg)
-{
-	struct client *cl = arg;
-	struct load *load = cl->load;
-
-	// Sleeps end on time: an open loop is only as punctual as its timer.
-	prctl(PR_SET_TIMERSLACK, 1);
-	if (init(cl)) {
-		atomic_fetch_add(&load->failed, 1);
-		atomic_fetch_add(&load->ready, 1);
-		cl->phase = PHASE_CLOSE;
-		close_links(cl);
-	}
-	if (cl->loop) {
-		loop_on_wake(cl->loop, on_wake, cl);
-		run(cl);
-	}
-	atomic_fetch_add(&load->done, 1);
-	// Main wakes the loop: it must have stopped doing so before the loop is destroyed.
-	pthread_barrier_wait(&load->all_done);
-	fini(cl);
-	return NULL;
 }

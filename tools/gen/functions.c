@@ -29,7 +29,7 @@ struct function {
 struct call {
 	struct list free;
 	struct timer timer;
-	struct worker *worker;
+	struct serve_worker *worker;
 	struct rs_stream *stream;
 	const struct function *function; // to be run by the timer
 	struct rs_message message;
@@ -41,7 +41,7 @@ static struct peer *peer_of(struct rs_stream *stream)
 	return container_of(link_of(stream->session), struct peer, link);
 }
 
-static struct call *call_new(struct worker *w, struct rs_stream *stream)
+static struct call *call_new(struct serve_worker *w, struct rs_stream *stream)
 {
 	struct list *at = list_first(&w->free_calls);
 	struct call *call = at ? list_entry(at, struct call, free) : NULL;
@@ -59,7 +59,7 @@ static struct call *call_new(struct worker *w, struct rs_stream *stream)
 
 static void call_free(struct call *call)
 {
-	struct worker *w = call->worker;
+	struct serve_worker *w = call->worker;
 
 	timer_cancel(loop_timers(w->loop), &call->timer);
 	rs_message_clear(&call->message);
@@ -67,7 +67,7 @@ static void call_free(struct call *call)
 	list_push_first(&w->free_calls, &call->free);
 }
 
-void serve_calls_free(struct worker *w)
+void serve_calls_free(struct serve_worker *w)
 {
 	while (!list_empty(&w->free_calls)) {
 		struct call *call = list_entry(w->free_calls.next, struct call, free);
@@ -103,7 +103,7 @@ static void reply(struct peer *peer, struct rs_stream *stream, struct chain *dat
 }
 
 // Short texts share a block, so that a queue of small items does not hold a block each.
-static int push_text(struct worker *w, struct chain *out, const char *text, uint32_t len)
+static int push_text(struct serve_worker *w, struct chain *out, const char *text, uint32_t len)
 {
 	struct buf *to = w->scratch;
 
@@ -133,7 +133,7 @@ static uint32_t decimal(uint64_t n, char *out)
 	return len;
 }
 
-static int push_decimal(struct worker *w, struct chain *out, uint64_t n)
+static int push_decimal(struct serve_worker *w, struct chain *out, uint64_t n)
 {
 	char text[20];
 
@@ -163,7 +163,7 @@ static void run_echo(struct peer *peer, struct rs_stream *stream, struct rs_mess
 static void count_pump(struct call *call)
 {
 	struct rs_stream *stream = call->stream;
-	struct worker *w = call->worker;
+	struct serve_worker *w = call->worker;
 
 	while (rs_stream_credit(stream) && rs_stream_queued_bytes(stream) < QUEUE_BYTES_MAX) {
 		struct rs_message item = {0};
@@ -357,7 +357,7 @@ static const struct function *route(
 static void on_request(struct rs_stream *stream, struct rs_message *message)
 {
 	struct peer *peer = peer_of(stream);
-	struct worker *w = peer->worker;
+	struct serve_worker *w = peer->worker;
 	const struct serve_config *config = &w->server->config;
 	const struct function *function;
 

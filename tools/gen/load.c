@@ -65,7 +65,20 @@ static const struct option_def options[] = {
 	{"spin", OPTION_FLAG, FIELD(spin), NULL,
 		"never sleep: more punctual, takes a core a thread"},
 	{"idle", OPTION_FLAG, FIELD(idle), NULL, "connect, call nothing"},
-	{"Faults", OPTION_HEADING},
+	{"serve", OPTION_TEXT, FIELD(serve), "ADDR[,ADDR]",
+		"answer calls there like penstock-gen serve, on the first client's\n"
+		"thread: the peers' backend on the same core"},
+	{"A DPDK port instead of kernel sockets", OPTION_HEADING},
+	{"port", OPTION_TEXT, FIELD(port), "DEVARGS",
+		"net_memif0,role=client,id=0,socket=/run/m.sock,socket-abstract=no,\n"
+		"net_tap0,iface=pn1 or 0000:03:00.0; a thread a queue, which never\nsleeps"},
+	{"address", OPTION_TEXT, FIELD(address), "CIDR", "the port's, as 10.77.0.1/24"},
+	{"via", OPTION_TEXT, FIELD(via), "ADDR", "the gateway to other networks"},
+	{"cores", OPTION_TEXT, FIELD(cores), "LIST", "for the threads, as 0,2-3 (all allowed)"},
+	{"file-prefix", OPTION_TEXT, FIELD(file_prefix), "NAME",
+		"tells DPDK programs on one machine apart (penstock-gen)"},
+	{"no-huge", OPTION_FLAG, FIELD(no_huge), NULL, "do without huge pages"},
+	{"Faults, over kernel sockets", OPTION_HEADING},
 	{"fault-connections", OPTION_COUNT, FIELD(fault_connections), "N",
 		"that many have them (all)"},
 	{"slow", OPTION_BYTES, FIELD(slow), "BYTES", "send at most BYTES a second (TCP)"},
@@ -88,6 +101,15 @@ static int parse_targets(struct load *load, char *list)
 		}
 	}
 	return load->targets ? 0 : -EINVAL;
+}
+
+static const char *check_port(const struct load_config *c)
+{
+	if (!c->address)
+		return "--port needs an --address of its own";
+	if (c->slow || c->stop_reading || c->vanish || c->reconnect)
+		return "faults and --reconnect are for kernel sockets, not for a --port";
+	return NULL;
 }
 
 // NULL, or what is wrong.
@@ -118,7 +140,7 @@ static const char *check(struct load_config *c)
 		c->duration = 10 * NS_PER_SEC;
 	if (c->fault_connections == 0)
 		c->fault_connections = UINT64_MAX;
-	return NULL;
+	return c->port ? check_port(c) : NULL;
 }
 
 static int prepare(struct load *load)
@@ -162,8 +184,11 @@ static void release(struct load *load)
 	free(load->pattern);
 }
 
+// Those on a port never sleep.
 static void wake_all(struct load *load)
 {
+	if (load->config.port)
+		return;
 	for (unsigned i = 0; i < load->config.threads; i++)
 		if (load->clients[i].loop)
 			loop_wake(load->clients[i].loop);
@@ -204,25 +229,24 @@ static void watch(struct load *load, const sigset_t *signals)
 	}
 }
 
-static int start(struct load *load)
+static int run(struct load *load)
 {
 	sigset_t signals;
+	int error;
 
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
-	pthread_barrier_init(&load->all_done, NULL, (unsigned)load->config.threads + 1);
-	for (unsigned i = 0; i < load->config.threads; i++) {
-		if (pthread_create(&load->clients[i].thread, NULL, client_run, &load->clients[i])) {
-			fprintf(stderr, "cannot start a thread\n");
-			exit(GEN_FAILED);
-		}
-	}
+	load->transport = load->config.port ? &port_transport : &kernel_transport;
+	load->handler = call_handler;
+	load->handler.wake = load->transport->wake;
+	load->handler.closed = load->transport->ended;
+	error = load->transport->start(load);
+	if (error)
+		return error;
 	watch(load, &signals);
-	pthread_barrier_wait(&load->all_done);
-	for (unsigned i = 0; i < load->config.threads; i++)
-		pthread_join(load->clients[i].thread, NULL);
+	load->transport->end(load);
 	return 0;
 }
 
@@ -242,6 +266,20 @@ static double measured_seconds(const struct load *load)
 	return to > from ? (double)(to - from) / 1e9 : 1e-9;
 }
 
+// Share of the measured time that the threads have worked.
+static double busy(const struct load *load)
+{
+	ns_t worked = 0, all = 0;
+
+	for (unsigned i = 0; i < load->config.threads; i++) {
+		const struct client *cl = &load->clients[i];
+
+		worked += cl->worked_to - cl->worked_from;
+		all += cl->measured_to - cl->measured_from;
+	}
+	return all > 0 ? (double)worked / (double)all : 0;
+}
+
 static int result(struct load *load)
 {
 	const struct load_config *c = &load->config;
@@ -258,6 +296,7 @@ static int result(struct load *load)
 		stats_merge(&r->total, &load->clients[i].stats[1], load->mix.count);
 		r->downs += load->clients[i].downs;
 	}
+	r->busy = busy(load);
 	for (unsigned i = 0; i < load->mix.count; i++)
 		hist_merge(&r->latency_ns, &r->total.functions[i].latency_ns);
 	if (!c->json || strcmp(c->json, "-") != 0)
@@ -284,6 +323,7 @@ int gen_load(int argc, char **argv)
 				.seed = 1,
 				.keepalive_ms = 20000,
 				.lifetime_ms = 90000,
+				.file_prefix = "penstock-gen",
 				.mix = {.functions = "echo",
 					.kind = "rr",
 					.metadata = "composite",
@@ -292,7 +332,7 @@ int gen_load(int argc, char **argv)
 	};
 	const char *fault;
 	char *list;
-	int code = options_parse(options, &load.config, argc, argv);
+	int code = gen_options_parse(options, &load.config, argc, argv);
 
 	if (code)
 		return code > 0 ? GEN_DONE : GEN_USAGE;
@@ -306,7 +346,7 @@ int gen_load(int argc, char **argv)
 		return GEN_FAILED;
 	if (parse_targets(&load, list) || mix_parse(&load.mix, &load.config.mix))
 		code = GEN_USAGE;
-	else if (prepare(&load) || start(&load))
+	else if (prepare(&load) || run(&load))
 		code = GEN_FAILED;
 	else
 		code = result(&load);

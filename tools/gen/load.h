@@ -9,6 +9,7 @@
 #include "lib/base/hist.h"
 #include "lib/link/link.h"
 #include "tools/gen/mix.h"
+#include "tools/gen/tcp_link.h"
 
 #define TARGETS_MAX 16
 #define CLIENTS_MAX 64
@@ -33,6 +34,10 @@ struct load_config {
 	// faults
 	uint64_t fault_connections, slow, stop_reading, vanish;
 	double cancel;
+	// a DPDK port instead of kernel sockets
+	const char *port, *address, *via, *cores, *file_prefix;
+	bool no_huge;
+	const char *serve; // answer calls there, too
 };
 
 struct error_kind {
@@ -57,9 +62,37 @@ struct load_stats {
 
 struct load;
 struct client;
+struct client_conn;
+struct server;
+
+// How sessions reach their peer: over kernel sockets, or over our own TCP stack on a DPDK port.
+struct transport {
+	// Starts all clients, each on a thread of its own. 0 or -E... after a sentence.
+	int (*start)(struct load *load);
+	// All clients are done: ends the threads.
+	void (*end)(struct load *load);
+	// Time that a client's thread has worked, not counting what it spent looking for work.
+	ns_t (*worked)(const struct client *cl);
+
+	// What follows is called on the client's thread.
+	int (*dial)(struct client_conn *conn, unsigned number, struct rs_config *session);
+	void (*close)(struct client_conn *conn);      // conn_down(gone) follows
+	void (*abort)(struct client_conn *conn);      // the same, by a reset
+	bool (*idle)(const struct client_conn *conn); // all that left the session is away
+
+	// Of the sessions' handler.
+	void (*wake)(struct rs_session *s);
+	void (*ended)(struct rs_session *s, uint32_t code, const char *why);
+};
+
+extern const struct transport kernel_transport, port_transport;
 
 struct client_conn {
-	struct link link;
+	union {
+		struct link link;         // kernel.c
+		struct tcp_link tcp_link; // port.c
+	};
+	struct rs_session *session; // of either
 	struct client *client;
 	bool up, open, faulty, vanish;
 	uint32_t calls_out; // in flight
@@ -86,7 +119,10 @@ struct client {
 	unsigned index;
 	pthread_t thread;
 	struct loop *loop;
-	struct link_hub hub;
+	struct link_hub hub; // of what runs over kernel sockets
+	struct tcp_hub tcp_hub;
+	const struct worker *worker; // of the data plane's shell; NULL over kernel sockets
+	struct server *server;       // answers calls on the same loop; may be NULL
 	struct rs_pool *pool;
 	struct buf_pool *blocks;
 	struct rng rng;
@@ -107,11 +143,18 @@ struct client {
 	struct load_stats stats[2]; // of the warm-up; of the measurement
 	uint64_t downs, ups;
 	bool told;     // the first failure, on standard error
+	bool counted;  // as ready
+	ns_t deadline; // for being connected
 	ns_t last_end; // when the last counted call ended
+	ns_t measured_from, measured_to; // when its work was looked at, and how much it was then
+	ns_t worked_from, worked_to;
 };
 
 struct load {
 	struct load_config config;
+	const struct transport *transport;
+	struct rs_handler handler;
+	struct dataplane *shell; // port.c
 	struct mix mix;
 	struct sockaddr_storage addrs[TARGETS_MAX];
 	socklen_t addr_lens[TARGETS_MAX];
@@ -124,12 +167,28 @@ struct load {
 	pthread_barrier_t all_done;
 };
 
-// client.c: the thread.
-void *client_run(void *arg);
+// client.c: a client on a loop that somebody else steps. init: 0 or -E... after a sentence; then it
+// call client_failed(). The hub for kernel sockets is set up.
+int client_init(struct client *cl, struct loop *loop);
+// Dials. After init, when tcp_hub is set up if it is needed.
+int client_dial(struct client *cl);
+// After each step of the loop. False once all is over.
+bool client_step(struct client *cl);
+// When its next step is due if nothing happens before; 0: at once.
+ns_t client_next(const struct client *cl);
+// It could not start, or its loop broke: its connections are closed, which takes further steps.
+void client_failed(struct client *cl);
+// After the loop's end.
+void client_fini(struct client *cl);
+// Told by the transport. gone: for good; else it is dialled again.
+void conn_up(struct client_conn *conn);
+void conn_down(struct client_conn *conn, bool gone);
+// A connection that was not to end has ended, and is not dialled again.
+void conn_failed(struct client_conn *conn, const char *why);
 // No more calls on this connection; it was lost, or is about to be. May be called again.
 void conn_lost(struct client_conn *conn);
 
-// calls.c: the life of a call.
+// calls.c: the life of a call. What it lacks is the transport's.
 extern const struct rs_handler call_handler;
 int calls_init(struct client *cl);
 // Starts one. False when none could be started; then that was counted.
@@ -151,7 +210,7 @@ struct report {
 	const struct load *load;
 	struct load_stats total;
 	struct hist latency_ns;
-	double seconds;
+	double seconds, busy;
 	uint64_t downs;
 };
 

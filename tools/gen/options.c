@@ -105,14 +105,14 @@ static const struct option_def *find(const struct option_def *table, const char 
 	return NULL;
 }
 
-int options_parse(const struct option_def *table, void *config, int argc, char **argv)
+int gen_options_parse(const struct option_def *table, void *config, int argc, char **argv)
 {
 	for (int i = 0; i < argc; i++) {
 		const char *name = argv[i] + 2, *value;
 		const struct option_def *def;
 
 		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-			options_help(table);
+			gen_options_help(table);
 			return 1;
 		}
 		if (strncmp(argv[i], "--", 2) != 0) {
@@ -139,7 +139,7 @@ int options_parse(const struct option_def *table, void *config, int argc, char *
 	return 0;
 }
 
-void options_help(const struct option_def *table)
+void gen_options_help(const struct option_def *table)
 {
 	for (; table->name; table++) {
 		int n;

@@ -26,5 +26,5 @@ struct option_def {
 
 // Fills `config` by a table that ends with a NULL name. 0; 1 after --help was printed; -EINVAL
 // after the fault was told on standard error.
-int options_parse(const struct option_def *table, void *config, int argc, char **argv);
-void options_help(const struct option_def *table);
+int gen_options_parse(const struct option_def *table, void *config, int argc, char **argv);
+void gen_options_help(const struct option_def *table);

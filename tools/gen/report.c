@@ -92,6 +92,7 @@ void report_print(const struct report *r)
 		printf(" %s %.1f ", quantiles[i].label,
 			us(hist_quantile(&r->latency_ns, quantiles[i].q)));
 	printf(" max %.1f\n", us(r->latency_ns.max));
+	printf("busy       %.0f %%\n", r->busy * 100);
 	print_functions(r);
 	if (t->cancelled)
 		printf("cancelled  %" PRIu64 "\n", t->cancelled);
@@ -141,9 +142,9 @@ static json_t *to_json(const struct report *r)
 	const struct load_config *config = &r->load->config;
 	const struct load_stats *t = &r->total;
 	json_t *root = json_pack(
-		"{s:I, s:I, s:I, s:f, s:I, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I}", "calls",
+		"{s:I, s:I, s:I, s:f, s:f, s:I, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I}", "calls",
 		(json_int_t)t->calls, "errors_total", (json_int_t)t->errors, "cancelled",
-		(json_int_t)t->cancelled, "duration_s", r->seconds, "connections_lost",
+		(json_int_t)t->cancelled, "duration_s", r->seconds, "busy", r->busy, "connections_lost",
 		(json_int_t)r->downs, "calls_per_s", (double)t->calls_in_time / r->seconds,
 		"items_per_s", (double)t->items / r->seconds, "bytes_sent_per_s",
 		(double)t->bytes_out / r->seconds, "bytes_received_per_s",

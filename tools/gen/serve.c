@@ -49,7 +49,7 @@ static const struct option_def options[] = {
 
 static const struct link_ops link_ops;
 
-static void peer_serve(struct worker *w, int fd)
+static void peer_serve(struct serve_worker *w, int fd)
 {
 	const struct serve_config *config = &w->server->config;
 	const struct rs_config session = {
@@ -61,7 +61,7 @@ static void peer_serve(struct worker *w, int fd)
 		return;
 	}
 	peer->worker = w;
-	if (link_serve(&peer->link, &w->hub, fd, &session, &link_ops, peer)) {
+	if (link_serve(&peer->link, w->hub, fd, &session, &link_ops, peer)) {
 		free(peer);
 		return;
 	}
@@ -88,7 +88,7 @@ static const struct link_ops link_ops = {.down = on_down};
 static void on_accept(struct loop_listener *l, int fd, void *user)
 {
 	struct server *server = user;
-	struct worker *w = &server->workers[server->next++ % server->config.threads];
+	struct serve_worker *w = &server->workers[server->next++ % server->config.threads];
 
 	if (w->index == 0) {
 		peer_serve(w, fd);
@@ -105,13 +105,13 @@ static void on_accept(struct loop_listener *l, int fd, void *user)
 
 static void on_drain_over(struct timer *timer, ns_t now)
 {
-	struct worker *w = container_of(timer, struct worker, drain);
+	struct serve_worker *w = container_of(timer, struct serve_worker, drain);
 
 	list_for_each_safe (at, after, &w->peers)
 		link_close(&list_entry(at, struct peer, all)->link);
 }
 
-static void drain(struct worker *w)
+static void drain(struct serve_worker *w)
 {
 	w->draining = true;
 	for (unsigned i = 0; i < LISTENERS_MAX && w->listeners[i]; i++)
@@ -126,7 +126,7 @@ static void drain(struct worker *w)
 static void on_wake(struct loop *loop, void *user)
 {
 	static _Thread_local int fds[MAILBOX_MAX];
-	struct worker *w = user;
+	struct serve_worker *w = user;
 	unsigned n;
 
 	pthread_mutex_lock(&w->lock);
@@ -140,7 +140,7 @@ static void on_wake(struct loop *loop, void *user)
 		drain(w);
 }
 
-static int worker_listen(struct worker *w)
+static int worker_listen(struct serve_worker *w)
 {
 	struct server *server = w->server;
 
@@ -159,7 +159,7 @@ static int worker_listen(struct worker *w)
 	return 0;
 }
 
-static int worker_start(struct worker *w)
+static int worker_start(struct serve_worker *w)
 {
 	int error;
 
@@ -175,12 +175,13 @@ static int worker_start(struct worker *w)
 		fprintf(stderr, "out of memory\n");
 		return -ENOMEM;
 	}
-	link_hub_init(&w->hub, w->loop, w->pool);
+	w->hub = &w->own_hub;
+	link_hub_init(w->hub, w->loop, w->pool);
 	loop_on_wake(w->loop, on_wake, w);
 	return w->index == 0 ? worker_listen(w) : 0;
 }
 
-static void worker_end(struct worker *w)
+static void worker_end(struct serve_worker *w)
 {
 	for (unsigned i = 0; i < w->mailbox_count; i++)
 		close(w->mailbox[i]);
@@ -197,7 +198,7 @@ static void worker_end(struct worker *w)
 // Sleeps without limit: drain() bounds what is left after a stop.
 static void *worker_run(void *arg)
 {
-	struct worker *w = arg;
+	struct serve_worker *w = arg;
 	struct server *server = w->server;
 	int error = worker_start(w);
 
@@ -214,9 +215,12 @@ static void *worker_run(void *arg)
 	return NULL;
 }
 
-static int parse_listeners(struct server *server, char *list)
+static int parse_listeners(struct server *server, const char *list)
 {
-	for (char *at = strtok(list, ","); at; at = strtok(NULL, ",")) {
+	server->list = strdup(list);
+	if (!server->list)
+		return -ENOMEM;
+	for (char *at = strtok(server->list, ","); at; at = strtok(NULL, ",")) {
 		unsigned i = server->listeners++;
 
 		if (i == LISTENERS_MAX) {
@@ -293,6 +297,15 @@ static void wait_for_stop(const struct server *server, const sigset_t *signals)
 	}
 }
 
+static void worker_init(struct serve_worker *w, struct server *server, unsigned index)
+{
+	w->server = server;
+	w->index = index;
+	list_init(&w->peers);
+	list_init(&w->free_calls);
+	pthread_mutex_init(&w->lock, NULL);
+}
+
 static int run(struct server *server)
 {
 	unsigned n = (unsigned)server->config.threads;
@@ -305,15 +318,8 @@ static int run(struct server *server)
 	sigaddset(&signals, SIGTERM);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	pthread_barrier_init(&server->all_done, NULL, n + 1);
-	for (unsigned i = 0; i < n; i++) {
-		struct worker *w = &server->workers[i];
-
-		w->server = server;
-		w->index = i;
-		list_init(&w->peers);
-		list_init(&w->free_calls);
-		pthread_mutex_init(&w->lock, NULL);
-	}
+	for (unsigned i = 0; i < n; i++)
+		worker_init(&server->workers[i], server, i);
 	// Worker 0 comes last: when it listens, the others are there.
 	for (unsigned i = n; i-- > 0;) {
 		if (pthread_create(
@@ -344,8 +350,7 @@ static int run(struct server *server)
 int gen_serve(int argc, char **argv)
 {
 	struct server server = {.config = {.threads = 1, .streams_max = 65536}};
-	char *list;
-	int result = options_parse(options, &server.config, argc, argv);
+	int result = gen_options_parse(options, &server.config, argc, argv);
 
 	if (result)
 		return result > 0 ? GEN_DONE : GEN_USAGE;
@@ -357,15 +362,52 @@ int gen_serve(int argc, char **argv)
 			THREADS_MAX);
 		return GEN_USAGE;
 	}
-	list = strdup(server.config.listen);
 	server.workers = calloc(server.config.threads, sizeof(*server.workers));
-	if (!list || !server.workers)
+	if (!server.workers)
 		result = GEN_FAILED;
-	else if (parse_listeners(&server, list))
+	else if (parse_listeners(&server, server.config.listen))
 		result = GEN_USAGE;
 	else
 		result = run(&server);
 	free(server.workers);
-	free(list);
+	free(server.list);
 	return result;
+}
+
+struct server *server_on(const char *listen, struct link_hub *hub)
+{
+	struct server *server = calloc(1, sizeof(*server));
+	struct serve_worker *w = server ? calloc(1, sizeof(*w)) : NULL;
+
+	if (!w) {
+		free(server);
+		fprintf(stderr, "out of memory\n");
+		return NULL;
+	}
+	server->config = (struct serve_config){.listen = listen, .threads = 1};
+	server->workers = w;
+	worker_init(w, server, 0);
+	w->loop = hub->loop;
+	w->hub = hub;
+	w->blocks = buf_pool_new(BLOCK_BYTES, BLOCKS_BYTES_MAX);
+	if (w->blocks && parse_listeners(server, listen) == 0 && worker_listen(w) == 0)
+		return server;
+	server_off(server);
+	return NULL;
+}
+
+void server_off(struct server *server)
+{
+	struct serve_worker *w;
+
+	if (!server)
+		return;
+	w = server->workers;
+	serve_calls_free(w);
+	buf_unref(w->scratch);
+	if (w->blocks)
+		buf_pool_destroy(w->blocks);
+	free(w);
+	free(server->list);
+	free(server);
 }

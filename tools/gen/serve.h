@@ -34,12 +34,12 @@ struct serve_counts {
 
 struct server;
 
-struct worker {
+struct serve_worker {
 	struct server *server;
 	unsigned index;
 	pthread_t thread;
 	struct loop *loop;
-	struct link_hub hub;
+	struct link_hub *hub, own_hub;
 	struct rs_pool *pool;
 	struct buf_pool *blocks;
 	struct buf *scratch; // where short replies are written, one behind the other
@@ -56,12 +56,13 @@ struct worker {
 
 struct server {
 	struct serve_config config;
+	char *list; // of addresses, cut into texts
 	struct sockaddr_storage addrs[LISTENERS_MAX];
 	socklen_t addr_lens[LISTENERS_MAX];
 	const char *texts[LISTENERS_MAX];
 	unsigned ports[LISTENERS_MAX];
 	unsigned listeners;
-	struct worker *workers;
+	struct serve_worker *workers;
 	unsigned next;      // worker 0 alone: who gets the next connection
 	atomic_int started; // workers that are up
 	atomic_int finished;
@@ -72,7 +73,7 @@ struct server {
 
 struct peer {
 	struct link link;
-	struct worker *worker;
+	struct serve_worker *worker;
 	enum rs_metadata_kind kind;
 	uint64_t requests;
 	struct list all;
@@ -80,4 +81,4 @@ struct peer {
 
 // functions.c: the handler of every connection.
 extern const struct rs_handler serve_handler;
-void serve_calls_free(struct worker *w);
+void serve_calls_free(struct serve_worker *w);
