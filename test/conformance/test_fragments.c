@@ -62,9 +62,12 @@ static unsigned check_fragments(struct end *e, const char *metadata, const char 
 		// Rule 93: M where metadata is; on the first also where it is empty.
 		assert_int_equal(!!(f.flags & RS_FLAG_METADATA),
 			f.metadata_len > 0 || (count == 0 && metadata));
-		assert_memory_equal(raw + at + f.head_len, metadata + metadata_at, f.metadata_len);
-		assert_memory_equal(
-			raw + at + f.head_len + f.metadata_len, data + data_at, f.data_len);
+		if (f.metadata_len > 0)
+			assert_memory_equal(
+				raw + at + f.head_len, metadata + metadata_at, f.metadata_len);
+		if (f.data_len > 0)
+			assert_memory_equal(
+				raw + at + f.head_len + f.metadata_len, data + data_at, f.data_len);
 		metadata_at += f.metadata_len;
 		data_at += f.data_len;
 		at += frame_len;
