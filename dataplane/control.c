@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The gateway's side of the peer protocol: see control.h. Control thread only.
 //
-//   dialling -> up: watch (REQUEST_STREAM) -> snapshot_begin, put each, snapshot_end: sweep -> deltas
+//   dialling -> up: watch (REQUEST_STREAM) -> snapshot_begin, put each, snapshot_end: sweep ->
+//   deltas
 //      ^                                                                                       |
 //      '------------- back-off -------------- down: the table stays as it is <-----------------'
 
@@ -47,7 +48,8 @@ static int set_route(struct control *c, struct rs_message *message, const char *
 }
 
 // Takes the reference to data.
-static int make_request(struct control *c, struct rs_message *message, const char *route, json_t *data)
+static int make_request(
+	struct control *c, struct rs_message *message, const char *route, json_t *data)
 {
 	int rc = set_route(c, message, route);
 
@@ -71,7 +73,8 @@ static void send_report(json_t *data, void *arg)
 
 static void report(struct control *c, ns_t now, bool full)
 {
-	report_build(&c->report, &c->config.sources, c->config.table, c->start, now, full, send_report, c);
+	report_build(&c->report, &c->config.sources, c->config.table, c->start, now, full,
+		send_report, c);
 }
 
 static void on_timer(struct timer *timer, ns_t now)
@@ -93,7 +96,8 @@ static void watch(struct control *c)
 	c->in_snapshot = false;
 	c->credit = WATCH_CREDIT;
 	c->watch = error ? NULL
-			 : rs_request(&c->link.session, RS_REQUEST_STREAM, WATCH_CREDIT, &message, c, &error);
+			 : rs_request(&c->link.session, RS_REQUEST_STREAM, WATCH_CREDIT, &message,
+				   c, &error);
 	if (!c->watch) {
 		log_error(SUBSYSTEM, "cannot watch the control plane: %s", strerror(-error));
 		rs_session_close(&c->link.session, RS_ERROR_CONNECTION, "cannot open a watch");
@@ -135,8 +139,8 @@ static int apply_service_gone(struct control *c, json_t *message)
 	const char *namespace, *route;
 	int prefix = 0;
 
-	if (json_unpack(message, "{s:s, s:s, s?b}", "namespace", &namespace, "route", &route, "prefix",
-		    &prefix))
+	if (json_unpack(message, "{s:s, s:s, s?b}", "namespace", &namespace, "route", &route,
+		    "prefix", &prefix))
 		return -EINVAL;
 	// Removing what is not there is no error: a snapshot may have left it out.
 	table_remove(c->config.table, namespace, route, prefix);
@@ -151,6 +155,14 @@ static int port_index(const struct control *c, const char *name)
 	return -ENODEV;
 }
 
+// Absent or an array.
+static bool list_or_none(json_t *spec, const char *name)
+{
+	json_t *value = json_object_get(spec, name);
+
+	return !value || json_is_array(value);
+}
+
 static int read_addresses(struct control *c, json_t *port, struct net_config *net)
 {
 	const char *name = json_string_value(json_object_get(port, "name"));
@@ -158,9 +170,11 @@ static int read_addresses(struct control *c, json_t *port, struct net_config *ne
 	json_t *address;
 	size_t i;
 
+	if (!name || !list_or_none(port, "addresses") || !list_or_none(port, "routes"))
+		return -EINVAL;
 	if (index < 0) {
-		log_warn(SUBSYSTEM, "the gateway's port %s is not among this process's ports (--port)",
-			name ? name : "without name");
+		log_warn(SUBSYSTEM,
+			"the gateway's port %s is not among this process's ports (--port)", name);
 		return 0;
 	}
 	json_array_foreach(json_object_get(port, "addresses"), i, address)
@@ -177,11 +191,14 @@ static int read_addresses(struct control *c, json_t *port, struct net_config *ne
 	return 0;
 }
 
-static int read_routes(json_t *port, struct net_config *net)
+static int read_routes(struct control *c, json_t *port, struct net_config *net)
 {
 	json_t *route;
 	size_t i;
 
+	// Their networks are not here either.
+	if (port_index(c, json_string_value(json_object_get(port, "name"))) < 0)
+		return 0;
 	json_array_foreach(json_object_get(port, "routes"), i, route)
 	{
 		const char *to = json_string_value(json_object_get(route, "to"));
@@ -189,8 +206,8 @@ static int read_routes(json_t *port, struct net_config *net)
 		int rc = to && via ? net_config_add_route_text(net, to, via) : -EINVAL;
 
 		if (rc) {
-			log_error(SUBSYSTEM, "route to %s via %s: %s", to ? to : "?", via ? via : "?",
-				net_config_error(rc));
+			log_error(SUBSYSTEM, "route to %s via %s: %s", to ? to : "?",
+				via ? via : "?", net_config_error(rc));
 			return rc;
 		}
 	}
@@ -201,8 +218,13 @@ static int read_net(struct control *c, json_t *spec, struct net_config *net)
 {
 	json_t *ports = json_object_get(spec, "ports"), *port, *listener;
 	json_t *limit = json_object_get(json_object_get(spec, "limits"), "connections_per_address");
+	json_int_t connections = json_integer_value(limit);
 	size_t i;
 	int rc = 0;
+
+	if (connections < 0 || connections > UINT32_MAX)
+		return -EINVAL;
+	net->limits.connections_per_address = (uint32_t)connections;
 
 	json_array_foreach(ports, i, port)
 	{
@@ -213,29 +235,34 @@ static int read_net(struct control *c, json_t *spec, struct net_config *net)
 	json_array_foreach(ports, i, port)
 	{
 		if (rc == 0)
-			rc = read_routes(port, net);
+			rc = read_routes(c, port, net);
 	}
 	json_array_foreach(json_object_get(spec, "listeners"), i, listener)
 	{
 		json_int_t number = json_integer_value(json_object_get(listener, "port"));
 
 		if (rc == 0)
-			rc = number > 0 && number < 65536 ? net_config_add_listener(net, (unsigned)number)
-							 : -EINVAL;
+			rc = number > 0 && number < 65536
+				     ? net_config_add_listener(net, (unsigned)number)
+				     : -EINVAL;
 	}
-	if (json_integer_value(limit) > 0)
-		net->limits.connections_per_address = (uint32_t)json_integer_value(limit);
-	return rc;
+	return rc == 0 || rc == -ENOSPC ? rc : -EINVAL;
 }
 
 static int apply_gateway(struct control *c, json_t *message)
 {
-	struct net_config *net = calloc(1, sizeof(*net));
+	json_t *spec = json_object_get(message, "spec");
+	struct net_config *net;
 	int rc;
 
+	// An empty configuration takes the addresses away: it must be meant.
+	if (!json_is_object(spec) || !list_or_none(spec, "ports") ||
+		!list_or_none(spec, "listeners"))
+		return -EINVAL;
+	net = calloc(1, sizeof(*net));
 	if (!net)
 		return -ENOSPC;
-	rc = read_net(c, json_object_get(message, "spec"), net);
+	rc = read_net(c, spec, net);
 	if (rc == 0) {
 		net->generation = ++c->net_generation;
 		c->config.apply_net(net, c->config.arg);
@@ -304,7 +331,7 @@ int control_apply(struct control *c, json_t *message)
 	else
 		c->applied++;
 	// Within a snapshot the place is only known at its end.
-	if (!c->in_snapshot)
+	if (!c->in_snapshot && (rc == 0 || rc == -ENOTSUP))
 		c->seq = (uint64_t)json_integer_value(seq);
 	return rc;
 }
@@ -324,7 +351,8 @@ static json_t *parse(const struct chain *data)
 	return json;
 }
 
-static void on_payload(struct rs_stream *stream, struct rs_message *message, bool next, bool complete)
+static void on_payload(
+	struct rs_stream *stream, struct rs_message *message, bool next, bool complete)
 {
 	struct control *c = stream->user;
 	json_t *json = next ? parse(&message->data) : NULL;
@@ -356,7 +384,8 @@ static void on_error(struct rs_stream *stream, uint32_t code, struct chain *text
 
 	why[n] = '\0';
 	c->watch = NULL;
-	log_warn(SUBSYSTEM, "the control plane refused the watch: %s: %s", rs_error_name(code), why);
+	log_warn(
+		SUBSYSTEM, "the control plane refused the watch: %s: %s", rs_error_name(code), why);
 	rs_session_close(&c->link.session, RS_ERROR_CONNECTION, "the watch was refused");
 }
 
@@ -392,7 +421,8 @@ static void on_down(struct link *link, const char *why)
 	struct control *c = link->user;
 
 	if (!c->told_down && link->state != LINK_CLOSED)
-		log_warn(SUBSYSTEM, "no control plane at %s: %s; calls go on with %u services, trying again",
+		log_warn(SUBSYSTEM,
+			"no control plane at %s: %s; calls go on with %u services, trying again",
 			c->config.address, why, table_services(c->config.table));
 	c->told_down = true;
 }
@@ -405,9 +435,9 @@ static int dial(struct control *c)
 	struct sockaddr_storage addr;
 	socklen_t len;
 	struct rs_message setup = {0};
-	json_t *who = json_pack("{s:{s:i, s:i}, s:s, s:s, s:s, s:s, s:i, s:i}", "protocol", "min", 1, "max",
-		1, "role", "gateway", "name", c->config.name, "version", PENSTOCK_VERSION, "start",
-		c->start, "workers", (int)c->config.sources.workers, "pid", (int)getpid());
+	json_t *who = json_pack("{s:{s:i, s:i}, s:s, s:s, s:s, s:s, s:i, s:i}", "protocol", "min",
+		1, "max", 1, "role", "gateway", "name", c->config.name, "version", PENSTOCK_VERSION,
+		"start", c->start, "workers", (int)c->config.sources.workers, "pid", (int)getpid());
 	struct rs_config config = {
 		.handler = &handler,
 		.keepalive_ms = KEEPALIVE_MS,
@@ -422,7 +452,8 @@ static int dial(struct control *c)
 	if (rc == 0)
 		rc = sockaddr_parse(c->config.address, &addr, &len);
 	if (rc == 0)
-		rc = link_dial(&c->link, &c->hub, (const struct sockaddr *)&addr, len, &config, &link_ops, c);
+		rc = link_dial(&c->link, &c->hub, (const struct sockaddr *)&addr, len, &config,
+			&link_ops, c);
 	rs_message_clear(&setup);
 	return rc;
 }

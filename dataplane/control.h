@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The gateway's side of the peer protocol (docs/PEER-PROTOCOL.md): watches the control plane, keeps the
-// service table and the net configuration as it says, reports counters.
+// The gateway's side of the peer protocol (docs/PEER-PROTOCOL.md): watches the control plane, keeps
+// the service table and the net configuration as it says, reports counters.
 //
 // Belongs to the control thread, which is the table's writer. While the control plane is away the
 // table stays as it is.
@@ -17,12 +17,13 @@
 #define WATCH_CREDIT 256u
 
 struct control_config {
-	const char *name;     // of this gateway
-	const char *address;  // of the control plane: "unix:/run/penstock/peer.sock", "10.0.0.1:7879"
+	const char *name; // of this gateway
+	const char
+		*address; // of the control plane: "unix:/run/penstock/peer.sock", "10.0.0.1:7879"
 	struct loop *loop;
 	struct table *table;
 	struct report_sources sources;
-	const char *const *ports;  // names; their index is the port's
+	const char *const *ports; // names; their index is the port's
 	unsigned ports_count;
 	// A new net configuration is to be used.
 	void (*apply_net)(const struct net_config *net, void *arg);
@@ -35,17 +36,17 @@ struct control {
 	struct rs_pool *pool;
 	struct buf_pool *blocks;
 	struct link link;
-	struct rs_stream *watch;  // NULL: none is open
-	uint32_t credit;          // items left of what was granted
-	char start[17];           // random, of this process
-	char epoch[65];           // of what was seen last; empty: nothing, or an incomplete snapshot
-	char snapshot_epoch[65];  // of the snapshot under way
+	struct rs_stream *watch; // NULL: none is open
+	uint32_t credit;         // items left of what was granted
+	char start[17];          // random, of this process
+	char epoch[65];          // of what was seen last; empty: nothing, or an incomplete snapshot
+	char snapshot_epoch[65]; // of the snapshot under way
 	uint64_t seq;
 	bool in_snapshot;
 	uint64_t net_generation;
-	struct timer timer;       // reports
+	struct timer timer; // reports
 	struct report report;
-	bool told_down;           // one log line for each loss
+	bool told_down; // one log line for each loss
 	// Of messages.
 	uint64_t applied, unknown, invalid;
 };
@@ -55,6 +56,6 @@ int control_init(struct control *c, const struct control_config *config);
 // Stops; complete when the loop is destroyed.
 void control_stop(struct control *c);
 void control_fini(struct control *c);
-// Applies one message of a watch. 0, -EINVAL (it is not as the protocol says; nothing was changed), -ENOTSUP (an op not known
-// here), -ENOSPC.
+// Applies one message of a watch. 0, -EINVAL (it is not as the protocol says; nothing was changed),
+// -ENOTSUP (an op not known here), -ENOSPC.
 int control_apply(struct control *c, json_t *message);

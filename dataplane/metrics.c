@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The page of counters: see metrics.h. Control thread only.
 //
-// One request a connection: read up to the blank line, answer, close. Connections are few and bounded.
+// One request a connection: read up to the blank line, answer, close. Connections are few and
+// bounded.
 
 #include "dataplane/metrics.h"
 
@@ -51,7 +52,8 @@ static void put(struct metrics *m, struct chain *page, const char *format, ...)
 	n = vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
 	if (n > 0)
-		chain_copy(page, m->blocks, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
+		chain_copy(page, m->blocks, line,
+			(size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
 }
 
 static void put_group(struct metrics *m, struct chain *page, const struct report_group *group)
@@ -68,8 +70,8 @@ static void put_group(struct metrics *m, struct chain *page, const struct report
 			gauge ? "" : "_total", counter->help);
 		put(m, page, "# TYPE penstock_%s_%s%s %s\n", group->name, counter->name,
 			gauge ? "" : "_total", gauge ? "gauge" : "counter");
-		put(m, page, "penstock_%s_%s%s %llu\n", group->name, counter->name, gauge ? "" : "_total",
-			(unsigned long long)sum);
+		put(m, page, "penstock_%s_%s%s %llu\n", group->name, counter->name,
+			gauge ? "" : "_total", (unsigned long long)sum);
 	}
 }
 
@@ -85,8 +87,10 @@ static void answer(struct visit *v)
 			put_group(m, &page, &m->sources.group[i]);
 	else
 		put(m, &page, "There is only GET /metrics here.\n");
-	put(m, &out, "HTTP/1.1 %s\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: %zu\r\n"
-		"Connection: close\r\n\r\n", found ? "200 OK" : "404 Not Found", page.len);
+	put(m, &out,
+		"HTTP/1.1 %s\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: %zu\r\n"
+		"Connection: close\r\n\r\n",
+		found ? "200 OK" : "404 Not Found", page.len);
 	chain_append(&out, &page);
 	if (loop_send(v->conn, &out))
 		chain_clear(&out);
@@ -176,10 +180,14 @@ fail:
 
 void metrics_stop(struct metrics *m)
 {
-	if (m && m->listener)
+	if (!m)
+		return;
+	if (m->listener)
 		loop_listener_close(m->listener);
-	if (m)
-		m->listener = NULL;
+	m->listener = NULL;
+	// Workers end now, and what they counted with them: who still asks is told nothing of
+	// theirs.
+	m->sources.workers = 0;
 }
 
 void metrics_free(struct metrics *m)

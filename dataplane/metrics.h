@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The data plane's own page of counters, for when the control plane cannot be asked: Prometheus text over HTTP/1.1.
+// The data plane's own page of counters, for when the control plane cannot be asked: Prometheus
+// text over HTTP/1.1.
 #pragma once
 
 #include "dataplane/report.h"

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // The service table: see table.h.
 //
-// The control thread writes, workers read without locks. rte_hash maps the XXH3-128 of namespace and route
-// to a slot; the slot points to the service's immutable record, whose name is verified. What
-// is replaced or removed is unlinked first, then waits on `retired` until every worker has passed a
-// quiescent state, and is freed: no reader can hold it then, since readers keep nothing across one.
+// The control thread writes, workers read without locks. rte_hash maps the XXH3-128 of namespace
+// and route to a slot; the slot points to the service's immutable record, whose name is verified.
+// What is replaced or removed is unlinked first, then waits on `retired` until every worker has
+// passed a quiescent state, and is freed: no reader can hold it then, since readers keep nothing
+// across one.
 
 #include "dataplane/table.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,32 +30,32 @@ struct key {
 };
 
 struct slot {
-	struct service *service;  // atomic; NULL: free
+	struct service *service; // atomic; NULL: free
 	uint32_t generation;
 	uint32_t next_free;
-	uint32_t mark;            // of the last snapshot that named it
+	uint32_t mark; // of the last snapshot that named it
 };
 
 // Something that readers may still see.
 struct retired {
 	struct list link;
 	uint64_t token;
-	struct service *service;  // to free with its references, or NULL
-	int32_t hash_position;    // to free, or -1
-	int32_t slot;             // to free, or -1
+	struct service *service; // to free with its references, or NULL
+	int32_t hash_position;   // to free, or -1
+	int32_t slot;            // to free, or -1
 };
 
 struct table {
 	struct rte_rcu_qsbr *qsbr;
 	struct rte_hash *hash;
-	uint32_t free_slot;       // head of the free slots, SERVICES_MAX: none
+	uint32_t free_slot; // head of the free slots, SERVICES_MAX: none
 	uint32_t mark;
 	unsigned services;
 	struct list retired;
 	unsigned retired_count;
-	struct target *targets[TARGETS_MAX];       // by id
-	uint32_t prefixes[ROUTE_LENGTHS];          // services with a prefix of this length
-	uint64_t prefix_lengths[ROUTE_LENGTHS / 64];  // atomic; a bit a length in use
+	struct target *targets[TARGETS_MAX];         // by id
+	uint32_t prefixes[ROUTE_LENGTHS];            // services with a prefix of this length
+	uint64_t prefix_lengths[ROUTE_LENGTHS / 64]; // atomic; a bit a length in use
 	struct slot slots[SERVICES_MAX];
 };
 
@@ -66,8 +69,9 @@ static uint32_t key_hash(const void *key, uint32_t len, uint32_t seed)
 struct table *table_new(struct rte_rcu_qsbr *qsbr)
 {
 	struct table *t = calloc(1, sizeof(*t));
+	char name[RTE_HASH_NAMESIZE];
 	struct rte_hash_parameters params = {
-		.name = "services",
+		.name = name,
 		// Keys of removed services stay until their grace period is over.
 		.entries = 2 * SERVICES_MAX,
 		.key_len = sizeof(struct key),
@@ -78,6 +82,7 @@ struct table *table_new(struct rte_rcu_qsbr *qsbr)
 
 	if (!t)
 		return NULL;
+	snprintf(name, sizeof(name), "services-%" PRIxPTR, (uintptr_t)t);
 	t->qsbr = qsbr;
 	t->hash = rte_hash_create(&params);
 	if (!t->hash) {
@@ -86,7 +91,7 @@ struct table *table_new(struct rte_rcu_qsbr *qsbr)
 	}
 	list_init(&t->retired);
 	for (uint32_t i = 0; i < SERVICES_MAX; i++)
-		t->slots[i].next_free = i + 1;
+		t->slots[i] = (struct slot){.generation = 1, .next_free = i + 1};
 	return t;
 }
 
@@ -104,7 +109,8 @@ static struct target *target_find(struct table *t, const char *text, bool fragme
 	return NULL;
 }
 
-// Gives ids of targets back whose last reference is gone. Only the writer frees, so that ids are its own.
+// Gives ids of targets back whose last reference is gone. Only the writer frees, so that ids are
+// its own.
 static void reclaim_targets(struct table *t)
 {
 	for (uint32_t i = 0; i < TARGETS_MAX; i++) {
@@ -185,8 +191,8 @@ static void mark_gone(struct table *t)
 
 // Services
 
-static struct key key_of(const char *namespace, size_t namespace_len, const char *route, size_t route_len,
-	bool prefix)
+static struct key key_of(const char *namespace, size_t namespace_len, const char *route,
+	size_t route_len, bool prefix)
 {
 	char text[64 + 1 + ROUTE_LEN_MAX];
 	struct key key;
@@ -209,16 +215,15 @@ static bool names_fit(const struct service_spec *spec)
 {
 	size_t namespace_len = strlen(spec->namespace), route_len = strlen(spec->route);
 
+	// The first '/' of what is called ends the namespace, so there is none in one.
 	return namespace_len > 0 && namespace_len < sizeof(((struct service *)0)->namespace) &&
-		route_len > 0 && route_len <= ROUTE_LEN_MAX;
+	       !strchr(spec->namespace, '/') && route_len > 0 && route_len <= ROUTE_LEN_MAX;
 }
 
 static int service_new(struct table *t, const struct service_spec *spec, struct service **out)
 {
 	struct service *s;
 
-	if (!names_fit(spec))
-		return -EINVAL;
 	if (spec->targets_count > SERVICE_TARGETS_MAX)
 		return -ENOSPC;
 	s = calloc(1, sizeof(*s) + spec->targets_count * sizeof(s->targets[0]));
@@ -242,25 +247,6 @@ static int service_new(struct table *t, const struct service_spec *spec, struct 
 	return 0;
 }
 
-// A record for what has been unlinked; without memory for one the writer waits for the readers instead.
-static void retire(struct table *t, struct service *service, int32_t hash_position, int32_t slot)
-{
-	struct retired *r = malloc(sizeof(*r));
-	struct retired now;
-
-	if (!r) {
-		if (t->qsbr)
-			rte_rcu_qsbr_synchronize(t->qsbr, RTE_QSBR_THRID_INVALID);
-		r = &now;
-	}
-	*r = (struct retired){.service = service, .hash_position = hash_position, .slot = slot};
-	r->token = t->qsbr ? rte_rcu_qsbr_start(t->qsbr) : 0;
-	list_push(&t->retired, &r->link);
-	t->retired_count++;
-	if (r == &now)
-		table_reclaim(t);
-}
-
 static void free_retired(struct table *t, const struct retired *r)
 {
 	if (r->hash_position >= 0)
@@ -272,6 +258,25 @@ static void free_retired(struct table *t, const struct retired *r)
 	}
 	if (r->service)
 		service_free(r->service);
+}
+
+// A record for what has been unlinked; without memory for one the writer waits for the readers
+// instead.
+static void retire(struct table *t, struct service *service, int32_t hash_position, int32_t slot)
+{
+	struct retired what = {.service = service, .hash_position = hash_position, .slot = slot};
+	struct retired *r = malloc(sizeof(*r));
+
+	if (!r) {
+		if (t->qsbr)
+			rte_rcu_qsbr_synchronize(t->qsbr, RTE_QSBR_THRID_INVALID);
+		free_retired(t, &what);
+		return;
+	}
+	*r = what;
+	r->token = t->qsbr ? rte_rcu_qsbr_start(t->qsbr) : 0;
+	list_push(&t->retired, &r->link);
+	t->retired_count++;
 }
 
 unsigned table_reclaim(struct table *t)
@@ -329,11 +334,16 @@ static void replace(struct table *t, struct slot *slot, struct service *service)
 
 static int insert(struct table *t, const struct key *key, struct service *service)
 {
-	uint32_t index = t->free_slot;
-	struct slot *slot = &t->slots[index];
+	uint32_t index;
+	struct slot *slot;
 
+	// Slots of removed services may have become free.
+	if (t->free_slot == SERVICES_MAX)
+		table_reclaim(t);
+	index = t->free_slot;
 	if (index == SERVICES_MAX)
 		return -ENOSPC;
+	slot = &t->slots[index];
 	service->slot = index;
 	service->generation = slot->generation;
 	__atomic_store_n(&slot->service, service, __ATOMIC_RELEASE);
@@ -352,26 +362,28 @@ int table_put(struct table *t, const struct service_spec *spec)
 	struct service *service = NULL;
 	struct slot *slot;
 	struct key key;
-	int rc = service_new(t, spec, &service);
+	int rc;
 
-	if (rc)
-		goto out;
-	key = key_of(spec->namespace, strlen(spec->namespace), spec->route, service->route_len,
+	if (!names_fit(spec))
+		return -EINVAL;
+	key = key_of(spec->namespace, strlen(spec->namespace), spec->route, strlen(spec->route),
 		spec->prefix);
 	slot = slot_find(t, &key);
-	if (slot) {
+	rc = service_new(t, spec, &service);
+	if (rc == 0 && slot) {
 		replace(t, slot, service);
-	} else {
+	} else if (rc == 0) {
 		rc = insert(t, &key, service);
-		if (rc) {
+		if (rc)
 			service_free(service);
-			goto out;
-		}
-		slot = &t->slots[service->slot];
+		else
+			slot = &t->slots[service->slot];
 	}
-	slot->mark = t->mark;
-	mark_gone(t);
-out:
+	// What cannot be changed stays as it was, also after a snapshot: it was named there.
+	if (slot)
+		slot->mark = t->mark;
+	if (rc == 0)
+		mark_gone(t);
 	reclaim_targets(t);
 	table_reclaim(t);
 	return rc;
@@ -463,8 +475,8 @@ void table_destroy(struct table *t)
 
 // Readers
 
-static const struct service *lookup(const struct table *t, const char *namespace, size_t namespace_len,
-	const char *route, size_t route_len, bool prefix)
+static const struct service *lookup(const struct table *t, const char *namespace,
+	size_t namespace_len, const char *route, size_t route_len, bool prefix)
 {
 	struct key key = key_of(namespace, namespace_len, route, route_len, prefix);
 	const struct service *s;

@@ -16,12 +16,14 @@
 struct rte_rcu_qsbr;
 struct table;
 
-// An address that calls are sent to. Shared by the services and worker connections that refer to it.
+// An address that calls are sent to. Shared by the services and worker connections that refer to
+// it.
 struct target {
-	uint32_t id;        // index for what a worker keeps about it; below TARGETS_MAX, unique while it lives
-	uint32_t refs;      // atomic
-	bool gone;          // atomic: no service refers to it any more
-	bool fragments;     // can reassemble
+	uint32_t id;   // index for what a worker keeps about it; below TARGETS_MAX, unique while it
+		       // lives
+	uint32_t refs; // atomic
+	bool gone;     // atomic: no service refers to it any more
+	bool fragments; // can reassemble
 	struct sockaddr_storage addr;
 	socklen_t addr_len;
 	char text[ADDR_TEXT_MAX * 2];
@@ -29,8 +31,8 @@ struct target {
 };
 
 struct service {
-	uint32_t slot;        // index for what a worker keeps about it; below SERVICES_MAX
-	uint32_t generation;  // differs when the slot was given to another service
+	uint32_t slot;       // index for what a worker keeps about it; below SERVICES_MAX
+	uint32_t generation; // differs when the slot was given to another service
 	char namespace[64];
 	char route[ROUTE_LEN_MAX + 1];
 	uint8_t route_len;
@@ -47,7 +49,7 @@ struct service_spec {
 	bool fragments;
 	uint32_t timeout_ms;
 	uint32_t targets_count;
-	const char *const *targets;  // "10.77.0.1:7000", "unix:/path"
+	const char *const *targets; // "10.77.0.1:7000", "unix:/path"
 };
 
 // NULL when out of memory. qsbr: the workers' grace periods; NULL: there are no concurrent readers.
@@ -55,11 +57,13 @@ struct table *table_new(struct rte_rcu_qsbr *qsbr);
 // No reader is left.
 void table_destroy(struct table *table);
 
-// Writer. Creates or replaces. 0, -EINVAL (an address, a name), -ENOSPC (a limit).
+// Writer. Creates or replaces. 0, -EINVAL (an address, a name), -ENOSPC (a limit): the service then
+// stays as it was.
 int table_put(struct table *table, const struct service_spec *spec);
 // Writer. 0 or -ENOENT.
 int table_remove(struct table *table, const char *namespace, const char *route, bool prefix);
-// Writer. Starts a snapshot: services not put again until table_sweep() are then removed. Sweep returns their number.
+// Writer. Starts a snapshot: services not put again until table_sweep() are then removed. Sweep
+// returns their number.
 void table_mark(struct table *table);
 unsigned table_sweep(struct table *table);
 // Writer. Frees what no reader can see any more; call it now and then. Returns what still waits.
@@ -67,11 +71,12 @@ unsigned table_reclaim(struct table *table);
 // Writer, or a thread that the writer waits for: calls visit for each service.
 void table_each(struct table *table, void (*visit)(const struct service *s, void *arg), void *arg);
 // Writer. Those that no service refers to any more are left out.
-void table_each_target(struct table *table, void (*visit)(const struct target *t, void *arg), void *arg);
+void table_each_target(
+	struct table *table, void (*visit)(const struct target *t, void *arg), void *arg);
 unsigned table_services(const struct table *table);
 
-// Reader. The exact route, else the longest prefix; NULL: no such service. route: `[namespace/]name[@version]`
-// as called; the default namespace is "default".
+// Reader. The exact route, else the longest prefix; NULL: no such service. route:
+// `[namespace/]name[@version]` as called; the default namespace is "default".
 const struct service *table_find(const struct table *table, const char *route, uint8_t len);
 
 struct target *target_ref(struct target *target);
