@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The application of penstock-dataplane: a relay on each worker, the service table they share, and the control
-// thread's link to the control plane.
+// The application of penstock-dataplane: a relay on each worker, the service table they share, and
+// the control thread's link to the control plane.
 //
-// What workers count is read by the control thread, also while they end: it lies in memory of this file.
+// What workers count is read by the control thread, also while they end: it lies in memory of this
+// file.
 
 #include <errno.h>
 #include <stdio.h>
@@ -110,13 +111,14 @@ static json_t *describe_ports(void *arg)
 
 		port_stats(port, &stats);
 		json_array_append_new(array,
-			json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "name",
-				port->name, "driver", port->driver, "link_up", port_link_up(port),
-				"rx_packets", (json_int_t)stats.rx_packets, "tx_packets",
-				(json_int_t)stats.tx_packets, "rx_bytes", (json_int_t)stats.rx_bytes,
-				"tx_bytes", (json_int_t)stats.tx_bytes, "rx_missed",
-				(json_int_t)stats.rx_missed, "rx_errors", (json_int_t)stats.rx_errors,
-				"rx_nombuf", (json_int_t)stats.rx_nombuf, "mbufs_free",
+			json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+				"name", port->name, "driver", port->driver, "link_up",
+				port_link_up(port), "rx_packets", (json_int_t)stats.rx_packets,
+				"tx_packets", (json_int_t)stats.tx_packets, "rx_bytes",
+				(json_int_t)stats.rx_bytes, "tx_bytes", (json_int_t)stats.tx_bytes,
+				"rx_missed", (json_int_t)stats.rx_missed, "rx_errors",
+				(json_int_t)stats.rx_errors, "rx_nombuf",
+				(json_int_t)stats.rx_nombuf, "mbufs_free",
 				(json_int_t)port_pool_available(ports), "mbufs",
 				(json_int_t)port_pool_size(ports)));
 	}
@@ -128,13 +130,14 @@ static void set_sources(struct app *app, struct report_sources *s)
 	*s = (struct report_sources){
 		.workers = app->dp->workers,
 		.groups = 5,
-		.group = {
-			{"tcp", false, tcp_table, COUNT(tcp_table), tcp_values},
-			{"net", false, net_table, COUNT(net_table), net_values},
-			{"worker", false, worker_table, COUNT(worker_table), worker_values},
-			{"relay", false, relay_table, COUNT(relay_table), relay_values},
-			{"pools", true, pool_table, COUNT(pool_table), pool_values},
-		},
+		.group =
+			{
+				{"tcp", false, tcp_table, COUNT(tcp_table), tcp_values},
+				{"net", false, net_table, COUNT(net_table), net_values},
+				{"worker", false, worker_table, COUNT(worker_table), worker_values},
+				{"relay", false, relay_table, COUNT(relay_table), relay_values},
+				{"pools", true, pool_table, COUNT(pool_table), pool_values},
+			},
 		.describe_worker = describe_worker,
 		.describe_ports = describe_ports,
 		.arg = app,

@@ -6,27 +6,31 @@
 //      v
 //   running: items, errors and ends come from `upstream_*`; credits and cancels from `call_*`
 //      v
-//   finish: whichever side ends first ends the other; each call is counted once, in finish() or refuse()
+//   finish: whichever side ends first ends the other; each call is counted once, in finish() or
+//   refuse()
 //
 // Invariant: while a call is running both streams' user is the call; neither pointer outlives it.
 
 #include "dataplane/call.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "dataplane/refusal.h"
 #include "lib/base/atomic.h"
 
-static const struct {
-	size_t counter;  // in relay_counters
-} outcomes[CALL_OUTCOMES] = {
-	[CALL_OK] = {offsetof(struct relay_counters, calls_ok)},
-	[CALL_ERROR] = {offsetof(struct relay_counters, calls_error)},
-	[CALL_REJECTED] = {offsetof(struct relay_counters, calls_rejected)},
-	[CALL_CANCELED] = {offsetof(struct relay_counters, calls_canceled)},
-	[CALL_INVALID] = {offsetof(struct relay_counters, calls_invalid)},
-	[CALL_ABANDONED] = {offsetof(struct relay_counters, calls_abandoned)},
+#define COUNTER(name) offsetof(struct relay_counters, name)
+// A service's estimate falls by this fraction of the difference to a smaller item: slower than a
+// stream's, since what it is wrong about is not known before the first item has come.
+#define ITEM_DECAY 64u
+
+static const size_t outcomes[CALL_OUTCOMES] = {
+	[CALL_OK] = COUNTER(calls_ok),
+	[CALL_ERROR] = COUNTER(calls_error),
+	[CALL_REJECTED] = COUNTER(calls_rejected),
+	[CALL_CANCELED] = COUNTER(calls_canceled),
+	[CALL_INVALID] = COUNTER(calls_invalid),
+	[CALL_ABANDONED] = COUNTER(calls_abandoned),
 };
 
 static void count(struct relay *r, size_t counter)
@@ -39,76 +43,34 @@ static struct relay_service *statistics(struct relay *r, const struct service *s
 {
 	struct relay_service *rs = &r->services[s->slot];
 
-	if (!rs->used || rs->generation != s->generation) {
-		memset(rs, 0, sizeof(*rs));
-		rs->generation = s->generation;
-		rs->used = true;
-	}
+	if (rs->generation == s->generation)
+		return rs;
+	// Nobody reads them while their generation is none's.
+	__atomic_store_n(&rs->generation, 0, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	memset(rs, 0, sizeof(*rs));
+	__atomic_store_n(&rs->generation, s->generation, __ATOMIC_RELEASE);
 	return rs;
 }
-
-// Refusals
-
-enum refusal {
-	NO_ROUTE, NO_SERVICE, NO_TARGET, TARGETS_DOWN, CALLS_FULL, QUEUE_FULL, TOO_LARGE,
-};
-
-static const struct {
-	size_t counter;
-	uint32_t code;
-	const char *text;  // %.*s is the route
-} refusals[] = {
-	[NO_ROUTE] = {offsetof(struct relay_counters, drop_no_route), RS_ERROR_INVALID,
-		"the metadata names no function: send a routing tag (0x7E), in composite metadata or as "
-		"the connection's metadata MIME type%.*s"},
-	[NO_SERVICE] = {offsetof(struct relay_counters, drop_no_service), RS_ERROR_REJECTED,
-		"no such function: %.*s"},
-	[NO_TARGET] = {offsetof(struct relay_counters, drop_no_target), RS_ERROR_REJECTED,
-		"no live instance of %.*s"},
-	[TARGETS_DOWN] = {offsetof(struct relay_counters, drop_targets_down), RS_ERROR_REJECTED,
-		"no backend of %.*s can be reached"},
-	[CALLS_FULL] = {offsetof(struct relay_counters, drop_calls_full), RS_ERROR_REJECTED,
-		"the gateway has too many calls in flight to take one of %.*s"},
-	[QUEUE_FULL] = {offsetof(struct relay_counters, drop_queue_full), RS_ERROR_REJECTED,
-		"the queue of %.*s is full"},
-	[TOO_LARGE] = {offsetof(struct relay_counters, drop_too_large), RS_ERROR_REJECTED,
-		"the message for %.*s is too large"},
-};
 
 static void refuse(struct relay *r, struct rs_stream *stream, const struct service *s,
 	const struct rs_route *route, enum refusal why)
 {
-	enum call_outcome outcome = refusals[why].code == RS_ERROR_INVALID ? CALL_INVALID : CALL_REJECTED;
-	char text[512];
+	char text[REFUSAL_TEXT_MAX];
+	uint32_t code = refusal_make(why, &r->counters, route, text);
+	enum call_outcome outcome = code == RS_ERROR_INVALID ? CALL_INVALID : CALL_REJECTED;
 
-	count(r, refusals[why].counter);
-	count(r, outcomes[outcome].counter);
+	count(r, outcomes[outcome]);
 	if (s)
 		counter_add(&statistics(r, s)->outcomes[outcome], 1);
-	if (stream->type == RS_REQUEST_FNF)
-		return;
-	snprintf(text, sizeof(text), refusals[why].text, route->len, route->text);
-	rs_error(stream, refusals[why].code, text);
-}
-
-static enum refusal refusal_of(int error)
-{
-	switch (error) {
-	case -ENOENT:
-		return NO_TARGET;
-	case -EHOSTUNREACH:
-	case -ESHUTDOWN:
-		return TARGETS_DOWN;
-	case -EMSGSIZE:
-		return TOO_LARGE;
-	default:
-		return QUEUE_FULL;
-	}
+	if (stream->type != RS_REQUEST_FNF) // rule 64
+		rs_error(stream, code, text);
 }
 
 // The life of a call
 
-static struct call *call_new(struct relay *r, const struct service *s, struct upstream *via)
+static struct call *call_new(
+	struct relay *r, const struct service *s, struct upstream *via, struct rs_stream *stream)
 {
 	struct call *call = r->calls_free;
 
@@ -119,8 +81,15 @@ static struct call *call_new(struct relay *r, const struct service *s, struct up
 	else
 		return NULL;
 	counter_add(&r->calls_in_flight, 1);
-	*call = (struct call){.relay = r, .via = via, .slot = s->slot, .generation = s->generation,
-		.started = *r->now};
+	*call = (struct call){.relay = r,
+		.from = client_of(stream->session),
+		.client = stream,
+		.via = via,
+		.slot = s->slot,
+		.generation = s->generation,
+		.started = *r->now,
+		.streaming = stream->type == RS_REQUEST_STREAM};
+	call->from->streaming += call->streaming;
 	counter_add(&statistics(r, s)->in_flight, 1);
 	upstream_call_begin(via);
 	return call;
@@ -133,6 +102,7 @@ static void call_free(struct call *call)
 	struct relay_service *rs = &r->services[call->slot];
 
 	upstream_call_end(call->via);
+	call->from->streaming -= call->streaming;
 	if (rs->generation == call->generation)
 		counter_add(&rs->in_flight, (uint64_t)-1);
 	counter_add(&r->calls_in_flight, (uint64_t)-1);
@@ -145,7 +115,7 @@ static void finish(struct call *call, enum call_outcome outcome)
 	struct relay *r = call->relay;
 	struct relay_service *rs = &r->services[call->slot];
 
-	count(r, outcomes[outcome].counter);
+	count(r, outcomes[outcome]);
 	if (rs->generation == call->generation) {
 		counter_add(&rs->outcomes[outcome], 1);
 		if (outcome == CALL_OK)
@@ -154,14 +124,22 @@ static void finish(struct call *call, enum call_outcome outcome)
 	call_free(call);
 }
 
+// What a stream may have queued or on its way: all streams of a client share.
+static size_t window_of(const struct call *call)
+{
+	size_t share = CLIENT_WINDOW_BYTES / call->from->streaming;
+
+	return share < STREAM_WINDOW_BYTES ? share : STREAM_WINDOW_BYTES;
+}
+
 static uint32_t first_grant(struct call *call)
 {
-	uint32_t credit = call->client->type == RS_REQUEST_STREAM ? rs_stream_credit(call->client) : 1;
+	const struct relay_service *rs = &call->relay->services[call->slot];
 
-	call->outstanding = credit < STREAM_FIRST_ITEMS ? credit : STREAM_FIRST_ITEMS;
-	call->wanted = credit - call->outstanding;
-	call->low_water = call->outstanding / 2;
-	return call->outstanding;
+	if (!call->streaming)
+		return 1;
+	return ledger_open(
+		&call->ledger, rs_stream_credit(call->client), rs->item_bytes, window_of(call));
 }
 
 static int start(struct relay *r, const struct service *s, struct upstream *via,
@@ -172,12 +150,11 @@ static int start(struct relay *r, const struct service *s, struct upstream *via,
 
 	if (via->calls >= UPSTREAM_CALLS_MAX)
 		return -ENOBUFS;
-	call = call_new(r, s, via);
+	call = call_new(r, s, via, stream);
 	if (!call)
 		return -ENFILE;
-	call->client = stream;
-	call->upstream = rs_request(&via->link.session, (enum rs_type)stream->type, first_grant(call),
-		message, call, &error);
+	call->upstream = rs_request(&via->link.session, (enum rs_type)stream->type,
+		first_grant(call), message, call, &error);
 	if (!call->upstream) {
 		call_free(call);
 		return error;
@@ -194,7 +171,7 @@ static int forward_fnf(
 
 	if (rc)
 		return rc;
-	count(r, outcomes[CALL_OK].counter);
+	count(r, outcomes[CALL_OK]);
 	counter_add(&statistics(r, s)->outcomes[CALL_OK], 1);
 	return 0;
 }
@@ -211,12 +188,12 @@ void call_begin(struct rs_stream *stream, struct rs_message *message)
 	counter_add(&r->counters.calls, 1);
 	if (rs_route_find(client->mime->kind, &message->metadata, &route)) {
 		route.len = 0;
-		refuse(r, stream, NULL, &route, NO_ROUTE);
+		refuse(r, stream, NULL, &route, REFUSE_NO_ROUTE);
 		return;
 	}
 	s = table_find(r->table, route.text, route.len);
 	if (!s) {
-		refuse(r, stream, NULL, &route, NO_SERVICE);
+		refuse(r, stream, NULL, &route, REFUSE_NO_SERVICE);
 		return;
 	}
 	rc = upstream_pick(r, s, client->mime, message->metadata.len + message->data.len, &via);
@@ -224,7 +201,7 @@ void call_begin(struct rs_stream *stream, struct rs_message *message)
 		rc = stream->type == RS_REQUEST_FNF ? forward_fnf(r, s, via, message)
 						    : start(r, s, via, stream, message);
 	if (rc)
-		refuse(r, stream, s, &route, rc == -ENFILE ? CALLS_FULL : refusal_of(rc));
+		refuse(r, stream, s, &route, refusal_of(rc));
 }
 
 // From the client
@@ -232,21 +209,11 @@ void call_begin(struct rs_stream *stream, struct rs_message *message)
 // Passes credit on, as much as the stream's window has room for.
 static void pass_credit(struct call *call)
 {
-	size_t used = rs_stream_queued_bytes(call->client) + (size_t)call->outstanding * call->item_bytes;
-	size_t room = used < STREAM_WINDOW_BYTES ? STREAM_WINDOW_BYTES - used : 0;
-	size_t items = room / (call->item_bytes ? call->item_bytes : STREAM_WINDOW_BYTES / STREAM_FIRST_ITEMS);
-	uint32_t n;
+	uint32_t n =
+		ledger_pass(&call->ledger, rs_stream_queued_cost(call->client), window_of(call));
 
-	// An item larger than the window goes alone.
-	if (items == 0 && call->outstanding == 0 && rs_stream_queued_bytes(call->client) == 0)
-		items = 1;
-	n = items < call->wanted ? (uint32_t)items : call->wanted;
-	if (n == 0)
-		return;
-	call->wanted -= n;
-	call->outstanding += n;
-	call->low_water = call->outstanding / 2;
-	rs_request_n(call->upstream, n);
+	if (n > 0)
+		rs_request_n(call->upstream, n);
 }
 
 void call_request_n(struct rs_stream *stream, uint32_t n)
@@ -255,7 +222,7 @@ void call_request_n(struct rs_stream *stream, uint32_t n)
 
 	if (!call)
 		return;
-	call->wanted = n < RS_CREDIT_MAX - call->wanted ? call->wanted + n : RS_CREDIT_MAX;
+	ledger_grant(&call->ledger, n);
 	pass_credit(call);
 }
 
@@ -264,7 +231,7 @@ void call_pulled(struct rs_stream *stream, size_t bytes)
 	struct call *call = stream->user;
 
 	(void)bytes;
-	if (call && call->wanted > 0 && call->outstanding <= call->low_water)
+	if (call && ledger_due(&call->ledger))
 		pass_credit(call);
 }
 
@@ -302,22 +269,36 @@ static void upstream_response(struct call *call, struct rs_message *message)
 		finish(call, CALL_OK);
 		return;
 	}
-	count(call->relay, offsetof(struct relay_counters, drop_reply));
-	rs_error(call->client, RS_ERROR_CANCELED, "the reply did not fit into the queue of this connection");
+	count(call->relay, COUNTER(drop_reply));
+	rs_error(call->client, RS_ERROR_CANCELED,
+		"the reply did not fit into the queue of this connection");
 	finish(call, CALL_CANCELED);
 }
 
-static void account_item(struct call *call, size_t bytes)
+// The next stream of the service begins with what its items are like now.
+static void learn_item_size(struct call *call, uint32_t bytes)
 {
-	uint32_t size = (uint32_t)(bytes + 64);  // what a queued item costs beside its bytes
+	struct relay_service *rs = &call->relay->services[call->slot];
+
+	if (rs->generation != call->generation)
+		return;
+	if (bytes >= rs->item_bytes)
+		rs->item_bytes = bytes;
+	else
+		rs->item_bytes -= (rs->item_bytes - bytes) / ITEM_DECAY;
+}
+
+static void account_item(struct call *call, const struct rs_message *message)
+{
+	struct ledger *l = &call->ledger;
+	size_t bytes = message->metadata.len + message->data.len + RS_QUEUED_OVERHEAD_BYTES;
 
 	counter_add(&call->relay->counters.items, 1);
-	if (call->item_at && call->outstanding > 0)
+	if (call->item_at && l->outstanding > 0)
 		upstream_late_item(call->via, *call->relay->now - call->item_at);
 	call->item_at = *call->relay->now;
-	if (call->outstanding > 0)
-		call->outstanding--;
-	call->item_bytes = call->item_bytes ? (call->item_bytes * 7 + size) / 8 : size;
+	ledger_arrived(l, bytes);
+	learn_item_size(call, (uint32_t)bytes);
 }
 
 static void upstream_payload(
@@ -330,21 +311,21 @@ static void upstream_payload(
 		return;
 	}
 	if (next)
-		account_item(call, message->metadata.len + message->data.len);
+		account_item(call, message);
 	if (rs_payload(call->client, message, next, complete)) {
 		if (complete) {
-			count(call->relay, offsetof(struct relay_counters, drop_overrun));
+			count(call->relay, COUNTER(drop_overrun));
 			rs_error(call->client, RS_ERROR_CANCELED, "the stream's queue is full");
 			finish(call, CALL_CANCELED);
 		} else {
-			fail(call, offsetof(struct relay_counters, drop_overrun),
+			fail(call, COUNTER(drop_overrun),
 				"the backend sent more than was asked for");
 		}
 		return;
 	}
 	if (complete)
 		finish(call, CALL_OK);
-	else if (call->wanted > 0 && call->outstanding <= call->low_water)
+	else if (ledger_due(&call->ledger))
 		pass_credit(call);
 }
 
@@ -380,8 +361,9 @@ static void upstream_lost(struct rs_stream *stream, bool sent)
 		rs_error(call->client, RS_ERROR_CANCELED, "the backend was lost during the call");
 		finish(call, CALL_CANCELED);
 	} else {
-		count(call->relay, offsetof(struct relay_counters, drop_unsent));
-		rs_error(call->client, RS_ERROR_REJECTED, "the backend was lost before the call was sent");
+		count(call->relay, COUNTER(drop_unsent));
+		rs_error(call->client, RS_ERROR_REJECTED,
+			"the backend was lost before the call was sent");
 		finish(call, CALL_REJECTED);
 	}
 }

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// A call: a stream of a client joined to a stream of an upstream connection. Credits, items, cancels and
-// errors pass both ways.
+// A call: a stream of a client joined to a stream of an upstream connection. Credits, items,
+// cancels and errors pass both ways.
 #pragma once
 
 #include "dataplane/client/client.h"
+#include "dataplane/ledger.h"
 #include "dataplane/upstream/upstream.h"
 
 struct call {
 	struct relay *relay;
+	struct client *from;
 	struct rs_stream *client;
 	struct rs_stream *upstream;
 	struct upstream *via;
-	uint32_t slot, generation;  // of the service, for its statistics
+	uint32_t slot, generation; // of the service, for its statistics
 	ns_t started;
-	// The ledger of a stream's credit, in items.
-	uint32_t wanted;       // granted by the client, not yet passed on
-	uint32_t outstanding;  // passed on, not yet arrived
-	uint32_t low_water;    // more is passed on when outstanding has fallen to this
-	uint32_t item_bytes;   // moving average
-	ns_t item_at;          // when the last one arrived
+	// Of a stream.
+	bool streaming; // counted in the client's
+	struct ledger ledger;
+	ns_t item_at; // when the last one arrived
 	struct call *next_free;
 };
 

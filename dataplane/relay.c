@@ -48,7 +48,7 @@ static void on_housekeeping(struct timer *timer, ns_t now)
 	uint64_t upstreams = 0;
 
 	upstream_sweep(r);
-	list_for_each(at, &r->upstreams)
+	list_for_each (at, &r->upstreams)
 		upstreams++;
 	counter_set(&r->gauges.upstreams, upstreams);
 	write_gauges(r);

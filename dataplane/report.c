@@ -21,7 +21,8 @@ static const char *const outcome_names[CALL_OUTCOMES] = {
 
 int report_init(struct report *r, ns_t now)
 {
-	*r = (struct report){.started = now, .sent = calloc(SERVICES_MAX, sizeof(uint64_t))};
+	*r = (struct report){
+		.started = now, .sent = calloc(SERVICES_MAX, sizeof(struct report_sent))};
 	return r->sent ? 0 : -ENOMEM;
 }
 
@@ -42,8 +43,8 @@ static json_t *histogram(const struct hist *h)
 
 	for (unsigned i = 0; i < HIST_BUCKETS; i++)
 		if (h->bucket[i])
-			json_array_append_new(buckets,
-				json_pack("[i, I]", (int)i, (json_int_t)h->bucket[i]));
+			json_array_append_new(
+				buckets, json_pack("[i, I]", (int)i, (json_int_t)h->bucket[i]));
 	return json_pack("{s:I, s:I, s:I, s:o}", "count", (json_int_t)h->count, "sum",
 		(json_int_t)h->sum, "max", (json_int_t)h->max, "buckets", buckets);
 }
@@ -77,7 +78,8 @@ static void put_gauges(json_t *worker, const struct report_sources *s, unsigned 
 			continue;
 		object = json_object();
 		for (unsigned k = 0; k < group->count; k++)
-			put(object, group->counters[k].name, counter_read(&group->values(w, s->arg)[k]));
+			put(object, group->counters[k].name,
+				counter_read(&group->values(w, s->arg)[k]));
 		json_object_set_new(worker, group->name, object);
 	}
 }
@@ -91,7 +93,7 @@ static json_t *workers(const struct report_sources *s)
 		json_t *object = json_object();
 
 		put(object, "id", w);
-		put(object, "connections", __atomic_load_n(&relay->clients_count, __ATOMIC_RELAXED));
+		put(object, "connections", counter_read(&relay->clients_count));
 		put(object, "calls_in_flight", counter_read(&relay->calls_in_flight));
 		put_gauges(object, s, w);
 		if (s->describe_worker)
@@ -111,22 +113,24 @@ struct target_visit {
 static void add_target(const struct target *t, void *arg)
 {
 	struct target_visit *visit = arg;
-	uint32_t calls = 0, connections = 0, dialled = 0;
+	uint64_t calls = 0, connections = 0, dialled = 0;
 	int32_t error = 0;
 
 	for (unsigned w = 0; w < visit->sources->workers; w++) {
 		const struct relay_target *rt = &visit->sources->relays[w]->targets[t->id];
 		int32_t e = __atomic_load_n(&rt->error, __ATOMIC_RELAXED);
 
-		calls += __atomic_load_n(&rt->calls, __ATOMIC_RELAXED);
-		connections += __atomic_load_n(&rt->connections, __ATOMIC_RELAXED);
-		dialled += __atomic_load_n(&rt->dialled, __ATOMIC_RELAXED);
+		calls += counter_read(&rt->calls);
+		connections += counter_read(&rt->connections);
+		dialled += counter_read(&rt->dialled);
 		if (e)
 			error = e;
 	}
 	json_array_append_new(visit->array,
 		json_pack("{s:s, s:s, s:I, s:I, s:s}", "address", t->text, "state",
-			connections ? "up" : dialled ? (error ? "down" : "connecting") : "idle",
+			connections ? "up"
+			: dialled   ? (error ? "down" : "connecting")
+				    : "idle",
 			"connections", (json_int_t)connections, "in_flight", (json_int_t)calls,
 			"last_error", error ? strerror(-error) : ""));
 }
@@ -145,41 +149,81 @@ struct service_visit {
 
 static void send_services(struct service_visit *v)
 {
-	if (json_array_size(v->array) > 0)
-		v->send(json_pack("{s:s, s:O}", "start", v->start, "services", v->array), v->arg);
+	if (json_array_size(v->array) == 0)
+		return;
+	v->send(json_pack("{s:s, s:O}", "start", v->start, "services", v->array), v->arg);
 	json_array_clear(v->array);
+}
+
+// What a worker has counted for the service, or NULL: nothing yet.
+static const struct relay_service *counted(const struct relay *relay, const struct service *s)
+{
+	const struct relay_service *rs = &relay->services[s->slot];
+
+	return __atomic_load_n(&rs->generation, __ATOMIC_ACQUIRE) == s->generation ? rs : NULL;
+}
+
+struct tally {
+	uint64_t outcomes[CALL_OUTCOMES], in_flight;
+};
+
+// Returns the beginnings and ends of calls: what changes with each.
+static uint64_t count_calls(const struct service_visit *v, const struct service *s, struct tally *t)
+{
+	uint64_t ended = 0;
+
+	*t = (struct tally){0};
+	for (unsigned w = 0; w < v->sources->workers; w++) {
+		const struct relay_service *rs = counted(v->sources->relays[w], s);
+
+		for (unsigned i = 0; rs && i < CALL_OUTCOMES; i++)
+			t->outcomes[i] += counter_read(&rs->outcomes[i]);
+		t->in_flight += rs ? counter_read(&rs->in_flight) : 0;
+	}
+	for (unsigned i = 0; i < CALL_OUTCOMES; i++)
+		ended += t->outcomes[i];
+	return 2 * ended + t->in_flight;
+}
+
+static json_t *service_calls(const struct tally *t)
+{
+	json_t *calls = json_object();
+
+	for (unsigned i = 0; i < CALL_OUTCOMES; i++)
+		put(calls, outcome_names[i], t->outcomes[i]);
+	put(calls, "in_flight", t->in_flight);
+	return calls;
+}
+
+static json_t *service_times(const struct service_visit *v, const struct service *s)
+{
+	struct hist times;
+
+	memset(&times, 0, sizeof(times));
+	for (unsigned w = 0; w < v->sources->workers; w++) {
+		const struct relay_service *rs = counted(v->sources->relays[w], s);
+
+		if (rs)
+			hist_merge(&times, &rs->service_time_ns);
+	}
+	return histogram(&times);
 }
 
 static void add_service(const struct service *s, void *arg)
 {
 	struct service_visit *v = arg;
-	uint64_t outcomes[CALL_OUTCOMES] = {0}, in_flight = 0, calls = 0;
-	struct hist times;
-	json_t *object, *by_outcome;
+	struct report_sent *sent = &v->report->sent[s->slot];
+	struct tally tally;
+	uint64_t steps = count_calls(v, s, &tally);
+	uint64_t before = sent->generation == s->generation ? sent->steps : 0;
 
-	memset(&times, 0, sizeof(times));
-	for (unsigned w = 0; w < v->sources->workers; w++) {
-		const struct relay_service *rs = &v->sources->relays[w]->services[s->slot];
-
-		if (!rs->used || rs->generation != s->generation)
-			continue;
-		for (unsigned i = 0; i < CALL_OUTCOMES; i++)
-			outcomes[i] += counter_read(&rs->outcomes[i]);
-		in_flight += counter_read(&rs->in_flight);
-		hist_merge(&times, &rs->service_time_ns);
-	}
-	for (unsigned i = 0; i < CALL_OUTCOMES; i++)
-		calls += outcomes[i];
-	if (!v->full && calls + in_flight == v->report->sent[s->slot])
+	if (!v->full && steps == before)
 		return;
-	v->report->sent[s->slot] = calls + in_flight;
-	by_outcome = json_object();
-	for (unsigned i = 0; i < CALL_OUTCOMES; i++)
-		put(by_outcome, outcome_names[i], outcomes[i]);
-	put(by_outcome, "in_flight", in_flight);
-	object = json_pack("{s:s, s:s, s:b, s:o, s:o}", "namespace", s->namespace, "route", s->route,
-		"prefix", s->prefix, "calls", by_outcome, "service_time_ns", histogram(&times));
-	json_array_append_new(v->array, object);
+	*sent = (struct report_sent){.generation = s->generation, .steps = steps};
+	json_array_append_new(
+		v->array, json_pack("{s:s, s:s, s:b, s:o, s:o}", "namespace", s->namespace, "route",
+				  s->route, "prefix", s->prefix, "calls", service_calls(&tally),
+				  "service_time_ns", service_times(v, s)));
 	if (json_array_size(v->array) >= REPORT_SERVICES_MAX)
 		send_services(v);
 }
@@ -197,10 +241,16 @@ static json_t *gateway_histograms(const struct report_sources *s)
 void report_build(struct report *r, const struct report_sources *sources, struct table *table,
 	const char *start, ns_t now, bool full, void (*send)(json_t *message, void *arg), void *arg)
 {
-	json_t *message = json_object(), *counters = json_object(), *help = full ? json_object() : NULL;
+	json_t *message = json_object(), *counters = json_object(),
+	       *help = full ? json_object() : NULL;
 	struct target_visit targets = {.sources = sources, .array = json_array()};
-	struct service_visit services = {.report = r, .sources = sources, .full = full,
-		.array = json_array(), .start = start, .send = send, .arg = arg};
+	struct service_visit services = {.report = r,
+		.sources = sources,
+		.full = full,
+		.array = json_array(),
+		.start = start,
+		.send = send,
+		.arg = arg};
 
 	for (unsigned i = 0; i < sources->groups; i++)
 		if (!sources->group[i].gauges)

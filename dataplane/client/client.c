@@ -2,10 +2,11 @@
 // Clients: see client.h. Worker thread only; a client's memory comes from the relay's array.
 //
 //   accept -> waiting for SETUP -> established -> ended (by error, time-out or drain) -> closed
-//                 | SETUP_TIMEOUT                     output is flushed, then FIN, LINGER_TIMEOUT: RST
+//                 | SETUP_TIMEOUT                     output is flushed, then FIN, LINGER_TIMEOUT:
+//                 RST
 //
-// Output is pulled: a session that has some is on the relay's dirty list, and goes into TCP at the end
-// of the iteration as far as there is room; `writable` puts the client on the list again.
+// Output is pulled: a session that has some is on the relay's dirty list, and goes into TCP at the
+// end of the iteration as far as there is room; `writable` puts the client on the list again.
 
 #include "dataplane/client/client.h"
 
@@ -33,7 +34,6 @@ static uint32_t on_setup(struct rs_session *s, struct rs_setup *setup, const cha
 
 	c->mime = mime_get(&c->relay->mimes, setup->metadata_mime, setup->data_mime);
 	if (!c->mime) {
-		counter_add(&c->relay->counters.clients_refused_setup, 1);
 		*why = "too many different MIME types are in use";
 		return RS_ERROR_REJECTED_SETUP;
 	}
@@ -47,7 +47,11 @@ static void on_closed(struct rs_session *s, uint32_t code, const char *why)
 	struct client *c = client_of(s);
 
 	(void)why;
-	if (code != RS_ERROR_CONNECTION_CLOSE)
+	if (c->late)
+		counter_add(&c->relay->counters.clients_no_setup, 1);
+	else if (!c->mime && code <= RS_ERROR_REJECTED_RESUME)
+		counter_add(&c->relay->counters.clients_refused_setup, 1);
+	else if (code != RS_ERROR_CONNECTION_CLOSE)
 		counter_add(&c->relay->counters.clients_failed, 1);
 	timer_arm(c->relay->timers, &c->timer, *c->relay->now + LINGER_TIMEOUT);
 	mark_dirty(c);
@@ -82,12 +86,17 @@ static void on_timer(struct timer *timer, ns_t now)
 		tcp_abort(c->conn);
 		return;
 	}
+	if (c->leaving && rs_output_pending(&c->session)) {
+		// Its last replies are still to be read.
+		timer_arm(c->relay->timers, timer, now + FAREWELL_TIMEOUT);
+		return;
+	}
 	if (c->leaving) {
 		client_eof(c->conn);
 		return;
 	}
 	if (!rs_session_established(&c->session)) {
-		counter_add(&c->relay->counters.clients_no_setup, 1);
+		c->late = true;
 		rs_session_close(&c->session, RS_ERROR_INVALID_SETUP, "no SETUP came in time");
 		return;
 	}
@@ -140,7 +149,7 @@ bool client_accept(struct tcp_conn *conn, struct relay *r)
 		.streams_max = CLIENT_STREAMS_MAX,
 		.message_bytes_max = MESSAGE_BYTES_MAX,
 		.queue_bytes_max = CLIENT_QUEUE_BYTES_MAX,
-		.stream_queue_bytes_max = CLIENT_QUEUE_BYTES_MAX / 2,
+		.stream_queue_bytes_max = CLIENT_STREAM_QUEUE_BYTES_MAX,
 	};
 	struct client *c = r->draining ? NULL : client_new(r);
 
@@ -160,6 +169,13 @@ bool client_accept(struct tcp_conn *conn, struct relay *r)
 	return true;
 }
 
+// Too much waits for the client to read it. What waits for its credit does not count: the REQUEST_N
+// would wait behind it.
+static bool chokes(const struct client *c, size_t limit_bytes)
+{
+	return rs_session_queued_bytes(&c->session) > limit_bytes && rs_output_pending(&c->session);
+}
+
 // Input is taken at once, but from a client that does not read its replies: then it waits here, not
 // consumed, until the TCP window is full.
 void client_data(struct tcp_conn *conn, struct chain *data)
@@ -174,7 +190,7 @@ void client_data(struct tcp_conn *conn, struct chain *data)
 	}
 	rs_input(&c->session, data, *c->relay->now);
 	tcp_consumed(conn, bytes);
-	if (rs_session_queued_bytes(&c->session) > CLIENT_PAUSE_BYTES) {
+	if (chokes(c, CLIENT_PAUSE_BYTES)) {
 		c->paused = true;
 		counter_add(&c->relay->counters.clients_paused, 1);
 	}
@@ -193,7 +209,13 @@ static void resume(struct client *c)
 
 void client_writable(struct tcp_conn *conn)
 {
-	mark_dirty(tcp_user(conn));
+	struct client *c = tcp_user(conn);
+	struct chain none = {0};
+
+	// While its input waits, that it reads is all that says it lives.
+	if (c->paused)
+		rs_input(&c->session, &none, *c->relay->now);
+	mark_dirty(c);
 }
 
 // RSocket has no half-closed connections: a client that has finished sending has left.
@@ -201,6 +223,11 @@ void client_eof(struct tcp_conn *conn)
 {
 	struct client *c = tcp_user(conn);
 
+	// One that was told why it is refused may have closed already, and reads it still.
+	if (rs_session_ended(&c->session)) {
+		mark_dirty(c);
+		return;
+	}
 	rs_session_abort(&c->session);
 	timer_arm(c->relay->timers, &c->timer, *c->relay->now + LINGER_TIMEOUT);
 	tcp_close(conn);
@@ -231,7 +258,7 @@ static void flush(struct client *c)
 	}
 	if (rs_session_ended(&c->session) && !rs_output_pending(&c->session))
 		tcp_close(c->conn);
-	else if (c->paused && rs_session_queued_bytes(&c->session) < CLIENT_PAUSE_BYTES / 2)
+	else if (c->paused && !chokes(c, CLIENT_PAUSE_BYTES / 2))
 		resume(c);
 }
 
@@ -247,8 +274,7 @@ void clients_flush(struct relay *r)
 
 void clients_drain(struct relay *r, bool force)
 {
-	list_for_each_safe(at, after, &r->clients)
-	{
+	list_for_each_safe (at, after, &r->clients) {
 		struct client *c = list_entry(at, struct client, all);
 
 		if (force)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Interned pairs of MIME types: see mime.h. Touched when a connection opens or closes, never by a call.
+// Interned pairs of MIME types: see mime.h. Touched when a connection opens or closes, never by a
+// call.
 
 #include "dataplane/client/mime.h"
 

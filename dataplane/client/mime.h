@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pairs of MIME types (metadata, data) that connections of a worker use, each once. MIME types belong
-// to a connection, so calls of a client go upstream on connections with the same pair.
+// Pairs of MIME types (metadata, data) that connections of a worker use, each once. MIME types
+// belong to a connection, so calls of a client go upstream on connections with the same pair.
 #pragma once
 
 #include <stdint.h>
@@ -11,7 +11,7 @@
 
 struct mime {
 	uint32_t refs;
-	enum rs_metadata_kind kind;  // how its routes are found
+	enum rs_metadata_kind kind; // how its routes are found
 	char metadata[RS_MIME_BYTES_MAX + 1];
 	char data[RS_MIME_BYTES_MAX + 1];
 };

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Upstream connections: see upstream.h. Worker thread only.
 //
-//   (none) --upstream_pick--> connecting --link up--> up --link down--> back-off --timer--> connecting
-//      ^------- sweep: idle for UPSTREAM_IDLE, or the target is gone and its calls have ended -------'
+//   (none) --upstream_pick--> connecting --link up--> up --link down--> back-off --timer-->
+//   connecting
+//      ^------- sweep: idle for UPSTREAM_IDLE, or the target is gone and its calls have ended
+//      -------'
 //
 // A connection that has failed takes no calls until it is up again; one that was just dialled takes
-// them only when no other target is up. It holds a reference to its target and to its MIME pair.
+// them only when no other target is up. One that is to close, or whose backend drains it, is
+// retired: no call finds it, a new one is dialled in its place. It holds a reference to its target
+// and to its MIME pair.
 
 #include "dataplane/upstream/upstream.h"
 
@@ -33,13 +37,22 @@ static struct upstream *find(
 	return NULL;
 }
 
-static void unlink_from_target(struct upstream *u)
+// No call finds it any more.
+static void retire(struct upstream *u)
 {
 	struct upstream **at = &u->relay->targets[u->target->id].first;
 
+	if (u->retired)
+		return;
+	u->retired = true;
 	while (*at != u)
 		at = &(*at)->next;
 	*at = u->next;
+}
+
+static void set_error(struct relay_target *rt, int error)
+{
+	__atomic_store_n(&rt->error, error, __ATOMIC_RELAXED);
 }
 
 static void on_up(struct link *link)
@@ -47,16 +60,22 @@ static void on_up(struct link *link)
 	struct upstream *u = link->user;
 	struct relay_target *rt = &u->relay->targets[u->target->id];
 
-	rt->connections++;
-	rt->error = 0;
+	u->up = true;
+	counter_add(&rt->connections, 1);
+	set_error(rt, 0);
 	counter_add(&u->relay->counters.upstream_up, 1);
 }
 
 static void release(struct upstream *u)
 {
-	unlink_from_target(u);
+	struct relay_target *rt = &u->relay->targets[u->target->id];
+
+	retire(u);
 	list_del(&u->all);
-	u->relay->targets[u->target->id].dialled--;
+	counter_add(&rt->dialled, (uint64_t)-1);
+	// The id may be another target's next.
+	if (counter_read(&rt->dialled) == 0)
+		set_error(rt, 0);
 	target_unref(u->target);
 	mime_unref(u->mime);
 	free(u);
@@ -68,14 +87,19 @@ static void on_down(struct link *link, const char *why)
 	struct relay_target *rt = &u->relay->targets[u->target->id];
 
 	(void)why;
-	if (link->was_up && rt->connections > 0)
-		rt->connections--;
+	if (u->up)
+		counter_add(&rt->connections, (uint64_t)-1);
+	u->up = false;
 	if (link->state == LINK_CLOSED) {
 		release(u);
 		return;
 	}
-	rt->error = link->error;
 	counter_add(&u->relay->counters.upstream_down, 1);
+	if (u->retired) {
+		link_close(link); // comes back here and ends with release()
+		return;
+	}
+	set_error(rt, link->error);
 }
 
 static const struct link_ops link_ops = {.up = on_up, .down = on_down};
@@ -98,7 +122,8 @@ static struct upstream *dial(struct relay *r, struct target *target, struct mime
 
 	if (!u)
 		goto fail;
-	*u = (struct upstream){.relay = r, .target = target, .mime = mime, .bulk = bulk, .used = *r->now};
+	*u = (struct upstream){
+		.relay = r, .target = target, .mime = mime, .bulk = bulk, .used = *r->now};
 	if (link_dial(&u->link, &r->hub, (const struct sockaddr *)&target->addr, target->addr_len,
 		    &config, &link_ops, u))
 		goto fail;
@@ -106,7 +131,7 @@ static struct upstream *dial(struct relay *r, struct target *target, struct mime
 	mime_ref(mime);
 	u->next = r->targets[target->id].first;
 	r->targets[target->id].first = u;
-	r->targets[target->id].dialled++;
+	counter_add(&r->targets[target->id].dialled, 1);
 	list_push(&r->upstreams, &u->all);
 	counter_add(&r->counters.upstream_dialled, 1);
 	return u;
@@ -114,6 +139,30 @@ fail:
 	free(u);
 	counter_add(&r->counters.upstream_full, 1);
 	return NULL;
+}
+
+static bool takes_calls(const struct upstream *u)
+{
+	return u->link.state == LINK_UP && rs_session_takes_requests(&u->link.session);
+}
+
+// Dialled as soon as its target is a candidate, so that it is up when it is needed. NULL: out of
+// memory.
+static struct upstream *connection(
+	struct relay *r, struct target *target, struct mime *mime, bool bulk)
+{
+	struct upstream *u = find(r, target, mime, bulk);
+
+	// Its backend drains it: it ends with the calls it has.
+	if (u && u->link.state == LINK_UP && !takes_calls(u)) {
+		retire(u);
+		u = NULL;
+	}
+	if (!u)
+		u = dial(r, target, mime, bulk);
+	if (u)
+		u->used = *r->now;
+	return u;
 }
 
 // What two_choices asks about a candidate.
@@ -127,26 +176,36 @@ static uint32_t load(void *arg, uint32_t i)
 {
 	struct candidates *c = arg;
 	struct target *target = c->service->targets[i];
-	struct upstream *u = find(c->relay, target, c->mime, false);
+	struct upstream *u = connection(c->relay, target, c->mime, false);
+	uint32_t calls = (uint32_t)counter_read(&c->relay->targets[target->id].calls);
 
-	// Dialled as soon as it is a candidate, so that it is up when it is needed.
-	if (!u)
-		u = dial(c->relay, target, c->mime, false);
-	if (!u)
-		return LB_DOWN;
-	u->used = *c->relay->now;
-	if (u->link.state == LINK_UP)
-		return c->relay->targets[target->id].calls;
-	if (u->link.state == LINK_CONNECTING && u->link.attempts == 0)
-		return LOAD_CONNECTING + c->relay->targets[target->id].calls;
+	if (u && takes_calls(u))
+		return calls;
+	if (u && u->link.state == LINK_CONNECTING && u->link.attempts == 0)
+		return LOAD_CONNECTING + calls;
 	return LB_DOWN;
+}
+
+// Some target that is up, when both candidates are not. The way of few calls: dials nothing.
+static struct upstream *any_up(struct relay *r, const struct service *s, struct mime *mime)
+{
+	uint32_t from = rng_below(&r->rng, s->targets_count);
+
+	for (uint32_t i = 0; i < s->targets_count; i++) {
+		struct upstream *u =
+			find(r, s->targets[(from + i) % s->targets_count], mime, false);
+
+		if (u && takes_calls(u))
+			return u;
+	}
+	return NULL;
 }
 
 int upstream_pick(struct relay *r, const struct service *s, struct mime *mime, size_t message_bytes,
 	struct upstream **out)
 {
 	struct candidates candidates = {.relay = r, .service = s, .mime = mime};
-	struct target *target;
+	struct upstream *u, *up;
 	uint32_t i;
 
 	if (s->targets_count == 0)
@@ -154,17 +213,15 @@ int upstream_pick(struct relay *r, const struct service *s, struct mime *mime, s
 	i = lb_two_choices(&r->rng, s->targets_count, load, &candidates);
 	if (i == LB_NONE)
 		return -EHOSTUNREACH;
-	target = s->targets[i];
-	*out = find(r, target, mime, false);
-	if (target->fragments || message_bytes <= FRAGMENT_BYTES)
-		return 0;
-	*out = find(r, target, mime, true);
-	if (!*out)
-		*out = dial(r, target, mime, true);
-	if (!*out)
+	u = find(r, s->targets[i], mime, false);
+	if (!takes_calls(u) && (up = any_up(r, s, mime)))
+		u = up;
+	if (!u->target->fragments && message_bytes > FRAGMENT_BYTES)
+		u = connection(r, u->target, mime, true);
+	if (!u)
 		return -ENOMEM;
-	(*out)->used = *r->now;
-	return (*out)->link.state == LINK_BACKOFF ? -EHOSTUNREACH : 0;
+	*out = u;
+	return u->link.state == LINK_BACKOFF ? -EHOSTUNREACH : 0;
 }
 
 void upstream_late_item(struct upstream *u, ns_t gap)
@@ -176,32 +233,46 @@ void upstream_late_item(struct upstream *u, ns_t gap)
 void upstream_call_begin(struct upstream *u)
 {
 	u->calls++;
-	u->relay->targets[u->target->id].calls++;
+	counter_add(&u->relay->targets[u->target->id].calls, 1);
 }
 
 void upstream_call_end(struct upstream *u)
 {
 	u->calls--;
-	u->relay->targets[u->target->id].calls--;
+	counter_add(&u->relay->targets[u->target->id].calls, (uint64_t)-1);
 	u->used = *u->relay->now;
+}
+
+// Fire-and-forget messages are no calls in flight, but wait in the session like any.
+static bool busy(const struct upstream *u)
+{
+	if (u->calls > 0)
+		return true;
+	return (u->link.state == LINK_UP || u->link.state == LINK_CONNECTING) &&
+	       rs_output_pending(&u->link.session);
+}
+
+static void close_one(struct upstream *u)
+{
+	retire(u);
+	link_close(&u->link);
 }
 
 void upstream_sweep(struct relay *r)
 {
-	list_for_each_safe(at, after, &r->upstreams)
-	{
+	list_for_each_safe (at, after, &r->upstreams) {
 		struct upstream *u = list_entry(at, struct upstream, all);
-		bool gone = __atomic_load_n(&u->target->gone, __ATOMIC_RELAXED);
+		bool gone = u->retired || __atomic_load_n(&u->target->gone, __ATOMIC_RELAXED);
 
-		if (u->calls > 0 || (!gone && *r->now - u->used < UPSTREAM_IDLE))
+		if (u->link.close_asked || busy(u) || (!gone && *r->now - u->used < UPSTREAM_IDLE))
 			continue;
 		counter_add(&r->counters.upstream_idle_closed, 1);
-		link_close(&u->link);
+		close_one(u);
 	}
 }
 
 void upstream_close_all(struct relay *r)
 {
-	list_for_each_safe(at, after, &r->upstreams)
-		link_close(&list_entry(at, struct upstream, all)->link);
+	list_for_each_safe (at, after, &r->upstreams)
+		close_one(list_entry(at, struct upstream, all));
 }

@@ -1,30 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-// Upstream connections of a worker: one for each target and pair of MIME types, opened by the first call and
-// closed when idle. A target that cannot reassemble has a second one for large messages.
+// Upstream connections of a worker: one for each target and pair of MIME types, opened by the first
+// call and closed when idle. A target that cannot reassemble has a second one for large messages.
 #pragma once
 
 #include "dataplane/relay.h"
 
 struct upstream {
-	struct link link;  // its user is this
+	struct link link; // its user is this
 	struct relay *relay;
 	struct target *target;
 	struct mime *mime;
-	bool bulk;         // for large messages to a target that cannot reassemble
-	uint32_t calls;    // in flight
-	ns_t used;         // when it was last wanted
-	struct upstream *next;  // of the same target
+	bool bulk;             // for large messages to a target that cannot reassemble
+	bool up;               // counted in the target's connections
+	bool retired;          // not among the target's any more; ends with its last call
+	uint32_t calls;        // in flight
+	ns_t used;             // when it was last wanted
+	struct upstream *next; // of the same target
 	struct list all;
 };
 
-// A target for a call of the service, and its connection, dialled if need be. -ENOENT: the service has no target;
-// -EHOSTUNREACH: none that can be reached; -ENOMEM.
+// A target for a call of the service, and its connection, dialled if need be. -ENOENT: the service
+// has no target; -EHOSTUNREACH: none that can be reached; -ENOMEM.
 int upstream_pick(struct relay *r, const struct service *s, struct mime *mime, size_t message_bytes,
 	struct upstream **out);
 // A call starts and ends.
 void upstream_call_begin(struct upstream *u);
 void upstream_call_end(struct upstream *u);
-// An item came so late after the one before that the backend may have waited for our delayed acknowledgement.
+// An item came so late after the one before that the backend may have waited for our delayed
+// acknowledgement.
 void upstream_late_item(struct upstream *u, ns_t gap);
 // Closes all; the loop's steps complete it.
 void upstream_close_all(struct relay *r);

@@ -1,0 +1,765 @@
+// SPDX-License-Identifier: Apache-2.0
+// See relay_world.h.
+#include "test/unit/relay_world.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/rsocket/metadata.h"
+
+#define GATEWAY_PORT 7878
+#define ROUTING "message/x.rsocket.routing.v0"
+#define OCTETS "application/octet-stream"
+#define BURST 64
+
+static const uint8_t filler[1 << 20];
+
+static void fill(struct chain *c, size_t bytes)
+{
+	for (size_t n; bytes; bytes -= n) {
+		n = bytes < sizeof(filler) ? bytes : sizeof(filler);
+		chain_push(c, NULL, filler, (uint32_t)n);
+	}
+}
+
+// Clients
+
+static struct ask *ask_of(struct rs_stream *stream)
+{
+	return stream->user;
+}
+
+static void on_peer_payload(
+	struct rs_stream *stream, struct rs_message *message, bool next, bool complete)
+{
+	struct ask *a = ask_of(stream);
+	uint8_t number[4];
+
+	if (next) {
+		if (a->numbered) {
+			assert_int_equal(chain_read(&message->data, 0, number, 4), 4);
+			assert_int_equal(
+				number[0] << 24 | number[1] << 16 | number[2] << 8 | number[3],
+				a->items);
+		}
+		a->items++;
+		a->bytes += message->data.len;
+		a->has_metadata = message->has_metadata;
+	}
+	a->completes += complete;
+	if (complete)
+		a->stream = NULL;
+	if (stream->type == RS_REQUEST_STREAM)
+		assert_true(a->items <= a->asked); // rule 53
+	if (!complete && a->cancel_on_item) {
+		rs_cancel(stream);
+		a->stream = NULL;
+	} else if (!complete && a->refill && a->items == a->asked) {
+		a->asked += a->refill;
+		rs_request_n(stream, a->refill);
+	}
+}
+
+static void on_peer_error(struct rs_stream *stream, uint32_t code, struct chain *text)
+{
+	struct ask *a = ask_of(stream);
+	size_t n = chain_read(text, 0, a->text, sizeof(a->text) - 1);
+
+	a->text[n] = '\0';
+	a->code = code;
+	a->errors++;
+	a->stream = NULL;
+}
+
+static void on_peer_lost(struct rs_stream *stream, bool sent)
+{
+	struct ask *a = ask_of(stream);
+
+	a->losses++;
+	a->stream = NULL;
+}
+
+static void on_peer_closed(struct rs_session *s, uint32_t code, const char *why)
+{
+	struct peer *p = container_of(s, struct peer, session);
+
+	p->code = code;
+	snprintf(p->why, sizeof(p->why), "%s", why);
+}
+
+static void peer_flush(struct peer *p)
+{
+	struct chain out = {0};
+
+	while (p->conn && p->connected && rs_output_pending(&p->session) &&
+		tcp_send_room(p->conn) > 0) {
+		if (rs_output(&p->session, &out, tcp_send_room(p->conn)) == 0)
+			break;
+		tcp_send(p->conn, &out);
+	}
+	if (p->conn && p->connected && rs_session_ended(&p->session))
+		tcp_close(p->conn);
+}
+
+// At once: all that a test does between two steps is small.
+static void on_peer_wake(struct rs_session *s)
+{
+	(void)s;
+}
+
+static const struct rs_handler peer_handler = {
+	.wake = on_peer_wake,
+	.payload = on_peer_payload,
+	.error = on_peer_error,
+	.lost = on_peer_lost,
+	.closed = on_peer_closed,
+};
+
+static bool on_peer_connected(struct tcp_conn *conn, void *user)
+{
+	struct peer *p = user;
+
+	tcp_set_user(conn, p);
+	p->connected = true;
+	peer_flush(p);
+	return true;
+}
+
+static void on_peer_data(struct tcp_conn *conn, struct chain *data)
+{
+	struct peer *p = tcp_user(conn);
+	size_t bytes = data->len;
+
+	if (p->hold) {
+		chain_append(&p->unread, data);
+		return;
+	}
+	rs_input(&p->session, data, p->world->now);
+	tcp_consumed(conn, bytes);
+	peer_flush(p);
+}
+
+static void on_peer_writable(struct tcp_conn *conn)
+{
+	peer_flush(tcp_user(conn));
+}
+
+static void on_peer_eof(struct tcp_conn *conn)
+{
+	struct peer *p = tcp_user(conn);
+
+	rs_session_abort(&p->session);
+	tcp_close(conn);
+}
+
+static void on_peer_tcp_closed(struct tcp_conn *conn, int error)
+{
+	struct peer *p = tcp_user(conn);
+
+	p->error = error;
+	p->conn = NULL;
+	rs_session_abort(&p->session);
+}
+
+static const struct tcp_ops peer_ops = {
+	on_peer_connected, on_peer_data, on_peer_writable, on_peer_eof, on_peer_tcp_closed};
+
+struct peer *peer_new_mime(struct world *w, const char *metadata_mime, const char *data_mime)
+{
+	struct peer *p = calloc(1, sizeof(*p));
+	struct rs_config config = {
+		.role = RS_CLIENT,
+		.handler = &peer_handler,
+		.pool = w->client_pool,
+		.keepalive_ms = 20000,
+		.lifetime_ms = 90000,
+		.metadata_mime = metadata_mime,
+		.data_mime = data_mime,
+	};
+	struct tcp_connect to = {.remote_port = GATEWAY_PORT, .ops = &peer_ops, .user = p};
+
+	p->world = w;
+	ip_parse("10.77.0.1", &to.local);
+	ip_parse("10.77.0.2", &to.remote);
+	assert_int_equal(rs_session_init(&p->session, &config, w->now), 0);
+	assert_int_equal(tcp_connect(w->clients, &to, w->now, &p->conn), 0);
+	tcp_set_user(p->conn, p);
+	return p;
+}
+
+struct peer *peer_new(struct world *w)
+{
+	return peer_new_mime(w, ROUTING, OCTETS);
+}
+
+void peer_free(struct peer *p)
+{
+	struct world *w = p->world;
+
+	rs_session_fini(&p->session);
+	chain_clear(&p->unread);
+	p->hold = false;
+	if (p->conn)
+		tcp_close(p->conn);
+	RUN_UNTIL(w, !p->conn);
+	free(p);
+}
+
+void peer_reset(struct peer *p)
+{
+	struct world *w = p->world;
+
+	rs_session_fini(&p->session);
+	chain_clear(&p->unread);
+	if (p->conn)
+		tcp_abort(p->conn);
+	free(p);
+	world_step(w);
+}
+
+void peer_read(struct peer *p)
+{
+	size_t bytes = p->unread.len;
+
+	p->hold = false;
+	rs_input(&p->session, &p->unread, p->world->now);
+	tcp_consumed(p->conn, bytes);
+	peer_flush(p);
+}
+
+static void make_request(struct rs_message *message, const char *function, size_t bytes)
+{
+	static const uint8_t lengths[] = {
+		0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20};
+	uint32_t len = (uint32_t)strlen(function);
+
+	message->has_metadata = true;
+	chain_push(&message->metadata, NULL, &lengths[len], 1);
+	chain_push(&message->metadata, NULL, (const uint8_t *)function, len);
+	fill(&message->data, bytes);
+}
+
+void ask(struct peer *p, struct ask *a, const char *function, uint32_t n, size_t bytes)
+{
+	struct rs_message message = {0};
+	int error;
+
+	a->asked = n;
+	make_request(&message, function, bytes);
+	a->stream = rs_request(
+		&p->session, n ? RS_REQUEST_STREAM : RS_REQUEST_RESPONSE, n, &message, a, &error);
+	assert_non_null(a->stream);
+	peer_flush(p);
+}
+
+void ask_fnf(struct peer *p, const char *function, size_t bytes)
+{
+	struct rs_message message = {0};
+
+	make_request(&message, function, bytes);
+	assert_int_equal(rs_fire_and_forget(&p->session, &message), 0);
+	peer_flush(p);
+}
+
+void ask_wait(struct peer *p, struct ask *a, const char *function, size_t bytes)
+{
+	*a = (struct ask){0};
+	ask(p, a, function, 0, bytes);
+	RUN_UNTIL(p->world, !a->stream);
+}
+
+// Backends
+
+static struct backend *backend_of(struct rs_session *s)
+{
+	return container_of(link_of(s), struct served, link)->backend;
+}
+
+static void request_end(struct request *r)
+{
+	list_del(&r->all);
+	r->backend->held--;
+	free(r);
+}
+
+static void note_grant(struct request *r, uint64_t n)
+{
+	r->granted += n;
+	if (r->granted - r->produced > r->backend->granted_ahead_max)
+		r->backend->granted_ahead_max = r->granted - r->produced;
+}
+
+static void item_of(struct backend *b, uint64_t number, struct rs_message *message)
+{
+	uint8_t raw[4] = {(uint8_t)(number >> 24), (uint8_t)(number >> 16), (uint8_t)(number >> 8),
+		(uint8_t)number};
+
+	assert_int_equal(chain_copy(&message->data, b->world->blocks, raw, 4), 0);
+	fill(&message->data, b->count_bytes - 4);
+}
+
+// As many items as credit allows and the queue holds.
+static void produce(struct request *r)
+{
+	struct backend *b = r->backend;
+
+	while (rs_stream_credit(r->stream) && rs_stream_queued_bytes(r->stream) < 65536) {
+		struct rs_message message = {0};
+		bool last = r->produced + 1 == b->count_items;
+
+		item_of(b, r->produced++, &message);
+		assert_int_equal(rs_payload(r->stream, &message, true, last), 0);
+		if (last) {
+			request_end(r);
+			return;
+		}
+	}
+}
+
+void backend_produce(struct backend *b)
+{
+	list_for_each_safe (at, after, &b->requests)
+		produce(list_entry(at, struct request, all));
+}
+
+static struct request *request_new(struct backend *b, struct rs_stream *stream)
+{
+	struct request *r = calloc(1, sizeof(*r));
+
+	r->backend = b;
+	r->stream = stream;
+	stream->user = r;
+	list_push(&b->requests, &r->all);
+	b->held++;
+	if (stream->type == RS_REQUEST_STREAM)
+		note_grant(r, rs_stream_credit(stream));
+	return r;
+}
+
+static void on_request(struct rs_stream *stream, struct rs_message *message)
+{
+	struct backend *b = backend_of(stream->session);
+	struct rs_message reply = {0};
+	struct request *r;
+
+	b->received++;
+	b->bytes += message->data.len;
+	if (stream->type == RS_REQUEST_FNF) {
+		b->fnfs++;
+		return;
+	}
+	switch (b->mode) {
+	case ECHO:
+		chain_append(&reply.data, &message->data);
+		assert_int_equal(rs_payload(stream, &reply, true, true), 0);
+		break;
+	case REFUSE:
+		rs_error(stream, b->code, b->text);
+		break;
+	case SILENT:
+		request_new(b, stream);
+		break;
+	case COUNT:
+		r = request_new(b, stream);
+		// Our own sessions obey, so one that does not is made by giving it credit of its
+		// own.
+		stream->credit += b->surplus;
+		produce(r);
+		break;
+	}
+}
+
+static void on_request_n(struct rs_stream *stream, uint32_t n)
+{
+	struct request *r = stream->user;
+
+	note_grant(r, n);
+	if (r->backend->mode == COUNT)
+		produce(r);
+}
+
+static void on_pulled(struct rs_stream *stream, size_t bytes)
+{
+	struct request *r = stream->user;
+
+	if (r && r->backend->mode == COUNT)
+		produce(r);
+}
+
+static void on_cancel(struct rs_stream *stream)
+{
+	struct request *r = stream->user;
+
+	r->backend->cancels++;
+	request_end(r);
+}
+
+static void on_lost(struct rs_stream *stream, bool sent)
+{
+	struct request *r = stream->user;
+
+	r->backend->losses++;
+	request_end(r);
+}
+
+static uint32_t on_setup(struct rs_session *s, struct rs_setup *setup, const char **why)
+{
+	struct backend *b = backend_of(s);
+
+	snprintf(b->metadata_mime, sizeof(b->metadata_mime), "%s", setup->metadata_mime);
+	snprintf(b->data_mime, sizeof(b->data_mime), "%s", setup->data_mime);
+	return 0;
+}
+
+static const struct rs_handler backend_handler = {
+	.wake = link_wake,
+	.closed = link_ended,
+	.setup = on_setup,
+	.request = on_request,
+	.request_n = on_request_n,
+	.pulled = on_pulled,
+	.cancel = on_cancel,
+	.lost = on_lost,
+};
+
+static void on_down(struct link *link, const char *why)
+{
+	container_of(link, struct served, link)->used = false;
+}
+
+static const struct link_ops backend_link_ops = {.down = on_down};
+
+static void on_accept(struct loop_listener *l, int fd, void *user)
+{
+	static const struct rs_config config = {.handler = &backend_handler};
+	struct backend *b = user;
+	struct served *s = b->served;
+
+	while (s < b->served + SERVED_MAX && s->used)
+		s++;
+	assert_true(s < b->served + SERVED_MAX);
+	*s = (struct served){.backend = b, .used = true};
+	b->accepted++;
+	assert_int_equal(
+		link_serve(&s->link, &b->world->backend_hub, fd, &config, &backend_link_ops, s), 0);
+}
+
+void backend_listen(struct backend *b)
+{
+	struct sockaddr_storage addr;
+	socklen_t len;
+	int error;
+
+	assert_int_equal(sockaddr_parse(b->address, &addr, &len), 0);
+	b->listener = loop_listen(
+		b->world->backend_loop, (struct sockaddr *)&addr, len, on_accept, b, &error);
+	assert_non_null(b->listener);
+}
+
+void backend_unlisten(struct backend *b)
+{
+	if (b->listener)
+		loop_listener_close(b->listener);
+	b->listener = NULL;
+	loop_step(b->world->backend_loop, 0);
+}
+
+struct backend *backend_new(struct world *w, enum backend_mode mode)
+{
+	struct backend *b = &w->backend[w->backends++];
+
+	assert_true(w->backends <= BACKENDS_MAX);
+	b->world = w;
+	b->mode = mode;
+	b->count_bytes = 4;
+	list_init(&b->requests);
+	snprintf(b->address, sizeof(b->address), "unix:%s/%u", w->folder, w->backends);
+	backend_listen(b);
+	return b;
+}
+
+void backend_cut(struct backend *b)
+{
+	for (unsigned i = 0; i < SERVED_MAX; i++)
+		if (b->served[i].used && b->served[i].link.conn)
+			loop_abort(b->served[i].link.conn);
+}
+
+unsigned backend_connections(const struct backend *b)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < SERVED_MAX; i++)
+		n += b->served[i].used;
+	return n;
+}
+
+void backend_answer(struct backend *b, size_t bytes)
+{
+	struct list *first = list_first(&b->requests);
+	struct rs_message reply = {0};
+	struct request *r;
+
+	assert_non_null(first);
+	r = list_entry(first, struct request, all);
+	fill(&reply.data, bytes);
+	assert_int_equal(rs_payload(r->stream, &reply, true, true), 0);
+	request_end(r);
+}
+
+// The gateway
+
+static bool on_gateway_accept(struct tcp_conn *conn, void *user)
+{
+	struct world *w = user;
+
+	return client_accept(conn, &w->relay);
+}
+
+static const struct tcp_ops gateway_ops = {
+	.accept = on_gateway_accept,
+	.data = client_data,
+	.writable = client_writable,
+	.eof = client_eof,
+	.closed = client_closed,
+};
+
+static struct tcp_stack *stack_new(struct world *w, const struct tcp_ops *ops)
+{
+	struct tcp_config config = {
+		.conns_max = 4096,
+		.time_wait_max = 16,
+		.mtu = 9000,
+		.recv_window_bytes = 1 << 20,
+		.send_buffer_bytes = 1 << 20,
+		.ooo_bytes_conn = 1 << 20,
+		.ooo_bytes_stack = 1 << 22,
+		.key = {7, [31] = 1},
+		.ops = ops,
+		.time_wait_ms = 1,
+	};
+	struct tcp_stack *stack = tcp_stack_new(&config, &w->wheel, w->now);
+
+	assert_non_null(stack);
+	return stack;
+}
+
+static void wire_release(struct buf *buf)
+{
+	struct world *w = buf->owner;
+
+	w->wire_bufs--;
+	free(buf->base);
+	free(buf);
+}
+
+static void carry_one(struct world *w, const struct tcp_tx *tx, struct tcp_stack *to)
+{
+	uint32_t len = tx->header_len + (uint32_t)tx->payload_len;
+	struct tcp_rx rx = {.src = tx->src, .dst = tx->dst, .len = len, .checksum_good = true};
+	uint8_t *bytes = malloc(len);
+
+	rx.buf = malloc(sizeof(*rx.buf));
+	tcp_tx_write(tx, bytes, true);
+	buf_init(rx.buf, bytes, len, wire_release, w);
+	w->wire_bufs++;
+	rx.data = bytes;
+	tcp_input(to, &rx, w->now);
+	buf_unref(rx.buf);
+}
+
+static unsigned carry(struct world *w, struct tcp_stack *from, struct tcp_stack *to)
+{
+	static struct tcp_tx tx[BURST];
+	unsigned n, sum = 0;
+
+	do {
+		n = tcp_output(from, w->now, tx, BURST);
+		for (unsigned i = 0; i < n; i++)
+			carry_one(w, &tx[i], to);
+		sum += n;
+	} while (n == BURST && sum < 4 * BURST);
+	return sum;
+}
+
+void world_step(struct world *w)
+{
+	unsigned work;
+	int n;
+
+	w->now = clock_now() + w->skew;
+	work = carry(w, w->clients, w->gateway);
+	n = loop_step(w->loop, 0);
+	assert_true(n >= 0);
+	work += (unsigned)n;
+	work += timer_wheel_run(&w->wheel, w->now);
+	relay_flush(&w->relay);
+	work += carry(w, w->gateway, w->clients);
+	n = loop_step(w->backend_loop, 0);
+	assert_true(n >= 0);
+	work += (unsigned)n;
+	if (!work)
+		loop_step(w->backend_loop, clock_now() + NS_PER_MS / 5);
+}
+
+void world_run(struct world *w, ns_t span)
+{
+	ns_t end = clock_now() + span;
+
+	while (clock_now() < end)
+		world_step(w);
+}
+
+void world_skip(struct world *w, ns_t span)
+{
+	w->skew += span;
+	world_step(w);
+}
+
+static void init_relay(struct world *w)
+{
+	struct relay_config config = {
+		.tcp = w->gateway,
+		.loop = w->loop,
+		.timers = &w->wheel,
+		.table = w->table,
+		.seed = 1,
+		.now = &w->now,
+	};
+
+	w->targets = calloc(TARGETS_MAX, sizeof(*w->targets));
+	w->services = calloc(SERVICES_MAX, sizeof(*w->services));
+	config.targets = w->targets;
+	config.services = w->services;
+	assert_int_equal(relay_init(&w->relay, &config), 0);
+}
+
+struct world *world_new(void)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	int error;
+
+	strcpy(w->folder, "/tmp/penstock-relay-XXXXXX");
+	assert_non_null(mkdtemp(w->folder));
+	w->now = clock_now();
+	timer_wheel_init(&w->wheel, w->now);
+	w->loop = loop_new(NULL, &error);
+	w->backend_loop = loop_new(NULL, &error);
+	assert_non_null(w->loop);
+	assert_non_null(w->backend_loop);
+	w->blocks = buf_pool_new(4096, 0);
+	w->client_pool = rs_pool_new(150000, w->blocks);
+	w->backend_pool = rs_pool_new(150000, w->blocks);
+	link_hub_init(&w->backend_hub, w->backend_loop, w->backend_pool);
+	w->table = table_new(NULL);
+	assert_non_null(w->table);
+	w->gateway = stack_new(w, &gateway_ops);
+	w->clients = stack_new(w, &peer_ops);
+	assert_int_equal(tcp_listen(w->gateway, GATEWAY_PORT, w), 0);
+	init_relay(w);
+	return w;
+}
+
+static void free_backends(struct world *w)
+{
+	for (unsigned i = 0; i < w->backends; i++) {
+		struct backend *b = &w->backend[i];
+
+		backend_unlisten(b);
+		for (unsigned k = 0; k < SERVED_MAX; k++)
+			if (b->served[k].used)
+				link_close(&b->served[k].link);
+		RUN_UNTIL(w, backend_connections(b) == 0);
+		assert_int_equal(b->held, 0);
+	}
+	loop_destroy(w->backend_loop);
+	rs_pool_destroy(w->backend_pool);
+}
+
+// In the order of worker_app_fini().
+static void free_relay(struct world *w)
+{
+	ns_t end = clock_now() + WORLD_DEADLINE;
+
+	tcp_stack_destroy(w->gateway);
+	assert_int_equal(w->relay.clients_count, 0);
+	assert_int_equal(w->relay.calls_in_flight, 0);
+	upstream_close_all(&w->relay);
+	while (!list_empty(&w->relay.upstreams) && clock_now() < end)
+		loop_step(w->loop, clock_now() + NS_PER_MS);
+	loop_destroy(w->loop);
+	assert_true(list_empty(&w->relay.upstreams));
+	for (unsigned i = 0; i < TARGETS_MAX; i++) {
+		assert_null(w->targets[i].first);
+		assert_int_equal(w->targets[i].calls, 0);
+		assert_int_equal(w->targets[i].connections, 0);
+		assert_int_equal(w->targets[i].dialled, 0);
+	}
+	relay_fini(&w->relay);
+	free(w->targets);
+	free(w->services);
+}
+
+void world_free(struct world *w)
+{
+	free_backends(w);
+	free_relay(w);
+	tcp_stack_destroy(w->clients);
+	assert_int_equal(w->wheel.count, 0);
+	rs_pool_destroy(w->client_pool);
+	buf_pool_destroy(w->blocks);
+	table_destroy(w->table);
+	assert_int_equal(w->wire_bufs, 0);
+	assert_int_equal(chain_nodes_in_use(), 0);
+	chain_nodes_free();
+	rmdir(w->folder);
+	free(w);
+}
+
+void world_expect_idle(struct world *w)
+{
+	uint64_t sum = 0;
+	const struct relay_counters *c = &w->relay.counters;
+
+	RUN_UNTIL(w, w->relay.calls_in_flight == 0 && rs_pool_streams(w->relay.pool) == 0 &&
+			     buf_pool_bytes(w->relay.blocks) == 0 && w->wire_bufs == 0);
+	for (unsigned i = 0; i < TARGETS_MAX; i++)
+		assert_int_equal(w->targets[i].calls, 0);
+	for (unsigned i = 0; i < SERVICES_MAX; i++)
+		assert_int_equal(w->services[i].in_flight, 0);
+	// Each call has one outcome.
+	sum = c->calls_ok + c->calls_error + c->calls_rejected + c->calls_canceled +
+	      c->calls_invalid + c->calls_abandoned;
+	assert_int_equal(sum, c->calls);
+}
+
+// Routes
+
+void route(struct world *w, const char *name, ...)
+{
+	const char *targets[BACKENDS_MAX];
+	char text[64];
+	struct service_spec spec = {
+		.namespace = "default", .route = text, .fragments = true, .targets = targets};
+	const struct backend *b;
+	va_list args;
+
+	snprintf(text, sizeof(text), "%s", name);
+	if (text[strlen(text) - 1] == '*') {
+		text[strlen(text) - 1] = '\0';
+		spec.prefix = true;
+	}
+	va_start(args, name);
+	while ((b = va_arg(args, const struct backend *)))
+		targets[spec.targets_count++] = b->address;
+	va_end(args);
+	assert_int_equal(table_put(w->table, &spec), 0);
+}
+
+void unroute(struct world *w, const char *name)
+{
+	assert_int_equal(table_remove(w->table, "default", name, false), 0);
+}
