@@ -272,8 +272,7 @@ static int send_call(struct client *cl, struct call *call)
 	counter_add(&stats_of(cl, call->start)->bytes_out, message.data.len);
 	if (e->type == RS_REQUEST_FNF)
 		return rs_fire_and_forget(conn->session, &message);
-	call->stream =
-		rs_request(conn->session, e->type, (uint32_t)credit, &message, call, &error);
+	call->stream = rs_request(conn->session, e->type, (uint32_t)credit, &message, call, &error);
 	return call->stream ? 0 : error;
 }
 

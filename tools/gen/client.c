@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A client of `penstock-gen load`: one thread's connections and what it does with them. Its thread and
-// its loop are the transport's (kernel.c, port.c), which calls client_step() after each step.
+// A client of `penstock-gen load`: one thread's connections and what it does with them. Its thread
+// and its loop are the transport's (kernel.c, port.c), which calls client_step() after each step.
 //
 //   CONNECT --all up: ready; main sets the start--> RUN --time or calls are over--> DRAIN
 //   DRAIN --no call in flight--> CLOSE --all links down--> DONE

@@ -45,9 +45,9 @@ static int kernel_dial(struct client_conn *conn, unsigned number, struct rs_conf
 {
 	struct load *load = conn->client->load;
 	unsigned target = number % load->targets;
-	int error = link_dial(&conn->link, &conn->client->hub,
-		(struct sockaddr *)&load->addrs[target], load->addr_lens[target], session, &link_ops,
-		conn);
+	int error =
+		link_dial(&conn->link, &conn->client->hub, (struct sockaddr *)&load->addrs[target],
+			load->addr_lens[target], session, &link_ops, conn);
 
 	conn->session = &conn->link.session;
 	if (!error && conn->faulty && load->config.stop_reading)

@@ -134,7 +134,7 @@ struct client {
 	struct list free_calls, ages;
 	uint32_t next_pattern;
 	enum client_phase phase;
-	ns_t stop_by;  // after a signal; 0: none came
+	ns_t stop_by;             // after a signal; 0: none came
 	ns_t start, measure, end; // calls count from `measure` on
 	ns_t arrival;             // the next one's intended time
 	double rate;
@@ -142,10 +142,10 @@ struct client {
 	struct timer sweep;
 	struct load_stats stats[2]; // of the warm-up; of the measurement
 	uint64_t downs, ups;
-	bool told;     // the first failure, on standard error
-	bool counted;  // as ready
-	ns_t deadline; // for being connected
-	ns_t last_end; // when the last counted call ended
+	bool told;                       // the first failure, on standard error
+	bool counted;                    // as ready
+	ns_t deadline;                   // for being connected
+	ns_t last_end;                   // when the last counted call ended
 	ns_t measured_from, measured_to; // when its work was looked at, and how much it was then
 	ns_t worked_from, worked_to;
 };

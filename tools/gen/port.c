@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `penstock-gen load` on a DPDK port: an application of the data plane's shell (dataplane/app.h) whose
-// workers are the clients, with our own TCP stack as the client's end.
+// `penstock-gen load` on a DPDK port: an application of the data plane's shell (dataplane/app.h)
+// whose workers are the clients, with our own TCP stack as the client's end.
 //
 // A worker is a client, has queue i of the port, and polls without a pause. A gateway with as many
 // workers on the other side of a memif sees each client's connections on one of them.
@@ -43,8 +43,7 @@ static const struct tcp_link_ops link_ops = {.up = on_up, .down = on_down};
 static int port_dial(struct client_conn *conn, unsigned number, struct rs_config *session)
 {
 	struct client *cl = conn->client;
-	const struct sockaddr_in *to =
-		(const void *)&cl->load->addrs[number % cl->load->targets];
+	const struct sockaddr_in *to = (const void *)&cl->load->addrs[number % cl->load->targets];
 	struct tcp_connect connect = {
 		.remote = ip_from_v4(to->sin_addr.s_addr), .remote_port = ntohs(to->sin_port)};
 	unsigned prefix;

@@ -144,10 +144,10 @@ static json_t *to_json(const struct report *r)
 	json_t *root = json_pack(
 		"{s:I, s:I, s:I, s:f, s:f, s:I, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I}", "calls",
 		(json_int_t)t->calls, "errors_total", (json_int_t)t->errors, "cancelled",
-		(json_int_t)t->cancelled, "duration_s", r->seconds, "busy", r->busy, "connections_lost",
-		(json_int_t)r->downs, "calls_per_s", (double)t->calls_in_time / r->seconds,
-		"items_per_s", (double)t->items / r->seconds, "bytes_sent_per_s",
-		(double)t->bytes_out / r->seconds, "bytes_received_per_s",
+		(json_int_t)t->cancelled, "duration_s", r->seconds, "busy", r->busy,
+		"connections_lost", (json_int_t)r->downs, "calls_per_s",
+		(double)t->calls_in_time / r->seconds, "items_per_s", (double)t->items / r->seconds,
+		"bytes_sent_per_s", (double)t->bytes_out / r->seconds, "bytes_received_per_s",
 		(double)t->bytes_in / r->seconds, "rate", config->rate, "connections",
 		(json_int_t)config->connections, "outstanding", (json_int_t)config->outstanding,
 		"size", (json_int_t)config->mix.size);

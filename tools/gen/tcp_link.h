@@ -43,8 +43,8 @@ struct tcp_link {
 	char why[96];
 };
 
-// Opens a connection. The handler must have .wake = tcp_link_wake and .closed = tcp_link_ended; pool,
-// user and role of the config are set here. 0 or -E... (nothing was started).
+// Opens a connection. The handler must have .wake = tcp_link_wake and .closed = tcp_link_ended;
+// pool, user and role of the config are set here. 0 or -E... (nothing was started).
 int tcp_link_dial(struct tcp_link *link, struct tcp_hub *hub, const struct tcp_connect *to,
 	const struct rs_config *config, const struct tcp_link_ops *ops);
 // Ends it without waiting for streams: they are reported lost; `down` follows. abort: by a reset,
