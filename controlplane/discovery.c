@@ -59,8 +59,8 @@ static void add_targets(json_t *targets, json_t *seen, const struct resource *re
 	}
 }
 
-json_t *discovery_service(
-	const struct route_id *id, const struct resource *const *declared_by, size_t count)
+json_t *discovery_service(const struct route_id *id, const struct resource *const *declared_by,
+	size_t count, json_t *hosts)
 {
 	json_t *out = json_object(), *targets = json_array(), *seen = json_object();
 	bool fragments = true, lease = false;
@@ -75,6 +75,7 @@ json_t *discovery_service(
 			kind = "function";
 			timeout_ms = json_integer_value(
 				json_object_get(json_object_get(spec, "call"), "timeout_ms"));
+			json_array_extend(targets, hosts);
 			continue;
 		}
 		// The careful value of each: one server that cannot reassemble is enough.

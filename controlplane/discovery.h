@@ -27,9 +27,10 @@ void discovery_routes(const struct resource *res,
 	void *user);
 
 // What gateways are told of a route declared by these resources (one at least, in the order of
-// kinds and keys): the members of a `service` item but op and seq. A new reference.
-json_t *discovery_service(
-	const struct route_id *id, const struct resource *const *declared_by, size_t count);
+// kinds and keys): the members of a `service` item but op and seq. hosts: the targets of a function,
+// NULL: none. A new reference.
+json_t *discovery_service(const struct route_id *id, const struct resource *const *declared_by,
+	size_t count, json_t *hosts);
 
 // True if a route of the normalized object is a function's and an endpoint's at once: says whose it
 // is and which field declares it.

@@ -175,7 +175,7 @@ static void end_watch(struct peer *peer)
 {
 	if (!peer->watch)
 		return;
-	publisher_unwatch(&peer->watcher);
+	feed_unwatch(&peer->watcher);
 	peer->watch = NULL;
 }
 
@@ -206,7 +206,7 @@ static void pump(struct peer *peer)
 {
 	while (peer->watch && rs_stream_credit(peer->watch) > 0 &&
 		rs_stream_queued_bytes(peer->watch) < QUEUED_BYTES_MAX) {
-		char *text = publisher_next(peer->peers->publisher, &peer->watcher);
+		char *text = feed_next(&peer->watcher);
 		int rc;
 
 		if (!text)
@@ -244,7 +244,7 @@ static void start_watch(
 				"a newer watch of this connection took its place");
 		peer->watch = stream;
 		stream->user = peer;
-		publisher_watch(peer->peers->publisher, &peer->watcher, peer->name,
+		feed_watch(&peer->peers->publisher->feed, &peer->watcher, peer->name,
 			epoch ? epoch : "", after > 0 ? (uint64_t)after : 0, on_ready);
 	}
 	json_decref(request);

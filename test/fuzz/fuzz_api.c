@@ -175,7 +175,7 @@ static void take_items(struct world *w, int n)
 	uint64_t last = 0;
 	char *text;
 
-	while (n-- > 0 && (text = publisher_next(&w->publisher, &w->watcher))) {
+	while (n-- > 0 && (text = feed_next(&w->watcher))) {
 		json_t *item = json_loads(text, 0, NULL);
 		uint64_t seq = (uint64_t)json_integer_value(json_object_get(item, "seq"));
 
@@ -256,7 +256,7 @@ static void start(struct world *w)
 	registry_observe(&w->registry, on_changed, w);
 	w->telemetry = telemetry_new(w->now);
 	telemetry_connected(w->telemetry, &hello, w->now, w->now);
-	publisher_watch(&w->publisher, &w->watcher, "gw1", "", 0, on_ready);
+	feed_watch(&w->publisher.feed, &w->watcher, "gw1", "", 0, on_ready);
 	// The document is the same each time and takes long to make.
 	if (!openapi) {
 		struct api once;
@@ -294,7 +294,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	check(shown, "stats can be written");
 	free(shown);
 	json_decref(stats);
-	publisher_unwatch(&w.watcher);
+	feed_unwatch(&w.watcher);
 	publisher_fini(&w.publisher);
 	telemetry_destroy(w.telemetry);
 	registry_fini(&w.registry);

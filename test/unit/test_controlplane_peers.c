@@ -306,7 +306,7 @@ static void test_snapshot_and_deltas(void **state)
 	watch(e, 0, "{\"epoch\":\"\",\"after\":0}", 100);
 	UNTIL(e, c->count >= 4);
 	assert_true(has(c, 0, "\"op\":\"snapshot_begin\""));
-	assert_true(has(c, 0, e->registry.epoch));
+	assert_true(has(c, 0, e->publisher.epoch));
 	assert_true(has(c, 1, "\"op\":\"gateway\""));
 	assert_true(has(c, 1, "\"listeners\":[{\"port\":7878}]"));
 	assert_true(has(c, 2, "\"address\":\"10.77.0.1:7000\""));
@@ -438,7 +438,7 @@ static void test_resume(void **state)
 	char data[100];
 
 	put_endpoint(e, "a", "10.0.0.1:1");
-	snprintf(data, sizeof(data), "{\"epoch\":\"%s\",\"after\":%llu}", e->registry.epoch,
+	snprintf(data, sizeof(data), "{\"epoch\":\"%s\",\"after\":%llu}", e->publisher.epoch,
 		(unsigned long long)e->registry.durable);
 	put_endpoint(e, "b", "10.0.0.1:1");
 	dial(e, 0, HELLO("gw1"));

@@ -59,7 +59,7 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 
 	if (f->g.watching)
-		publisher_unwatch(&f->g.watcher);
+		feed_unwatch(&f->g.watcher);
 	json_decref(f->g.table);
 	json_decref(f->g.marked);
 	json_decref(f->g.spec);
@@ -139,13 +139,13 @@ static void watch(struct fixture *f)
 	json_decref(g->marked);
 	g->marked = NULL;
 	g->last_seq = 0;
-	publisher_watch(&f->p, &g->watcher, "gw1", g->epoch, g->seq, on_ready);
+	feed_watch(&f->p.feed, &g->watcher, "gw1", g->epoch, g->seq, on_ready);
 	g->watching = true;
 }
 
 static void cut(struct fixture *f)
 {
-	publisher_unwatch(&f->g.watcher);
+	feed_unwatch(&f->g.watcher);
 	f->g.watching = false;
 }
 
@@ -211,7 +211,7 @@ static unsigned take(struct fixture *f, unsigned credit)
 	unsigned n = 0;
 	char *text;
 
-	while (n < credit && (text = publisher_next(&f->p, &f->g.watcher))) {
+	while (n < credit && (text = feed_next(&f->g.watcher))) {
 		json_t *item = json_loads(text, 0, NULL);
 
 		assert_non_null(item);
@@ -476,6 +476,8 @@ static void test_changes_during_a_snapshot(void **state)
 		9);
 }
 
+// What hosts report is not stored, so after a restart a seq may mean something else: the epoch is a
+// new one, and every watch gets a snapshot.
 static void test_restart_of_the_control_plane(void **state)
 {
 	struct fixture *f = *state;
@@ -486,23 +488,8 @@ static void test_restart_of_the_control_plane(void **state)
 	watch(f);
 	take(f, 100);
 	cut(f);
-	// Notes move seq on, but are nothing to tell.
-	registry_note(&f->r, "disconnected", KIND_GATEWAY, "gw1", NULL, 1);
-	flush(f);
-	publisher_fini(&f->p);
-	registry_fini(&f->r);
-	assert_int_equal(registry_init(&f->r, f->store), 0);
-	publisher_init(&f->p, &f->r);
-	registry_observe(&f->r, on_changed, f);
-	watch(f);
-	assert_int_equal(take(f, 100), 0);
-	put_endpoint(f, "b", "\"10.0.0.1:1\"", "\"b\"", "");
-	flush(f);
-	assert_int_equal(take(f, 100), 1);
-	assert_int_equal(f->g.snapshots, 1);
-	// A change that it missed, and a restart: the deltas are not kept, so a snapshot comes.
-	cut(f);
 	registry_delete(&f->r, KIND_ENDPOINT, "a", 1);
+	put_endpoint(f, "b", "\"10.0.0.1:1\"", "\"b\"", "");
 	flush(f);
 	publisher_fini(&f->p);
 	registry_fini(&f->r);
@@ -513,6 +500,7 @@ static void test_restart_of_the_control_plane(void **state)
 	take(f, 100);
 	assert_int_equal(f->g.snapshots, 2);
 	assert_int_equal(json_object_size(f->g.table), 1);
+	assert_non_null(service(f, "0|default|b"));
 }
 
 static void test_tombstones_are_bounded(void **state)
@@ -537,9 +525,9 @@ static void test_tombstones_are_bounded(void **state)
 		if (i < 10)
 			take(f, 100);
 	}
-	assert_true(f->p.tombstones <= PUBLISH_TOMBSTONES_MAX);
+	assert_true(f->p.feed.gone <= PUBLISH_TOMBSTONES_MAX);
 	assert_int_equal(publisher_services(&f->p), 1);
-	assert_true(f->p.floor > seq);
+	assert_true(f->p.feed.floor > seq);
 	take(f, 100000);
 	assert_int_equal(f->g.snapshots, 2);
 	assert_int_equal(json_object_size(f->g.table), 1);
