@@ -31,6 +31,7 @@ struct worker_part {
 	struct worker *worker;
 	struct tcp_counters tcp;
 	struct net_counters net;
+	struct loop_stats loop;
 };
 
 struct app {
@@ -49,6 +50,7 @@ struct app {
 #define DESCRIBE(name, text) {#name, text},
 static const struct report_counter tcp_table[] = {TCP_COUNTERS(DESCRIBE)};
 static const struct report_counter net_table[] = {NET_COUNTERS(DESCRIBE)};
+static const struct report_counter loop_table[] = {LOOP_COUNTERS(DESCRIBE)};
 static const struct report_counter worker_table[] = {WORKER_COUNTERS(DESCRIBE)};
 static const struct report_counter relay_table[] = {RELAY_COUNTERS(DESCRIBE)};
 static const struct report_counter pool_table[] = {RELAY_GAUGES(DESCRIBE)};
@@ -67,6 +69,13 @@ static const uint64_t *net_values(unsigned worker, void *arg)
 	const struct app *app = arg;
 
 	return (const uint64_t *)(const void *)&app->parts[worker].net;
+}
+
+static const uint64_t *loop_values(unsigned worker, void *arg)
+{
+	const struct app *app = arg;
+
+	return (const uint64_t *)(const void *)&app->parts[worker].loop;
 }
 
 static const uint64_t *worker_values(unsigned worker, void *arg)
@@ -129,14 +138,15 @@ static void set_sources(struct app *app, struct report_sources *s)
 {
 	*s = (struct report_sources){
 		.workers = app->dp->workers,
-		.groups = 5,
+		.groups = 6,
 		.group =
 			{
 				{"tcp", false, tcp_table, COUNT(tcp_table), tcp_values},
 				{"net", false, net_table, COUNT(net_table), net_values},
 				{"worker", false, worker_table, COUNT(worker_table), worker_values},
 				{"relay", false, relay_table, COUNT(relay_table), relay_values},
-				{"pools", true, pool_table, COUNT(pool_table), pool_values},
+				{"loop", false, loop_table, COUNT(loop_table), loop_values},
+			{"pools", true, pool_table, COUNT(pool_table), pool_values},
 			},
 		.describe_worker = describe_worker,
 		.describe_ports = describe_ports,
@@ -321,6 +331,7 @@ static void on_copying(struct timer *timer, ns_t now)
 
 	copy_counters((uint64_t *)(void *)&part->tcp, tcp_counters(w->tcp), sizeof(part->tcp));
 	copy_counters((uint64_t *)(void *)&part->net, net_counters(w->net), sizeof(part->net));
+	copy_counters((uint64_t *)(void *)&part->loop, loop_stats(w->loop), sizeof(part->loop));
 	timer_arm(&w->wheel, timer, now + COPY_INTERVAL);
 }
 

@@ -26,13 +26,20 @@ struct loop_config {
 			       // 64 MiB
 };
 
-// Counters since loop_new().
+// Counters since loop_new(): name, sentence.
+#define LOOP_COUNTERS(X)                                                                           \
+	X(enters, "system calls to submit, wait or reap")                                          \
+	X(receives, "receives from kernel sockets")                                                \
+	X(received_bytes, "bytes received from kernel sockets")                                    \
+	X(copied_bytes, "of those, bytes copied because receive buffers were short")               \
+	X(starved, "receives that ended for want of a buffer")                                     \
+	X(sends, "sends to kernel sockets")                                                        \
+	X(sent_bytes, "bytes sent to kernel sockets")
+
 struct loop_stats {
-	uint64_t enters; // system calls to submit, wait or reap
-	uint64_t receives, received_bytes;
-	uint64_t copied_bytes; // of those, copied because receive buffers were short
-	uint64_t starved;      // receives that ended for want of a buffer
-	uint64_t sends, sent_bytes;
+#define X(name, text) uint64_t name;
+	LOOP_COUNTERS(X)
+#undef X
 };
 
 // Events of a connection. Each may call any loop_ function but loop_step() and loop_destroy().
@@ -71,6 +78,9 @@ struct timer_wheel *loop_timers(struct loop *loop);
 int loop_fd(const struct loop *loop);
 int loop_submit(struct loop *loop);
 const struct loop_stats *loop_stats(const struct loop *loop);
+// True while most of copy_bytes_max is held: received bytes are kept for too long, and receiving is
+// about to stop.
+bool loop_short(const struct loop *loop);
 // From any thread: ends a wait; the loop then calls on_wake (once for many wakes).
 void loop_wake(struct loop *loop);
 void loop_on_wake(struct loop *loop, void (*on_wake)(struct loop *loop, void *user), void *user);
