@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The peer's acknowledgements: what leaves the send queue, round-trip samples, the send window, and what
-// an acknowledged FIN means for the state.
+// The peer's acknowledgements: what leaves the send queue, round-trip samples, the send window, and
+// what an acknowledged FIN means for the state.
 
 #include "dataplane/tcp/internal.h"
 
@@ -23,13 +23,13 @@ static void sample_rtt(struct tcp_conn *c, const struct tcp_seg *seg)
 	}
 }
 
-// RFC 5681 2: it acknowledges nothing new, carries nothing, changes nothing, and something is outstanding.
+// RFC 5681 2: it acknowledges nothing new, carries nothing, changes nothing, and something is
+// outstanding.
 static bool is_duplicate(const struct tcp_conn *c, const struct tcp_seg *seg)
 {
 	return seg->ack == c->snd_una && c->snd_max != c->snd_una && tcp_segment_len(seg) == 0 &&
-		!seg->had_text &&
-		!(c->flags & C_PERSIST) && c->snd_wnd > 0 &&
-		(uint32_t)seg->window << c->snd_shift == c->snd_wnd;
+	       !seg->had_text && !(c->flags & C_PERSIST) && c->snd_wnd > 0 &&
+	       (uint32_t)seg->window << c->snd_shift == c->snd_wnd;
 }
 
 // Our FIN is acknowledged.
@@ -98,8 +98,8 @@ static void new_ack(struct tcp_conn *c, const struct tcp_seg *seg)
 		c->ops->writable(c);
 }
 
-// RFC 9293 3.10.7.4, for an ACK of snd_una or more; SND.WL2 never lies beyond that and is not kept. The
-// window may shrink (MUST-34): output then finds less or no room.
+// RFC 9293 3.10.7.4, for an ACK of snd_una or more; SND.WL2 never lies beyond that and is not kept.
+// The window may shrink (MUST-34): output then finds less or no room.
 void tcp_ack_window(struct tcp_conn *c, const struct tcp_seg *seg)
 {
 	if (seq_gt(c->snd_wl1, seg->seq))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The congestion window: slow start and congestion avoidance (RFC 5681 with byte counting, RFC 3465), fast
-// retransmit and NewReno recovery (RFC 6582), limited transmit in output.c (RFC 3042).
+// The congestion window: slow start and congestion avoidance (RFC 5681 with byte counting, RFC
+// 3465), fast retransmit and NewReno recovery (RFC 6582), limited transmit in output.c (RFC 3042).
 //
 //            3 duplicate ACKs                     ACK of `recover`
 //   open ───────────────────────▶ C_RECOVERY ──────────────────────▶ open   (tcp_cc_new_ack)
@@ -117,8 +117,8 @@ void tcp_cc_new_ack(struct tcp_conn *c, uint32_t bytes)
 			return;
 		}
 		// RFC 6582 3.2 step 3, option 1: no burst when little is in flight.
-		c->cwnd = min_u32(
-			c->ssthresh, max_u32(tcp_conn_in_flight(c), tcp_conn_mss(c)) + tcp_conn_mss(c));
+		c->cwnd = min_u32(c->ssthresh,
+			max_u32(tcp_conn_in_flight(c), tcp_conn_mss(c)) + tcp_conn_mss(c));
 		c->flags &= ~(uint32_t)(C_RECOVERY | C_PARTIAL);
 		return;
 	}

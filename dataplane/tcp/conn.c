@@ -6,8 +6,8 @@
 //                        ▼                              ▼
 //            tcp_conn_drop_half_open         tcp_conn_end ─▶ closed(), once, the last event
 //
-// While input or a timer works on a connection (between enter and leave) its memory stays, so an event may
-// end it; everybody checks for TCP_CLOSED after an event.
+// While input or a timer works on a connection (between enter and leave) its memory stays, so an
+// event may end it; everybody checks for TCP_CLOSED after an event.
 
 #include "dataplane/tcp/internal.h"
 
@@ -137,8 +137,8 @@ bool tcp_conn_may_challenge(struct tcp_conn *c)
 	return true;
 }
 
-// RFC 5961. The limit is for each connection: a limit for all of them would tell an outsider whether
-// somebody else's connection answered.
+// RFC 5961. The limit is for each connection: a limit for all of them would tell an outsider
+// whether somebody else's connection answered.
 void tcp_conn_challenge(struct tcp_conn *c)
 {
 	if (!tcp_conn_may_challenge(c))

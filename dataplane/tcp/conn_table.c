@@ -40,8 +40,9 @@ void tcp_table_fini(struct tcp_stack *s)
 	free(s->conns);
 }
 
-struct tcp_conn *tcp_table_find(const struct tcp_stack *s, uint32_t hash, const struct ip_addr *local,
-	uint16_t local_port, const struct ip_addr *remote, uint16_t remote_port)
+struct tcp_conn *tcp_table_find(const struct tcp_stack *s, uint32_t hash,
+	const struct ip_addr *local, uint16_t local_port, const struct ip_addr *remote,
+	uint16_t remote_port)
 {
 	struct tcp_conn *c = s->buckets[hash & s->bucket_mask];
 

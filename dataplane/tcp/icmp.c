@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// ICMP errors about segments of ours (RFC 5927): believed only when the quoted sequence number is in flight, and
-// never a reason to end a connection that is established.
+// ICMP errors about segments of ours (RFC 5927): believed only when the quoted sequence number is
+// in flight, and never a reason to end a connection that is established.
 
 #include "dataplane/tcp/internal.h"
 #include "lib/base/cursor.h"
 
 enum meaning {
-	IGNORE,     // source quench (MUST-55) and what we do not know
-	SOFT,       // MUST-56: nothing is aborted
-	HARD,       // SHLD-26: ends a connection attempt
+	IGNORE,  // source quench (MUST-55) and what we do not know
+	SOFT,   // MUST-56: nothing is aborted
+	HARD,   // SHLD-26: ends a connection attempt
 	TOO_BIG,
 };
 
@@ -47,8 +47,8 @@ static void too_big(struct tcp_conn *c, uint32_t mtu)
 	tcp_conn_ready(c);
 }
 
-void tcp_icmp(struct tcp_stack *s, const struct ip_addr *local, const struct ip_addr *remote, uint8_t type,
-	uint8_t code, uint32_t mtu, const uint8_t *quoted, uint32_t len, ns_t now)
+void tcp_icmp(struct tcp_stack *s, const struct ip_addr *local, const struct ip_addr *remote,
+	uint8_t type, uint8_t code, uint32_t mtu, const uint8_t *quoted, uint32_t len, ns_t now)
 {
 	struct reader r = reader_of(quoted, len);
 	uint16_t local_port = reader_u16(&r);
@@ -59,8 +59,8 @@ void tcp_icmp(struct tcp_stack *s, const struct ip_addr *local, const struct ip_
 
 	s->now = now;
 	if (!r.bad && meaning != IGNORE)
-		c = tcp_table_find(s, tcp_tuple_hash(s, local, local_port, remote, remote_port), local,
-			local_port, remote, remote_port);
+		c = tcp_table_find(s, tcp_tuple_hash(s, local, local_port, remote, remote_port),
+			local, local_port, remote, remote_port);
 	if (!c || seq_lt(seq, c->snd_una) || seq_ge(seq, c->snd_max)) {
 		s->counters.icmp_ignored++;
 		return;

@@ -10,8 +10,9 @@ static bool paws_expired(const struct tcp_conn *c)
 	return tcp_clock_ms(c->stack) - c->ts_recent_ms > TCP_PAWS_IDLE_MS;
 }
 
-// An answer to a segment that is not acceptable. With payload at once: it may be a window probe. Without,
-// rarely: two sides that both find the other's ACKs wrong must not answer each other for ever.
+// An answer to a segment that is not acceptable. With payload at once: it may be a window probe.
+// Without, rarely: two sides that both find the other's ACKs wrong must not answer each other for
+// ever.
 static void reject(struct tcp_conn *c, const struct tcp_seg *seg)
 {
 	if (tcp_segment_len(seg) > 0 || tcp_conn_may_challenge(c))
@@ -120,8 +121,9 @@ static void trim_back(struct tcp_conn *c, struct tcp_seg *seg)
 	tcp_conn_ack_now(c);
 }
 
-// The acceptability test. Beyond RFC 9293: at a closed window the rest of a segment that starts at rcv_nxt is
-// still looked at (3.10.7.4 asks for its ACK, URG and RST), and so is an ACK right at the edge.
+// The acceptability test. Beyond RFC 9293: at a closed window the rest of a segment that starts at
+// rcv_nxt is still looked at (3.10.7.4 asks for its ACK, URG and RST), and so is an ACK right at
+// the edge.
 static bool check_sequence(struct tcp_conn *c, struct tcp_seg *seg)
 {
 	uint32_t seq = seg->seq;
@@ -169,7 +171,7 @@ static bool check_ack(struct tcp_conn *c, struct tcp_seg *seg)
 static bool receives(const struct tcp_conn *c)
 {
 	return c->state == TCP_ESTABLISHED || c->state == TCP_FIN_WAIT_1 ||
-		c->state == TCP_FIN_WAIT_2;
+	       c->state == TCP_FIN_WAIT_2;
 }
 
 static bool take_text(struct tcp_conn *c, struct tcp_seg *seg)
@@ -198,7 +200,13 @@ static bool take_fin(struct tcp_conn *c, struct tcp_seg *seg)
 }
 
 static bool (*const steps[])(struct tcp_conn *c, struct tcp_seg *seg) = {
-	check_rst, check_paws, check_syn, check_sequence, check_ack, take_text, take_fin,
+	check_rst,
+	check_paws,
+	check_syn,
+	check_sequence,
+	check_ack,
+	take_text,
+	take_fin,
 };
 
 static void synchronized_input(struct tcp_conn *c, struct tcp_seg *seg)

@@ -10,32 +10,32 @@
 
 // Limits and constants. Times in nanoseconds unless the name says otherwise.
 #define TCP_LISTENERS_MAX 64
-#define TCP_MSS_MIN 64            // a smaller MSS option counts as this much
-#define TCP_MSS_DEFAULT_V4 536    // MUST-15
-#define TCP_MSS_DEFAULT_V6 1220   // MUST-15
-#define TCP_MTU_FLOOR_V4 552      // path MTU messages go no lower (RFC 5927 7)
+#define TCP_MSS_MIN 64          // a smaller MSS option counts as this much
+#define TCP_MSS_DEFAULT_V4 536  // MUST-15
+#define TCP_MSS_DEFAULT_V6 1220  // MUST-15
+#define TCP_MTU_FLOOR_V4 552    // path MTU messages go no lower (RFC 5927 7)
 #define TCP_MTU_FLOOR_V6 1280
-#define TCP_WINDOW_SHIFT_MAX 14   // RFC 7323 2.3
-#define TCP_TS_OPTION_BYTES 12    // NOP NOP and the option
-#define TCP_RTO_INITIAL_US 1000000u   // RFC 6298 2.1
-#define TCP_RTO_SYN_LOST_US 3000000u  // RFC 6298 5.7
-#define TCP_RTO_MIN_US 200000u    // below RFC 6298's SHOULD of 1 s, as every current stack
-#define TCP_RTO_MAX_US 60000000u  // RFC 6298 2.5: at least 60 s
-#define TCP_CLOCK_US 1000u        // G of RFC 6298
+#define TCP_WINDOW_SHIFT_MAX 14        // RFC 7323 2.3
+#define TCP_TS_OPTION_BYTES 12         // NOP NOP and the option
+#define TCP_RTO_INITIAL_US 1000000u    // RFC 6298 2.1
+#define TCP_RTO_SYN_LOST_US 3000000u   // RFC 6298 5.7
+#define TCP_RTO_MIN_US 200000u         // below RFC 6298's SHOULD of 1 s, as every current stack
+#define TCP_RTO_MAX_US 60000000u       // RFC 6298 2.5: at least 60 s
+#define TCP_CLOCK_US 1000u             // G of RFC 6298
 #define TCP_R2_DATA (120 * NS_PER_SEC)  // SHLD-11: at least 100 s
-#define TCP_R2_SYN (185 * NS_PER_SEC)   // MUST-23: at least 3 minutes
-#define TCP_ACK_DELAY NS_PER_MS     // MUST-40: < 500 ms; peers with Nagle on wait for it (rsocket-js)
+#define TCP_R2_SYN (185 * NS_PER_SEC)  // MUST-23: at least 3 minutes
+#define TCP_ACK_DELAY NS_PER_MS  // MUST-40: < 500 ms; peers with Nagle on wait for it (rsocket-js)
 #define TCP_CHALLENGE_EVERY (500 * NS_PER_MS)  // RFC 5961 7: at most 10 in 5 s, for each connection
 #define TCP_KEEP_INTERVAL (75 * NS_PER_SEC)
-#define TCP_KEEP_PROBES 9         // MUST-29: one lost answer kills nothing
-#define TCP_FIN_WAIT_2_IDLE (60 * NS_PER_SEC)  // then a silent peer is probed
+#define TCP_KEEP_PROBES 9                         // MUST-29: one lost answer kills nothing
+#define TCP_FIN_WAIT_2_IDLE (60 * NS_PER_SEC)     // then a silent peer is probed
 #define TCP_PAWS_IDLE_MS (24u * 24 * 3600 * 1000)  // RFC 7323 5.5: older ts_recent is void
 #define TCP_DUPACKS 3
-#define TCP_DUPACKS_OUT_MAX 64    // duplicate ACKs owed at a time
-#define TCP_OOO_CHARGE_MIN 256    // an out-of-order segment counts as at least this many bytes
-#define TCP_BURST 16              // segments of a connection before the next one's turn
+#define TCP_DUPACKS_OUT_MAX 64  // duplicate ACKs owed at a time
+#define TCP_OOO_CHARGE_MIN 256  // an out-of-order segment counts as at least this many bytes
+#define TCP_BURST 16           // segments of a connection before the next one's turn
 #define TCP_COMPACT_BYTES_MAX ((size_t)16 << 20)
-#define TCP_REPLIES 1024          // resets and the like waiting for tcp_output
+#define TCP_REPLIES 1024  // resets and the like waiting for tcp_output
 
 // Header flags, and where they lie.
 #define TCP_FLAGS_AT 13
@@ -48,26 +48,26 @@
 
 // Flags of a connection.
 enum {
-	C_ACTIVE = 1 << 0,        // opened by us
-	C_ANNOUNCED = 1 << 1,     // the application knows it: `closed` is owed
-	C_BUSY = 1 << 2,          // input or a timer works on it: freed later
-	C_CLOSE = 1 << 3,         // tcp_close was called: FIN behind the queue
-	C_SYN_DUE = 1 << 4,       // SYN or SYN-ACK to send
-	C_RTX_DUE = 1 << 5,       // the first unacknowledged segment to send again
-	C_PROBE_DUE = 1 << 6,     // window probe to send
-	C_KEEP_DUE = 1 << 7,      // keepalive to send
-	C_TS = 1 << 8,            // timestamps agreed
-	C_WSCALE = 1 << 9,        // window scale agreed
-	C_SACK = 1 << 10,         // SACK agreed
+	C_ACTIVE = 1 << 0,    // opened by us
+	C_ANNOUNCED = 1 << 1,  // the application knows it: `closed` is owed
+	C_BUSY = 1 << 2,      // input or a timer works on it: freed later
+	C_CLOSE = 1 << 3,     // tcp_close was called: FIN behind the queue
+	C_SYN_DUE = 1 << 4,   // SYN or SYN-ACK to send
+	C_RTX_DUE = 1 << 5,   // the first unacknowledged segment to send again
+	C_PROBE_DUE = 1 << 6,  // window probe to send
+	C_KEEP_DUE = 1 << 7,  // keepalive to send
+	C_TS = 1 << 8,        // timestamps agreed
+	C_WSCALE = 1 << 9,    // window scale agreed
+	C_SACK = 1 << 10,     // SACK agreed
 	C_NAGLE = 1 << 11,
-	C_RECOVERY = 1 << 12,     // fast recovery
-	C_PARTIAL = 1 << 13,      // a partial ACK was seen in this recovery
-	C_TIMING = 1 << 14,       // rtt_start and rtt_seq are valid
-	C_FULL = 1 << 15,         // the congestion window held something back
+	C_RECOVERY = 1 << 12,    // fast recovery
+	C_PARTIAL = 1 << 13,     // a partial ACK was seen in this recovery
+	C_TIMING = 1 << 14,      // rtt_start and rtt_seq are valid
+	C_FULL = 1 << 15,        // the congestion window held something back
 	C_PEER_FIN_AT = 1 << 16,  // the peer's FIN was seen out of order, at peer_fin
-	C_PERSIST = 1 << 17,      // the RTX timer probes a window
-	C_SYN_LOST = 1 << 18,     // a SYN was sent again
-	C_BACKED_OFF = 1 << 19,   // RTO grew by a timeout, no sample since
+	C_PERSIST = 1 << 17,     // the RTX timer probes a window
+	C_SYN_LOST = 1 << 18,    // a SYN was sent again
+	C_BACKED_OFF = 1 << 19,  // RTO grew by a timeout, no sample since
 };
 
 enum tcp_timer_kind { TCP_TIMER_RTX, TCP_TIMER_ACK, TCP_TIMER_KEEP, TCP_TIMERS };
@@ -76,7 +76,8 @@ struct tcp_peer;
 struct tcp_ooo;
 struct tcp_cc_ops;
 
-// A connection: below 512 bytes, since there will be a million. The first line is what a look-up reads.
+// A connection: below 512 bytes, since there will be a million. The first line is what a look-up
+// reads.
 struct tcp_conn {
 	struct tcp_conn *hash_next;  // of its bucket, or of the free list
 	struct ip_addr remote, local;
@@ -84,7 +85,7 @@ struct tcp_conn {
 	uint32_t flags;
 	uint32_t rcv_nxt;
 	uint32_t rcv_adv;  // right edge of the window as far as ever told to the peer
-	uint8_t state;     // enum tcp_state
+	uint8_t state;    // enum tcp_state
 	uint8_t snd_shift, rcv_shift;
 	uint8_t dupacks;
 
@@ -93,12 +94,12 @@ struct tcp_conn {
 	uint32_t snd_wnd, snd_wl1;
 	uint32_t snd_wnd_max;
 	uint32_t cwnd, ssthresh, recover;
-	uint16_t mss;      // to send, options not yet taken off
-	uint16_t rcv_mss;  // the largest segment received, for the delayed ACK
-	uint32_t ack_sent;     // last acknowledgement number sent
+	uint16_t mss;         // to send, options not yet taken off
+	uint16_t rcv_mss;     // the largest segment received, for the delayed ACK
+	uint32_t ack_sent;    // last acknowledgement number sent
 	uint32_t rcv_pending;  // delivered and not yet consumed
-	uint8_t acks_due;  // pure ACKs owed: more than one only as duplicates
-	uint8_t retries;   // of the RTX timer
+	uint8_t acks_due;     // pure ACKs owed: more than one only as duplicates
+	uint8_t retries;      // of the RTX timer
 	uint8_t keep_probes;
 	uint8_t dscp;
 	uint32_t iss;
@@ -106,9 +107,9 @@ struct tcp_conn {
 	struct tcp_stack *stack;
 	const struct tcp_ops *ops;
 	void *user;
-	struct chain sendq;  // from snd_una on, until acknowledged
+	struct chain sendq;        // from snd_una on, until acknowledged
 	struct chain_node *cursor;  // node that holds snd_nxt, NULL: look from the first
-	uint32_t cursor_end;        // sequence number behind that node
+	uint32_t cursor_end;       // sequence number behind that node
 	uint32_t rtt_seq;
 	struct list ready;  // on stack->ready: something may be sent
 
@@ -117,8 +118,8 @@ struct tcp_conn {
 	ns_t deadline[TCP_TIMERS];
 	ns_t rtt_start;
 	ns_t progress_at;  // something unacknowledged waits since, or the last progress
-	ns_t heard_at;     // last acceptable segment
-	ns_t sent_at;      // last data
+	ns_t heard_at;    // last acceptable segment
+	ns_t sent_at;     // last data
 	ns_t challenge_at;
 
 	uint32_t srtt_us, rttvar_us, rto_us;
@@ -254,8 +255,9 @@ int tcp_table_init(struct tcp_stack *s);
 void tcp_table_fini(struct tcp_stack *s);
 uint32_t tcp_tuple_hash(const struct tcp_stack *s, const struct ip_addr *local, uint16_t local_port,
 	const struct ip_addr *remote, uint16_t remote_port);
-struct tcp_conn *tcp_table_find(const struct tcp_stack *s, uint32_t hash, const struct ip_addr *local,
-	uint16_t local_port, const struct ip_addr *remote, uint16_t remote_port);
+struct tcp_conn *tcp_table_find(const struct tcp_stack *s, uint32_t hash,
+	const struct ip_addr *local, uint16_t local_port, const struct ip_addr *remote,
+	uint16_t remote_port);
 struct tcp_conn *tcp_table_add(struct tcp_stack *s, uint32_t hash, const struct ip_addr *local,
 	uint16_t local_port, const struct ip_addr *remote, uint16_t remote_port);
 void tcp_table_unlink(struct tcp_conn *c);
@@ -279,7 +281,7 @@ void tcp_peer_leave(struct tcp_conn *c);
 // conn.c: life of a connection.
 struct tcp_conn *tcp_conn_new(struct tcp_stack *s, uint32_t hash, const struct ip_addr *local,
 	uint16_t local_port, const struct ip_addr *remote, uint16_t remote_port);
-void tcp_conn_end(struct tcp_conn *c, int error);  // unlinks, tells the application, frees
+void tcp_conn_end(struct tcp_conn *c, int error);   // unlinks, tells the application, frees
 void tcp_conn_reset(struct tcp_conn *c, int error);  // RST to the peer, then as above
 void tcp_conn_time_wait(struct tcp_conn *c);
 void tcp_conn_enter(struct tcp_conn *c);
@@ -320,8 +322,8 @@ static inline uint32_t tcp_clock_ms(const struct tcp_stack *s)
 
 // open.c: listeners, passive and active open.
 struct tcp_listener *tcp_listener_find(struct tcp_stack *s, uint16_t port);
-void tcp_listen_input(struct tcp_stack *s, uint32_t hash, const struct tcp_seg *seg,
-	const uint32_t *iss_min);
+void tcp_listen_input(
+	struct tcp_stack *s, uint32_t hash, const struct tcp_seg *seg, const uint32_t *iss_min);
 uint16_t tcp_mss_of_mtu(uint32_t mtu, bool v4);
 void tcp_open_options(struct tcp_conn *c, const struct tcp_options *o);  // of the peer's SYN
 void tcp_open_syn_sent(struct tcp_conn *c, const struct tcp_seg *seg);
@@ -347,7 +349,7 @@ uint64_t tcp_checksum_pseudo(const struct ip_addr *src, const struct ip_addr *ds
 void tcp_receive_text(struct tcp_conn *c, const struct tcp_seg *seg);
 void tcp_receive_fin(struct tcp_conn *c);
 uint16_t tcp_receive_window(struct tcp_conn *c);  // field to send; moves rcv_adv
-void tcp_receive_update(struct tcp_conn *c);  // acknowledges if the window grew enough to tell
+void tcp_receive_update(struct tcp_conn *c);     // acknowledges if the window grew enough to tell
 int tcp_ooo_init(struct tcp_stack *s);
 void tcp_ooo_fini(struct tcp_stack *s);
 void tcp_ooo_add(struct tcp_conn *c, const struct tcp_seg *seg);
@@ -368,7 +370,7 @@ void tcp_rtt_forget_back_off(struct tcp_conn *c);  // the RTO as the last sample
 struct tcp_cc_ops {
 	const char *name;
 	void (*init)(struct tcp_conn *c);
-	void (*acked)(struct tcp_conn *c, uint32_t bytes);  // outside recovery
+	void (*acked)(struct tcp_conn *c, uint32_t bytes);         // outside recovery
 	uint32_t (*ssthresh)(struct tcp_conn *c, uint32_t flight);  // on a loss
 };
 extern const struct tcp_cc_ops tcp_cc_newreno;
@@ -396,7 +398,7 @@ static inline bool tcp_timer_set_p(const struct tcp_conn *c, enum tcp_timer_kind
 {
 	return c->deadline[kind] != NS_NEVER;
 }
-void tcp_timer_rtx(struct tcp_conn *c);   // (re)starts the retransmission timer
+void tcp_timer_rtx(struct tcp_conn *c);  // (re)starts the retransmission timer
 void tcp_timer_keep(struct tcp_conn *c);  // sets keepalive as state and settings ask for
 
 // time_wait.c
@@ -410,11 +412,13 @@ bool tcp_time_wait_take(struct tcp_stack *s, uint32_t hash, const struct ip_addr
 	uint16_t local_port, const struct ip_addr *remote, uint16_t remote_port, uint32_t *snd_nxt);
 
 // reply.c
-void tcp_reply_reset(struct tcp_stack *s, const struct tcp_seg *seg);  // to a segment without connection
+void tcp_reply_reset(
+	struct tcp_stack *s, const struct tcp_seg *seg);  // to a segment without connection
 void tcp_reply_push(struct tcp_stack *s, const struct tcp_reply *reply);
 bool tcp_reply_pop(struct tcp_stack *s, struct tcp_tx *tx);
 
 // output.c
 void tcp_tx_begin(struct tcp_tx *tx, const struct ip_addr *src, const struct ip_addr *dst,
-	uint16_t src_port, uint16_t dst_port, uint32_t seq, uint32_t ack, uint8_t flags, uint16_t window);
+	uint16_t src_port, uint16_t dst_port, uint32_t seq, uint32_t ack, uint8_t flags,
+	uint16_t window);
 void tcp_tx_options_end(struct tcp_tx *tx, const uint8_t *end);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What arrived before its turn: segments held by reference, sorted, without overlaps.
 //
-// Bytes are limited for each connection and for the stack. A short segment counts as TCP_OOO_CHARGE_MIN, which
-// bounds the records and the buffers that many tiny segments could pin.
+// Bytes are limited for each connection and for the stack. A short segment counts as
+// TCP_OOO_CHARGE_MIN, which bounds the records and the buffers that many tiny segments could pin.
 
 #include <stdlib.h>
 
@@ -47,7 +47,7 @@ static bool has_room(const struct tcp_conn *c, uint32_t len)
 	uint32_t charge = charge_of(len);
 
 	return c->ooo_charge + charge <= s->config.ooo_bytes_conn &&
-		s->ooo_charge + charge <= s->config.ooo_bytes_stack && s->ooos_free;
+	       s->ooo_charge + charge <= s->config.ooo_bytes_stack && s->ooos_free;
 }
 
 // The last record that starts at or before seq; NULL if there is none.
@@ -72,7 +72,8 @@ static void link_behind(struct tcp_conn *c, struct tcp_ooo *before, struct tcp_o
 		c->ooo_last = o;
 }
 
-// Removes the records behind `before` that [seq, end) covers; returns where the next one cuts the new.
+// Removes the records behind `before` that [seq, end) covers; returns where the next one cuts the
+// new.
 static uint32_t drop_covered(struct tcp_conn *c, struct tcp_ooo *before, uint32_t end)
 {
 	struct tcp_ooo **at = before ? &before->next : &c->ooo_first;

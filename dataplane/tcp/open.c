@@ -92,8 +92,8 @@ void tcp_open_options(struct tcp_conn *c, const struct tcp_options *o)
 
 static void set_iss(struct tcp_conn *c, const uint32_t *iss_min)
 {
-	uint32_t iss = tcp_secret_isn(
-		c->stack, &c->local, c->local_port, &c->remote, c->remote_port);
+	uint32_t iss =
+		tcp_secret_isn(c->stack, &c->local, c->local_port, &c->remote, c->remote_port);
 
 	// After TIME-WAIT the new numbers lie beyond the old ones (MAY-2).
 	if (iss_min && seq_lt(iss, *iss_min + 65536))
@@ -124,8 +124,8 @@ static void half_open_add(struct tcp_conn *c)
 	tcp_conn_ready(c);
 }
 
-static void passive_open(
-	struct tcp_stack *s, uint32_t hash, const struct tcp_seg *seg, void *user, const uint32_t *iss_min)
+static void passive_open(struct tcp_stack *s, uint32_t hash, const struct tcp_seg *seg, void *user,
+	const uint32_t *iss_min)
 {
 	struct tcp_conn *c =
 		tcp_conn_new(s, hash, seg->dst, seg->dst_port, seg->src, seg->src_port);

@@ -39,13 +39,13 @@ static void parse_one(uint8_t kind, struct reader *body, bool syn, struct tcp_op
 			out->has_ts = true;
 		}
 		break;
-	default:  // MUST-6
+	default: // MUST-6
 		break;
 	}
 }
 
-// MUST-5 and MUST-64: any segment, any alignment. MUST-7: an illegal length ends the list, what came before
-// counts.
+// MUST-5 and MUST-64: any segment, any alignment. MUST-7: an illegal length ends the list, what
+// came before counts.
 void tcp_options_parse(const uint8_t *data, uint32_t len, bool syn, struct tcp_options *out)
 {
 	struct reader r = reader_of(data, len);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What may be sent, pulled by the worker after its burst.
 //
-// Connections with something to do stand on stack->ready. Each gets a turn of TCP_BURST segments, in the order:
-// duplicate ACKs, retransmission, window probe, new data and FIN, pure ACK, keepalive. An ACK that is due
-// rides on data when there is any (MUST-58).
+// Connections with something to do stand on stack->ready. Each gets a turn of TCP_BURST segments,
+// in the order: duplicate ACKs, retransmission, window probe, new data and FIN, pure ACK,
+// keepalive. An ACK that is due rides on data when there is any (MUST-58).
 
 #include "dataplane/tcp/internal.h"
 
@@ -36,9 +36,9 @@ static void acked_now(struct tcp_conn *c)
 	tcp_timer_stop(c, TCP_TIMER_ACK);
 }
 
-// The number of a segment without payload: the highest sent, for snd_nxt goes back on a timeout and the peer
-// ignores what lies behind its rcv_nxt; two sides that both went back would be deaf to each
-// other for ever. Not beyond a window that has shrunk.
+// The number of a segment without payload: the highest sent, for snd_nxt goes back on a timeout and
+// the peer ignores what lies behind its rcv_nxt; two sides that both went back would be deaf to
+// each other for ever. Not beyond a window that has shrunk.
 static uint32_t bare_seq(const struct tcp_conn *c)
 {
 	uint32_t edge = c->snd_una + c->snd_wnd;
@@ -109,7 +109,8 @@ static void account(struct tcp_conn *c, uint32_t seq, uint32_t len, uint32_t end
 	if (seq_lt(seq, c->snd_max)) {
 		s->counters.retransmits++;
 		c->retransmits++;
-		c->flags &= ~(uint32_t)C_TIMING;  // MUST-18: it could not be told which one is acknowledged
+		// MUST-18: it could not be told which one is acknowledged
+		c->flags &= ~(uint32_t)C_TIMING;
 	} else if (!(c->flags & C_TIMING)) {
 		c->flags |= C_TIMING;
 		c->rtt_seq = end;
@@ -129,7 +130,8 @@ static void account(struct tcp_conn *c, uint32_t seq, uint32_t len, uint32_t end
 }
 
 // Builds a segment of [seq, seq + len), with FIN if asked and the queue ends there; snd_nxt and
-// snd_max are moved. Fewer bytes when the slices are too many. Returns how much sequence space it takes.
+// snd_max are moved. Fewer bytes when the slices are too many. Returns how much sequence space it
+// takes.
 static uint32_t emit_range(
 	struct tcp_conn *c, struct tcp_tx *tx, uint32_t seq, uint32_t len, bool fin)
 {
@@ -204,7 +206,8 @@ static uint32_t send_window(struct tcp_conn *c)
 	return c->snd_wnd;
 }
 
-// How much of `queued` unsent bytes to send now. MUST-38: no silly segments; SHLD-7: Nagle if asked.
+// How much of `queued` unsent bytes to send now. MUST-38: no silly segments; SHLD-7: Nagle if
+// asked.
 static uint32_t sendable(struct tcp_conn *c, uint32_t queued)
 {
 	uint32_t flight = tcp_conn_in_flight(c);
@@ -227,7 +230,8 @@ static uint32_t sendable(struct tcp_conn *c, uint32_t queued)
 	return len >= c->snd_wnd_max / 2 ? len : 0;
 }
 
-// Nothing may be sent and nothing is in flight that would bring an ACK: ask for a window from time to time.
+// Nothing may be sent and nothing is in flight that would bring an ACK: ask for a window from time
+// to time.
 static void persist(struct tcp_conn *c)
 {
 	if (tcp_conn_in_flight(c) > 0 || c->flags & C_PERSIST)

@@ -5,8 +5,8 @@
 //   ──┬───────────────────────┬──────────────────────┬──▶ sequence
 //     rcv_nxt - rcv_pending   rcv_nxt                rcv_adv
 //
-// rcv_adv never moves left (SHLD-14): whatever was once offered is accepted, even where a scaled window field
-// has to be rounded down.
+// rcv_adv never moves left (SHLD-14): whatever was once offered is accepted, even where a scaled
+// window field has to be rounded down.
 
 #include "dataplane/tcp/internal.h"
 
@@ -31,7 +31,8 @@ static uint32_t edge_gain(const struct tcp_conn *c)
 	return gain > 0 ? (uint32_t)gain : 0;
 }
 
-// The window to put into a segment. MUST-39: the edge moves by a segment or half the buffer, or not at all.
+// The window to put into a segment. MUST-39: the edge moves by a segment or half the buffer, or not
+// at all.
 uint16_t tcp_receive_window(struct tcp_conn *c)
 {
 	uint32_t size = size_of(c);
@@ -42,15 +43,15 @@ uint16_t tcp_receive_window(struct tcp_conn *c)
 	return (uint16_t)((c->rcv_adv - c->rcv_nxt) >> c->rcv_shift);
 }
 
-// An update of its own once half the buffer is free again, or earlier when the peer is about to run dry.
+// An update of its own once half the buffer is free again, or earlier when the peer is about to run
+// dry.
 void tcp_receive_update(struct tcp_conn *c)
 {
 	uint32_t size = size_of(c);
 	uint32_t gain = edge_gain(c);
 	uint32_t offered = c->rcv_adv - c->rcv_nxt;
 
-	if (gain >= size / 2 ||
-		(offered < size / 4 && gain >= min_u32(size / 2, 2u * c->rcv_mss)))
+	if (gain >= size / 2 || (offered < size / 4 && gain >= min_u32(size / 2, 2u * c->rcv_mss)))
 		tcp_conn_ack_now(c);
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Segments that belong to no connection: resets, and ACKs out of TIME-WAIT.
 //
-// They wait in a ring for tcp_output; when it is full, new ones are dropped, which limits what a flood
-// of stray segments can make us send. The peer will ask again.
+// They wait in a ring for tcp_output; when it is full, new ones are dropped, which limits what a
+// flood of stray segments can make us send. The peer will ask again.
 
 #include "dataplane/tcp/internal.h"
 
@@ -41,8 +41,8 @@ bool tcp_reply_pop(struct tcp_stack *s, struct tcp_tx *tx)
 		return false;
 	s->replies_first = (s->replies_first + 1) % TCP_REPLIES;
 	s->replies_count--;
-	tcp_tx_begin(
-		tx, &r->src, &r->dst, r->src_port, r->dst_port, r->seq, r->ack, r->flags, r->window);
+	tcp_tx_begin(tx, &r->src, &r->dst, r->src_port, r->dst_port, r->seq, r->ack, r->flags,
+		r->window);
 	if (r->ts)
 		tcp_tx_options_end(
 			tx, tcp_options_write_ts(tx->header + tx->header_len, r->tsval, r->tsecr));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Round-trip time and the retransmission timeout (RFC 6298).
 //
-// A sample is either one segment timed in nanoseconds and never sent again (Karn, MUST-18), or, when
-// that was lost, an echoed timestamp (RFC 7323 4). A timeout doubles the RTO, and it stays
+// A sample is either one segment timed in nanoseconds and never sent again (Karn, MUST-18), or,
+// when that was lost, an echoed timestamp (RFC 7323 4). A timeout doubles the RTO, and it stays
 // doubled until there is a new sample.
 
 #include "dataplane/tcp/internal.h"

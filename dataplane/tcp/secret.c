@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What depends on the stack's key: the hash of the tables (so that nobody can fill one bucket), initial
-// sequence numbers (RFC 6528), timestamp offsets and ephemeral ports (RFC 6056 algorithm 3).
+// What depends on the stack's key: the hash of the tables (so that nobody can fill one bucket),
+// initial sequence numbers (RFC 6528), timestamp offsets and ephemeral ports (RFC 6056 algorithm
+// 3).
 //
-// All are SipHash of the connection's four names: 1-3 rounds for the tables, 2-4 for what a peer sees.
+// All are SipHash of the connection's four names: 1-3 rounds for the tables, 2-4 for what a peer
+// sees.
 
 #include "dataplane/tcp/internal.h"
 #include "dataplane/tcp/siphash.h"
@@ -45,7 +47,7 @@ uint32_t tcp_secret_isn(const struct tcp_stack *s, const struct ip_addr *local, 
 	struct tuple t = tuple_of(local, local_port, remote, remote_port);
 
 	return (uint32_t)(siphash(s->secret_key, t.words, t.n, 2, 4) +
-		(uint64_t)(s->now / ISN_TICK_NS));
+			  (uint64_t)(s->now / ISN_TICK_NS));
 }
 
 // The same for all connections between two hosts' ports, so that timestamps grow from one

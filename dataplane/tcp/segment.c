@@ -37,14 +37,15 @@ enum tcp_parse tcp_segment_parse(const struct tcp_rx *rx, struct tcp_seg *seg)
 	seg->payload = rx->data + header_len;
 	seg->len = rx->len - header_len;
 	seg->had_text = seg->len > 0;
-	tcp_options_parse(
-		rx->data + HEADER_MIN, header_len - HEADER_MIN, seg->flags & TCP_SYN, &seg->options);
+	tcp_options_parse(rx->data + HEADER_MIN, header_len - HEADER_MIN, seg->flags & TCP_SYN,
+		&seg->options);
 	return TCP_PARSE_OK;
 }
 
 // Header without options; tcp_tx_options_end() completes it.
 void tcp_tx_begin(struct tcp_tx *tx, const struct ip_addr *src, const struct ip_addr *dst,
-	uint16_t src_port, uint16_t dst_port, uint32_t seq, uint32_t ack, uint8_t flags, uint16_t window)
+	uint16_t src_port, uint16_t dst_port, uint32_t seq, uint32_t ack, uint8_t flags,
+	uint16_t window)
 {
 	struct writer w = writer_of(tx->header, HEADER_MIN);
 

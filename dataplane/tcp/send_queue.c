@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The send queue: a chain from snd_una on that keeps its bytes until they are acknowledged.
 //
-// Invariant: `cursor` is NULL or a node of the chain; `cursor_end` is the sequence number behind its last
-// byte. That number does not change when the front of the node is acknowledged, so finding the next
-// unsent byte costs nothing however much is in flight.
+// Invariant: `cursor` is NULL or a node of the chain; `cursor_end` is the sequence number behind
+// its last byte. That number does not change when the front of the node is acknowledged, so finding
+// the next unsent byte costs nothing however much is in flight.
 
 #include "dataplane/tcp/internal.h"
 
@@ -72,8 +72,9 @@ static void drop_behind(struct tcp_conn *c, struct chain_node *node, uint32_t by
 	chain_clear(&drop);
 }
 
-// Many small slices would leave segments short: [seq, seq + len) is copied into one block that takes
-// their place. False at the limit of the pool. p is where seq lies, and afterwards where the copy lies.
+// Many small slices would leave segments short: [seq, seq + len) is copied into one block that
+// takes their place. False at the limit of the pool. p is where seq lies, and afterwards where the
+// copy lies.
 static bool compact(struct tcp_conn *c, struct place *p, uint32_t seq, uint32_t len)
 {
 	struct chain fresh = {0};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SipHash (Aumasson and Bernstein) over whole 64-bit words: a keyed pseudo-random function. 1-3 rounds for
-// the tables, 2-4 where an outsider must not predict the result (RFC 6528, MUST-9).
+// SipHash (Aumasson and Bernstein) over whole 64-bit words: a keyed pseudo-random function. 1-3
+// rounds for the tables, 2-4 where an outsider must not predict the result (RFC 6528, MUST-9).
 #pragma once
 
 #include <stdint.h>

@@ -39,7 +39,8 @@ static void fini(struct tcp_stack *s)
 	free(s);
 }
 
-struct tcp_stack *tcp_stack_new(const struct tcp_config *config, struct timer_wheel *wheel, ns_t now)
+struct tcp_stack *tcp_stack_new(
+	const struct tcp_config *config, struct timer_wheel *wheel, ns_t now)
 {
 	struct tcp_stack *s = calloc(1, sizeof(*s));
 

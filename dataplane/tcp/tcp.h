@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // TCP (RFC 9293) in user space, pure: (stack, segment, now) -> events and segments.
 //
-// A stack belongs to one worker thread; it knows no port, clock or packet buffer library. What arrives goes
-// into tcp_input(); what may be sent is pulled with tcp_output() after the burst, which is where
-// acknowledgements coalesce and segments fill. Memory is allocated at start; every queue has a
-// limit and every drop a counter (TCP_COUNTERS).
+// A stack belongs to one worker thread; it knows no port, clock or packet buffer library. What
+// arrives goes into tcp_input(); what may be sent is pulled with tcp_output() after the burst,
+// which is where acknowledgements coalesce and segments fill. Memory is allocated at start; every
+// queue has a limit and every drop a counter (TCP_COUNTERS).
 //
-// This header is final; congestion control beyond NewReno, SACK, IPv6 and SYN cookies come behind it.
+// This header is final; congestion control beyond NewReno, SACK, IPv6 and SYN cookies come behind
+// it.
 #pragma once
 
 #include "lib/base/addr.h"
@@ -24,17 +25,20 @@ enum tcp_state {
 
 // Events of a connection. Each may call any tcp_ function on any connection.
 struct tcp_ops {
-	// A handshake has completed. Set the user with tcp_set_user(). false refuses: RST.
+	// A handshake has completed. Set the user with tcp_set_user(). false refuses: RST, and no
+	// further event.
 	bool (*accept)(struct tcp_conn *c, void *listener_user);
-	// In-order bytes. Take what is wanted (chain_append or chain_move); the rest is dropped. All of it counts against the
-	// receive window until tcp_consumed().
+	// In-order bytes. Take what is wanted (chain_append or chain_move); the rest is dropped.
+	// All of it counts against the receive window until tcp_consumed().
 	void (*data)(struct tcp_conn *c, struct chain *data);
 	// Acknowledgements made room: tcp_send_room() is larger than before.
 	void (*writable)(struct tcp_conn *c);
-	// The peer's FIN: nothing more will arrive. The other direction stays open until tcp_close().
+	// The peer's FIN: nothing more will arrive. The other direction stays open until
+	// tcp_close().
 	void (*eof)(struct tcp_conn *c);
-	// Last event; the pointer is dead afterwards (TIME-WAIT is the stack's own affair). 0 after an orderly close on
-	// both sides, -ECONNRESET, -ETIMEDOUT, -ECONNREFUSED, -ECONNABORTED (by tcp_abort).
+	// Last event; the pointer is dead afterwards (TIME-WAIT is the stack's own affair). 0 after
+	// an orderly close on both sides, -ECONNRESET, -ETIMEDOUT, -ECONNREFUSED, -ECONNABORTED (by
+	// tcp_abort).
 	void (*closed)(struct tcp_conn *c, int error);
 };
 
@@ -46,7 +50,7 @@ struct tcp_config {
 	uint32_t send_buffer_bytes;  // unacknowledged and unsent bytes of a connection
 	uint32_t ooo_bytes_conn;     // out-of-order bytes held for one connection
 	size_t ooo_bytes_stack;      // and for all
-	uint8_t key[32];             // secret: initial sequence numbers (RFC 6528) and the hash table
+	uint8_t key[32];             // secret: sequence numbers (RFC 6528) and the hash tables
 	uint8_t ttl;                 // MUST-49; 0: 64
 	const struct tcp_ops *ops;   // of accepted connections
 	uint32_t time_wait_ms;       // 2 MSL; 0: 60 s
@@ -92,8 +96,8 @@ int tcp_unlisten(struct tcp_stack *stack, uint16_t port);
 // More than this many connections from one address are refused with RST and counted. 0: no limit.
 void tcp_set_limit_per_address(struct tcp_stack *stack, uint32_t connections);
 
-// An active open. local_port 0: one of 49152 to 65535 that is free. ops must have what the stack's have; accept's
-// listener_user is user. A failure after this is told by closed.
+// An active open. local_port 0: one of 49152 to 65535 that is free. ops must have what the stack's
+// have; accept's listener_user is user. A failure after this is told by closed.
 struct tcp_connect {
 	struct ip_addr local, remote;
 	uint16_t local_port, remote_port;
@@ -101,23 +105,25 @@ struct tcp_connect {
 	void *user;
 };
 // 0 and the connection in out; -EADDRINUSE, -EADDRNOTAVAIL (MUST-46), -ENOBUFS.
-int tcp_connect(struct tcp_stack *stack, const struct tcp_connect *to, ns_t now, struct tcp_conn **out);
+int tcp_connect(
+	struct tcp_stack *stack, const struct tcp_connect *to, ns_t now, struct tcp_conn **out);
 
 void tcp_input(struct tcp_stack *stack, const struct tcp_rx *rx, ns_t now);
-// Fills at most n segments; returns how many. Call again while it returns n. Those that it has handed out count as sent.
+// Fills at most n segments; returns how many. Call again while it returns n. Those that it has
+// handed out count as sent.
 unsigned tcp_output(struct tcp_stack *stack, ns_t now, struct tcp_tx *out, unsigned n);
 // Serialises a segment, with its checksum (pseudo header included) unless the port computes it
-// (then the field holds the pseudo header's sum, as offloads expect). `to` has header_len + payload_len
-// bytes. Returns that length.
+// (then the field holds the pseudo header's sum, as offloads expect). `to` has header_len +
+// payload_len bytes. Returns that length.
 uint32_t tcp_tx_write(const struct tcp_tx *tx, uint8_t *to, bool checksum_offload);
-// ICMP destination unreachable and the like about a segment we sent: `quoted` starts at the quoted TCP header
-// (at least 8 bytes). Sequence numbers are checked (RFC 5927); hard errors never abort an established
-// connection.
+// ICMP destination unreachable and the like about a segment we sent: `quoted` starts at the quoted
+// TCP header (at least 8 bytes). Sequence numbers are checked (RFC 5927); hard errors never abort
+// an established connection.
 void tcp_icmp(struct tcp_stack *stack, const struct ip_addr *local, const struct ip_addr *remote,
 	uint8_t type, uint8_t code, uint32_t mtu, const uint8_t *quoted, uint32_t len, ns_t now);
 
-// Appends `out` (taken in any case) to the send buffer; may exceed tcp_send_room() by one call's bytes. 0, -EPIPE after
-// tcp_close() or a reset.
+// Appends `out` (taken in any case) to the send buffer; may exceed tcp_send_room() by one call's
+// bytes. 0, -EPIPE after tcp_close() or a reset.
 int tcp_send(struct tcp_conn *c, struct chain *out);
 size_t tcp_send_room(const struct tcp_conn *c);
 // Bytes in the send buffer, not yet acknowledged.

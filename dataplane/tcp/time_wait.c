@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // TIME-WAIT (MUST-13): a compact record for 2 MSL after we closed first.
 //
-// All records wait equally long, so the list by age is sorted and one timer serves it. When there is no
-// free record the oldest goes. A reset is ignored here (RFC 1337).
+// All records wait equally long, so the list by age is sorted and one timer serves it. When there
+// is no free record the oldest goes. A reset is ignored here (RFC 1337).
 
 #include <stdlib.h>
 
@@ -158,7 +158,7 @@ static bool is_newer(const struct tcp_time_wait *tw, const struct tcp_seg *seg)
 	if (seq_gt(seg->seq, tw->rcv_nxt))
 		return true;
 	return tw->ts && seg->options.has_ts &&
-		seq_gt(seg->options.tsval, tw->ts_recent);  // RFC 6191
+	       seq_gt(seg->options.tsval, tw->ts_recent);  // RFC 6191
 }
 
 static void reply_limited(struct tcp_stack *s, struct tcp_time_wait *tw)
@@ -173,8 +173,7 @@ static void reply_limited(struct tcp_stack *s, struct tcp_time_wait *tw)
 
 bool tcp_time_wait_input(struct tcp_stack *s, uint32_t hash, const struct tcp_seg *seg)
 {
-	struct tcp_time_wait *tw =
-		find(s, hash, seg->dst, seg->dst_port, seg->src, seg->src_port);
+	struct tcp_time_wait *tw = find(s, hash, seg->dst, seg->dst_port, seg->src, seg->src_port);
 	uint32_t iss_min;
 
 	if (!tw)

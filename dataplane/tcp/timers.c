@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Timers of a connection: retransmission (also SYN and window probes), delayed ACK, keepalive.
 //
-// Three deadlines share one timer of the wheel, which is armed at or before the earliest of them. Moving a
-// deadline away, as every ACK does, is therefore a plain store; the timer then fires early once and
-// is armed again.
+// Three deadlines share one timer of the wheel, which is armed at or before the earliest of them.
+// Moving a deadline away, as every ACK does, is therefore a plain store; the timer then fires early
+// once and is armed again.
 
 #include "dataplane/tcp/internal.h"
 
@@ -153,8 +153,9 @@ void tcp_timer_rtx(struct tcp_conn *c)
 	tcp_timer_set(c, TCP_TIMER_RTX, c->stack->now + c->rto_us * NS_PER_US);
 }
 
-// MUST-24, MUST-27: on request and configurable; MUST-25: off by default. A peer that keeps us in FIN-WAIT-2
-// is probed in any case, so that one that vanished does not hold the connection for ever.
+// MUST-24, MUST-27: on request and configurable; MUST-25: off by default. A peer that keeps us in
+// FIN-WAIT-2 is probed in any case, so that one that vanished does not hold the connection for
+// ever.
 void tcp_timer_keep(struct tcp_conn *c)
 {
 	ns_t idle = c->keep_idle;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a segment costs in the TCP stack, without a port: two stacks in one thread, segments handed over as
-// bytes that the port has verified. Prints nanoseconds and cycles for each segment that one of them handles.
+// What a segment costs in the TCP stack, without a port: two stacks in one thread, segments handed
+// over as bytes that the port has verified. Prints nanoseconds and cycles for each segment that one
+// of them handles.
 //
-//   bench-tcp [SECONDS]
+//   bench-tcp [SECONDS [CASE]]      each case, or the one of that number, for that long
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,8 +79,10 @@ static void on_closed(struct tcp_conn *c, int error)
 {
 }
 
-static const struct tcp_ops server_ops = {.accept = on_accept, .data = on_request, .closed = on_closed};
-static const struct tcp_ops client_ops = {.accept = on_accept, .data = on_reply, .closed = on_closed};
+static const struct tcp_ops server_ops = {
+	.accept = on_accept, .data = on_request, .closed = on_closed};
+static const struct tcp_ops client_ops = {
+	.accept = on_accept, .data = on_reply, .closed = on_closed};
 
 static uint8_t arena[BURST][16384];
 
@@ -95,7 +98,8 @@ static unsigned exchange(unsigned from)
 	unsigned n = tcp_output(b.hosts[from].stack, b.now, tx, BURST);
 
 	for (unsigned i = 0; i < n; i++) {
-		struct tcp_rx rx = {.src = tx[i].src, .dst = tx[i].dst, .buf = &bufs[i], .data = arena[i]};
+		struct tcp_rx rx = {
+			.src = tx[i].src, .dst = tx[i].dst, .buf = &bufs[i], .data = arena[i]};
 
 		rx.len = tcp_tx_write(&tx[i], arena[i], b.offload);
 		rx.checksum_good = b.offload;
@@ -152,21 +156,26 @@ static void stop(void)
 	b = (struct bench){0};
 }
 
-static void run(const char *name, uint32_t conns, uint32_t reply_bytes, uint32_t mtu, bool offload,
-	double seconds)
+struct scenario {
+	const char *name;
+	uint32_t conns, reply_bytes, mtu;
+	bool offload;
+};
+
+static void run(const struct scenario *with, double seconds)
 {
 	uint64_t c0, segments, replies0;
 	ns_t t0, took = 0;
 	double ns, per;
 
-	b.offload = offload;
-	b.reply_bytes = reply_bytes;
-	start(conns, mtu);
-	if (b.opened != 2 * conns) {
-		fprintf(stderr, "only %u of %u ends opened\n", b.opened, 2 * conns);
+	b.offload = with->offload;
+	b.reply_bytes = with->reply_bytes;
+	start(with->conns, with->mtu);
+	if (b.opened != 2 * with->conns) {
+		fprintf(stderr, "only %u of %u ends opened\n", b.opened, 2 * with->conns);
 		exit(1);
 	}
-	for (uint32_t i = 0; i < conns; i++)
+	for (uint32_t i = 0; i < with->conns; i++)
 		reply(b.client[i], &b.hosts[0], 32);
 	b.hosts[0].segments = b.hosts[1].segments = 0;
 	replies0 = b.replies;
@@ -186,23 +195,31 @@ static void run(const char *name, uint32_t conns, uint32_t reply_bytes, uint32_t
 	segments = b.hosts[0].segments + b.hosts[1].segments;
 	ns = (double)took / (double)segments;
 	per = (double)(cycles() - c0) / (double)segments;
-	printf("%-34s %7.0f ns %7.0f cycles a segment out and in, %9.0f replies/s, %7.1f MB/s\n", name, ns, per,
-		(double)(b.replies - replies0) * 1e9 / (double)took,
-		(double)(b.replies - replies0) * reply_bytes * 1e3 / (double)took);
+	printf("%-34s %7.0f ns %7.0f cycles a segment out and in, %9.0f replies/s, %7.1f MB/s\n",
+		with->name, ns, per, (double)(b.replies - replies0) * 1e9 / (double)took,
+		(double)(b.replies - replies0) * with->reply_bytes * 1e3 / (double)took);
 	stop();
 }
+
+static const struct scenario scenarios[] = {
+	{"64 conns, 32 B, no checksum", 64, 32, 1500, true},
+	{"64 conns, 32 B, checksum", 64, 32, 1500, false},
+	{"10000 conns, 32 B, no checksum", 10000, 32, 1500, true},
+	{"100000 conns, 32 B, no checksum", 100000, 32, 1500, true},
+	{"16 conns, 16 KB, no checksum", 16, 16384, 1500, true},
+	{"16 conns, 16 KB, checksum", 16, 16384, 1500, false},
+	{"16 conns, 16 KB, MTU 9000, checksum", 16, 16384, 9000, false},
+};
 
 int main(int argc, char **argv)
 {
 	double seconds = argc > 1 ? atof(argv[1]) : 1;
+	int only = argc > 2 ? atoi(argv[2]) : -1;
 
-	run("64 conns, 32 B, no checksum", 64, 32, 1500, true, seconds);
-	run("64 conns, 32 B, checksum", 64, 32, 1500, false, seconds);
-	run("10000 conns, 32 B, no checksum", 10000, 32, 1500, true, seconds);
-	run("100000 conns, 32 B, no checksum", 100000, 32, 1500, true, seconds);
-	run("16 conns, 16 KB, no checksum", 16, 16384, 1500, true, seconds);
-	run("16 conns, 16 KB, checksum", 16, 16384, 1500, false, seconds);
-	run("16 conns, 16 KB, MTU 9000, checksum", 16, 16384, 9000, false, seconds);
+	for (int i = 0; i < (int)(sizeof(scenarios) / sizeof(scenarios[0])); i++) {
+		if (only < 0 || only == i)
+			run(&scenarios[i], seconds);
+	}
 	chain_nodes_free();
 	return 0;
 }

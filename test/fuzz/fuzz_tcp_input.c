@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A stack in a state that the first bytes choose gets segments, time and calls of its application. After each step
-// the invariants of the stack are checked; delivered bytes must be those the peer put there; nothing leaks.
+// A stack in a state that the first bytes choose gets segments, time and calls of its application.
+// After each step the invariants of the stack are checked; delivered bytes must be those the peer
+// put there; nothing leaks.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,12 +25,18 @@ struct fuzz {
 	ns_t now;
 	uint32_t delivered;  // number of the next byte expected, absolute
 	size_t held;
-	uint8_t style;       // what the events do
-	bool raw;            // bytes of any content were injected
+	uint8_t style;  // what the events do
+	bool raw;      // bytes of any content were injected
 	unsigned closes, bufs_out;
 };
 
-enum { STYLE_HOLD = 1, STYLE_ABORT_DATA = 2, STYLE_CLOSE_EOF = 4, STYLE_REFUSE = 8, STYLE_SEND = 16 };
+enum {
+	STYLE_HOLD = 1,
+	STYLE_ABORT_DATA = 2,
+	STYLE_CLOSE_EOF = 4,
+	STYLE_REFUSE = 8,
+	STYLE_SEND = 16
+};
 
 static void expect_at(bool good, int line, const char *what)
 {
@@ -173,7 +180,8 @@ static void check(const struct fuzz *f)
 			expect(c->deadline[TCP_TIMER_RTX] != NS_NEVER);
 	}
 	for (unsigned i = 0; i < TCP_TIMERS; i++)
-		expect(c->deadline[i] == NS_NEVER || (timer_armed(&c->timer) && c->armed_at <= c->deadline[i]));
+		expect(c->deadline[i] == NS_NEVER ||
+			(timer_armed(&c->timer) && c->armed_at <= c->deadline[i]));
 	check_queue(c);
 	check_ooo(c);
 	expect(c->rcv_pending == f->held);
@@ -185,7 +193,8 @@ static void check_segment(struct fuzz *f, const struct tcp_tx *tx)
 	struct tcp_rx rx = {.src = tx->src, .dst = tx->dst, .data = bytes};
 	struct tcp_seg seg;
 
-	expect(tx->header_len >= 20 && tx->header_len <= TCP_HEADER_MAX && tx->slices <= TCP_TX_SLICES);
+	expect(tx->header_len >= 20 && tx->header_len <= TCP_HEADER_MAX &&
+		tx->slices <= TCP_TX_SLICES);
 	rx.len = tcp_tx_write(tx, bytes, false);
 	expect(rx.len == tx->header_len + (uint32_t)tx->payload_len);
 	expect(tcp_segment_parse(&rx, &seg) == TCP_PARSE_OK);
@@ -218,8 +227,12 @@ static void inject(struct fuzz *f, const void *bytes, uint32_t len)
 {
 	struct buf *buf = malloc(sizeof(*buf));
 	uint8_t *copy = malloc(len ? len : 1);
-	struct tcp_rx rx = {
-		.src = f->peer, .dst = f->local, .buf = buf, .data = copy, .len = len, .checksum_good = true};
+	struct tcp_rx rx = {.src = f->peer,
+		.dst = f->local,
+		.buf = buf,
+		.data = copy,
+		.len = len,
+		.checksum_good = true};
 
 	memcpy(copy, bytes, len);
 	buf_init(buf, copy, len, buf_gone, f);
@@ -308,8 +321,8 @@ static void step_icmp(struct fuzz *f, struct reader *r)
 	uint8_t type = reader_u8(r), code = reader_u8(r);
 	uint32_t mtu = reader_u16(r);
 	uint32_t seq = (f->conn ? f->conn->snd_una : 0) + reader_u8(r);
-	uint8_t quoted[8] = {PORT >> 8, PORT & 255, PEER_PORT >> 8, PEER_PORT & 255, (uint8_t)(seq >> 24),
-		(uint8_t)(seq >> 16), (uint8_t)(seq >> 8), (uint8_t)seq};
+	uint8_t quoted[8] = {PORT >> 8, PORT & 255, PEER_PORT >> 8, PEER_PORT & 255,
+		(uint8_t)(seq >> 24), (uint8_t)(seq >> 16), (uint8_t)(seq >> 8), (uint8_t)seq};
 
 	tcp_icmp(f->stack, &f->local, &f->peer, type, code, mtu, quoted, reader_u8(r) % 9, f->now);
 }
@@ -351,8 +364,16 @@ static void step_output(struct fuzz *f, struct reader *r)
 }
 
 static void (*const steps[])(struct fuzz *f, struct reader *r) = {
-	step_segment, step_segment, step_segment, step_time, step_send, step_consume, step_call,
-	step_output, step_raw, step_icmp,
+	step_segment,
+	step_segment,
+	step_segment,
+	step_time,
+	step_send,
+	step_consume,
+	step_call,
+	step_output,
+	step_raw,
+	step_icmp,
 };
 
 static void handshake(struct fuzz *f, bool ts, uint8_t shift)
@@ -372,13 +393,15 @@ static void peer_ack(struct fuzz *f, uint8_t flags, bool ts, bool all)
 {
 	uint8_t options[12];
 	struct list *half = list_first(&f->stack->half_open);
-	const struct tcp_conn *c = f->conn ? f->conn :
-		half ? list_entry(half, struct tcp_conn, half_open) : NULL;
+	const struct tcp_conn *c = f->conn ? f->conn
+				   : half  ? list_entry(half, struct tcp_conn, half_open)
+					   : NULL;
 
 	if (!c)
 		return;
 	tcp_options_write_ts(options, 101, 0);
-	inject_near(f, flags | TCP_ACK, c->rcv_nxt, all ? c->snd_max : c->snd_una, 5000, 0, options, ts ? 12 : 0);
+	inject_near(f, flags | TCP_ACK, c->rcv_nxt, all ? c->snd_max : c->snd_una, 5000, 0, options,
+		ts ? 12 : 0);
 	output(f);
 }
 

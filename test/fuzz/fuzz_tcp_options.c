@@ -31,7 +31,8 @@ static void round_trip(const struct tcp_options *o)
 	if (o->has_ts)
 		at = tcp_options_write_ts(at, o->tsval, o->tsecr);
 	tcp_options_parse(bytes, (uint32_t)(at - bytes), true, &again);
-	expect(again.mss == o->mss && again.has_wscale == o->has_wscale && again.has_ts == o->has_ts);
+	expect(again.mss == o->mss && again.has_wscale == o->has_wscale &&
+		again.has_ts == o->has_ts);
 	expect(!o->has_wscale || again.wscale == o->wscale);
 	expect(!o->has_ts || (again.tsval == o->tsval && again.tsecr == o->tsecr));
 }

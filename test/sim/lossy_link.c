@@ -70,7 +70,8 @@ static ns_t arrival(struct lossy_link *link, uint32_t len, ns_t now)
 		if (link->free_at < now)
 			link->free_at = now;
 		if (f->queue_bytes_max &&
-			(uint64_t)(link->free_at - now) * f->bits_per_s / 8000000000u > f->queue_bytes_max)
+			(uint64_t)(link->free_at - now) * f->bits_per_s / 8000000000u >
+				f->queue_bytes_max)
 			return -1;
 		link->free_at += took;
 		at = link->free_at;

@@ -8,9 +8,9 @@
 struct link_faults {
 	double loss, duplicate, reorder, corrupt;  // probabilities
 	ns_t delay, jitter;
-	uint64_t bits_per_s;       // 0: no limit
+	uint64_t bits_per_s;      // 0: no limit
 	uint32_t queue_bytes_max;  // of the bottleneck; more is lost
-	bool strip_timestamps;     // a middlebox that blanks options of SYNs
+	bool strip_timestamps;    // a middlebox that blanks options of SYNs
 	bool strip_wscale;
 };
 
@@ -27,7 +27,7 @@ struct lossy_link {
 	struct link_faults faults;
 	struct rng rng;
 	struct link_packet *first;  // sorted by time of arrival
-	ns_t free_at;               // of the bottleneck
+	ns_t free_at;              // of the bottleneck
 	uint64_t sent, lost, corrupted, duplicated;
 	uint64_t serial;
 	bool down;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two TCP stacks over a bad link in virtual time. Each seed draws a link, limits and applications; every byte must
-// arrive intact and in order, every connection must end, nothing may leak.
+// Two TCP stacks over a bad link in virtual time. Each seed draws a link, limits and applications;
+// every byte must arrive intact and in order, every connection must end, nothing may leak.
 //
-//   sim-tcp [-v] [-t] [SEED [COUNT]]     runs COUNT seeds from SEED (default: 1, 60); prints the seed that fails
-//   -v a line a seed; -t every segment sent
+//   sim-tcp [-v] [-t] [SEED [COUNT]]     runs COUNT seeds from SEED (default: 1, 60); prints the
+//   seed that fails -v a line a seed; -t every segment sent
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +26,7 @@ struct end {
 	uint64_t peer_salt;
 	uint64_t to_send, sent, received, to_receive;
 	size_t unconsumed;
-	ns_t read_at;   // when it takes what it holds
+	ns_t read_at;  // when it takes what it holds
 	ns_t abort_at;  // when it gives up, 0: never
 	bool opened, eof, closing, closed;
 	int error;
@@ -50,10 +50,10 @@ struct sim {
 	struct side sides[2];
 	struct ip_addr addrs[2];
 	uint32_t conns;
-	bool lazy;          // readers take their time: windows close
+	bool lazy;  // readers take their time: windows close
 	uint32_t chunk_max;
 	bool nagle;
-	bool aborts;        // some ends give up in the middle
+	bool aborts;                // some ends give up in the middle
 	ns_t outage_at, outage_end;  // nothing passes
 	uint64_t bufs_out;
 	const char *failure;
@@ -190,7 +190,8 @@ static void free_packet(struct buf *buf)
 static void receive(struct sim *sim, struct side *side, struct link_packet *p)
 {
 	struct buf *buf = malloc(sizeof(*buf));
-	struct tcp_rx rx = {.src = p->src, .dst = p->dst, .buf = buf, .data = p->bytes, .len = p->len};
+	struct tcp_rx rx = {
+		.src = p->src, .dst = p->dst, .buf = buf, .data = p->bytes, .len = p->len};
 
 	sim->bufs_out++;
 	buf_init(buf, p->bytes, p->len, free_packet, sim);
@@ -438,9 +439,10 @@ static void report(struct sim *sim, ns_t took)
 	}
 	printf("seed %" PRIu64 "%s%s: %u conns, %" PRIu64 " bytes in %.1f virtual s, %" PRIu64
 	       " retransmits, %" PRIu64 " timeouts, loss %.3f %.3f%s%s\n",
-		sim->seed, sim->aborts ? " aborts" : "", sim->outage_end ? " outage" : "", sim->conns, bytes, (double)took / 1e9, retransmits, timeouts,
-		sim->links[0].faults.loss, sim->links[1].faults.loss, sim->failure ? ": FAILED: " : "",
-		sim->failure ? sim->failure : "");
+		sim->seed, sim->aborts ? " aborts" : "", sim->outage_end ? " outage" : "",
+		sim->conns, bytes, (double)took / 1e9, retransmits, timeouts,
+		sim->links[0].faults.loss, sim->links[1].faults.loss,
+		sim->failure ? ": FAILED: " : "", sim->failure ? sim->failure : "");
 }
 
 static void teardown(struct sim *sim)
@@ -472,7 +474,8 @@ static bool run(uint64_t seed)
 		ns_t next = next_event(&sim);
 
 		if (next == NS_NEVER || next - start > VIRTUAL_MAX) {
-			fail(&sim, next == NS_NEVER ? "nothing happens any more" : "it takes too long");
+			fail(&sim, next == NS_NEVER ? "nothing happens any more"
+						    : "it takes too long");
 			break;
 		}
 		if (next > sim.now)
@@ -484,7 +487,8 @@ static bool run(uint64_t seed)
 		report(&sim, sim.now - start);
 	teardown(&sim);
 	if (sim.failure)
-		printf("seed %" PRIu64 " failed: %s; replay: sim-tcp -v %" PRIu64 " 1\n", seed, sim.failure, seed);
+		printf("seed %" PRIu64 " failed: %s; replay: sim-tcp -v %" PRIu64 " 1\n", seed,
+			sim.failure, seed);
 	return !sim.failure;
 }
 

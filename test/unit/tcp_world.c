@@ -65,7 +65,8 @@ static void parse(struct spec *s, char *text, const char *file, int line)
 	if (options) {
 		*options++ = 0;
 		options[strcspn(options, ">")] = 0;
-		for (word = strtok_r(options, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+		for (word = strtok_r(options, ",", &save); word;
+			word = strtok_r(NULL, ",", &save)) {
 			if (!parse_option(s, word))
 				bad_text(whole, file, line);
 		}
@@ -300,14 +301,18 @@ static void describe(struct world *w, struct world_out *o)
 	n = (unsigned)snprintf(o->text, sizeof(o->text), "%s %u:%u(%u)", flags, o->seq - w->isn,
 		o->seq - w->isn + o->len, o->len);
 	if (o->flags & TCP_ACK)
-		n += (unsigned)snprintf(o->text + n, sizeof(o->text) - n, " ack %u", o->ack - w->peer_isn);
+		n += (unsigned)snprintf(
+			o->text + n, sizeof(o->text) - n, " ack %u", o->ack - w->peer_isn);
 	n += (unsigned)snprintf(o->text + n, sizeof(o->text) - n, " win %u", o->window);
 	if (o->options.mss)
-		n += (unsigned)snprintf(o->text + n, sizeof(o->text) - n, " mss %u", o->options.mss);
+		n += (unsigned)snprintf(
+			o->text + n, sizeof(o->text) - n, " mss %u", o->options.mss);
 	if (o->options.has_wscale)
-		n += (unsigned)snprintf(o->text + n, sizeof(o->text) - n, " ws %u", o->options.wscale);
+		n += (unsigned)snprintf(
+			o->text + n, sizeof(o->text) - n, " ws %u", o->options.wscale);
 	if (o->options.has_ts)
-		snprintf(o->text + n, sizeof(o->text) - n, " ts %u:%u", o->options.tsval, o->options.tsecr);
+		snprintf(o->text + n, sizeof(o->text) - n, " ts %u:%u", o->options.tsval,
+			o->options.tsecr);
 }
 
 static void check_payload(struct world *w, const struct tcp_seg *seg)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How connections end: FIN from either side or both, TIME-WAIT, resets; RST, SYN and FIN in every state; keepalive.
+// How connections end: FIN from either side or both, TIME-WAIT, resets; RST, SYN and FIN in every
+// state; keepalive.
 #include "test/unit/tcp_world.h"
 
 static struct world w;
@@ -211,8 +212,9 @@ static void leave_state(void)
 	world_end(&w);
 }
 
-#define EACH_STATE(s)                                                                              \
-	for (const struct at_state *s = states; s < states + sizeof(states) / sizeof(states[0]); s++)
+#define EACH_STATE(s)                                                                            \
+	for (const struct at_state *s = states; s < states + sizeof(states) / sizeof(states[0]); \
+		s++)
 
 // RFC 9293 3.10.7.4 with RFC 5961 3.2: exact: reset; in the window: challenge; outside: silence.
 static void rst_in_every_state_rfc5961(void **state)
@@ -247,7 +249,8 @@ static void rst_in_every_state_rfc5961(void **state)
 	}
 }
 
-// RFC 5961 4.2: wherever it lies, a SYN is only challenged; a real one is proved by the reset that follows.
+// RFC 5961 4.2: wherever it lies, a SYN is only challenged; a real one is proved by the reset that
+// follows.
 static void syn_in_every_state_rfc5961(void **state)
 {
 	static const uint32_t offsets[] = {0, 100, 70000, 0x80000000};
@@ -291,8 +294,10 @@ static void fin_in_every_state(void **state)
 		world_drain(&w);
 		arrive(&w, "F. %u ack %u", s->nxt, s->una);  // again: our ACK was lost
 		assert_int_equal(w.eofs, eofs);
-		if (s->state != TCP_CLOSE_WAIT && s->state != TCP_CLOSING && s->state != TCP_LAST_ACK)
-			expect_last(&w, ". %u ack 2", s->state == TCP_FIN_WAIT_1 || s->state == TCP_FIN_WAIT_2 ? 2 : 1);
+		if (s->state != TCP_CLOSE_WAIT && s->state != TCP_CLOSING &&
+			s->state != TCP_LAST_ACK)
+			expect_last(&w, ". %u ack 2",
+				s->state == TCP_FIN_WAIT_1 || s->state == TCP_FIN_WAIT_2 ? 2 : 1);
 		leave_state();
 	}
 }
@@ -462,7 +467,8 @@ static void abort_sends_reset_and_frees_all(void **state)
 	world_end(&w);
 }
 
-// MUST-25: off by default. MUST-24, MUST-26, MUST-27: on request, only when idle. MUST-29: one lost answer is nothing.
+// MUST-25: off by default. MUST-24, MUST-26, MUST-27: on request, only when idle. MUST-29: one lost
+// answer is nothing.
 static void keepalive(void **state)
 {
 	start((struct world_setup){0});

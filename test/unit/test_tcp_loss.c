@@ -275,7 +275,8 @@ static void fast_retransmit(void **state)
 	stop();
 }
 
-// RFC 6582: a partial ACK shows the next hole, which is repaired at once, without another reduction.
+// RFC 6582: a partial ACK shows the next hole, which is repaired at once, without another
+// reduction.
 static void newreno_partial_acks(void **state)
 {
 	start("mss 1460");
@@ -360,7 +361,8 @@ static void idle_windows_do_not_grow(void **state)
 	stop();
 }
 
-// RFC 5681 3.1: a segment for each round trip in congestion avoidance. 4.1: after idling it starts afresh.
+// RFC 5681 3.1: a segment for each round trip in congestion avoidance. 4.1: after idling it starts
+// afresh.
 static void congestion_avoidance_and_idle_restart(void **state)
 {
 	uint32_t una = 1;
@@ -438,8 +440,8 @@ static void lost_fin_is_repeated(void **state)
 	stop();
 }
 
-// RFC 5927: only about what is in flight; soft errors abort nothing (MUST-56), hard ones no established
-// connection; source quench is ignored (MUST-55).
+// RFC 5927: only about what is in flight; soft errors abort nothing (MUST-56), hard ones no
+// established connection; source quench is ignored (MUST-55).
 static void icmp_errors_rfc5927(void **state)
 {
 	uint8_t quoted[8] = {LOCAL_PORT >> 8, LOCAL_PORT & 255, PEER_PORT >> 8, PEER_PORT & 255};

@@ -41,7 +41,8 @@ static void passive_open_v6(void **state)
 	world_end(&w);
 }
 
-// Options are used if both sides offer them, and only then; segments fill what remains of the MSS (MUST-16).
+// Options are used if both sides offer them, and only then; segments fill what remains of the MSS
+// (MUST-16).
 static void option_matrix(void **state)
 {
 	static const unsigned offers[] = {0, 1, 64, 536, 1000, 1460, 9000};
@@ -55,7 +56,8 @@ static void option_matrix(void **state)
 		char options[64] = "nots";
 		struct tcp_conn_info info;
 
-		world_start(&w, (struct world_setup){.mtu = jumbo ? 9000 : 1500, .window = 1 << 20});
+		world_start(
+			&w, (struct world_setup){.mtu = jumbo ? 9000 : 1500, .window = 1 << 20});
 		if (offer)
 			snprintf(options, sizeof(options), "mss %u", offer);
 		if (ws)
@@ -65,8 +67,8 @@ static void option_matrix(void **state)
 		world_accept(&w, options);
 		world_write(&w, 3 * 9000);
 		mss -= ts ? 12 : 0;
-		expect(&w, ". 1:%u(%u) ack 1 win %u <%s>", 1 + mss, mss,
-			ws ? 1048576 : 65535, ts ? "ts" : "nots");
+		expect(&w, ". 1:%u(%u) ack 1 win %u <%s>", 1 + mss, mss, ws ? 1048576 : 65535,
+			ts ? "ts" : "nots");
 		tcp_info(w.conn, &info);
 		assert_int_equal(info.mss, mss);
 		world_drain(&w);
@@ -182,7 +184,8 @@ static void active_open_times_out_must_23(void **state)
 
 static void active_open_bad_addresses_must_46(void **state)
 {
-	static const char *const bad[] = {"255.255.255.255", "224.0.0.1", "0.0.0.0", "ff02::1", "::"};
+	static const char *const bad[] = {
+		"255.255.255.255", "224.0.0.1", "0.0.0.0", "ff02::1", "::"};
 	static struct world w;
 	struct tcp_conn *c;
 
@@ -204,8 +207,11 @@ static void ephemeral_ports_differ_rfc6056(void **state)
 
 	world_start(&w, (struct world_setup){0});
 	for (unsigned i = 0; i < 8; i++) {
-		struct tcp_connect to = {
-			.local = w.local, .remote = w.peer, .remote_port = 80, .ops = w.config.ops, .user = &w};
+		struct tcp_connect to = {.local = w.local,
+			.remote = w.peer,
+			.remote_port = 80,
+			.ops = w.config.ops,
+			.user = &w};
 
 		assert_int_equal(tcp_connect(w.stack, &to, w.now, &c[i]), 0);
 		tcp_info(c[i], &info[i]);

@@ -65,7 +65,8 @@ static void checksum_pseudo_header_v4_and_v6(void **state)
 {
 	struct ip_addr a4 = ip_from_v4(0x0100000a), b4 = ip_from_v4(0x0200000a), a6, b6;
 	uint8_t pseudo4[12] = {10, 0, 0, 1, 10, 0, 0, 2, 0, 6, 0, 20};
-	uint8_t pseudo6[40] = {0xfd, 0x77, [15] = 1, [16] = 0xfd, 0x77, [31] = 2, [35] = 20, [39] = 6};
+	uint8_t pseudo6[40] = {
+		0xfd, 0x77, [15] = 1, [16] = 0xfd, 0x77, [31] = 2, [35] = 20, [39] = 6};
 	uint16_t field;
 	const uint8_t *f = (const uint8_t *)&field;
 
@@ -131,8 +132,15 @@ static void options_illegal_lengths_must_7(void **state)
 		const char *bytes;
 		uint32_t len;
 	} cases[] = {
-		{"\2", 1}, {"\2\0", 2}, {"\2\1", 2}, {"\2\4\5", 3}, {"\2\x28\5\xb4", 4}, {"\xff\xff", 2},
-		{"\2\3\5", 3}, {"\2\5\5\xb4\1", 5}, {"\0\2\4\5\xb4", 5},
+		{"\2", 1},
+		{"\2\0", 2},
+		{"\2\1", 2},
+		{"\2\4\5", 3},
+		{"\2\x28\5\xb4", 4},
+		{"\xff\xff", 2},
+		{"\2\3\5", 3},
+		{"\2\5\5\xb4\1", 5},
+		{"\0\2\4\5\xb4", 5},
 	};
 
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
@@ -212,8 +220,8 @@ static void segment_with_checksum_offload(void **state)
 	// What the port does then: sum over the segment as it is, complemented into the field.
 	whole = (uint16_t)~tcp_checksum_fold(tcp_checksum_sum(bytes, 20, 0));
 	memcpy(bytes + 16, &whole, 2);
-	assert_int_equal(tcp_checksum_fold(tcp_checksum_sum(
-				 bytes, 20, tcp_checksum_pseudo(&a, &b, 20))),
+	assert_int_equal(
+		tcp_checksum_fold(tcp_checksum_sum(bytes, 20, tcp_checksum_pseudo(&a, &b, 20))),
 		0xffff);
 }
 
