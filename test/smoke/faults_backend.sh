@@ -24,7 +24,7 @@ has_error() { jq -e --arg code "$2" '[.errors | keys[] | select(startswith($code
 process_start "$stack_run/mortal.log" ip netns exec "$stack_ns" "$gen" load --to "$gate" --connections 4 \
 	--outstanding 16 --duration 12 --quiet --functions mortal.echo --json "$stack_run/mortal.json"
 mortal_load=$process_pid
-load_start 12 --connections 2 --outstanding 4 --rate 1000 --quiet --expect-no-errors
+load_start 12 --connections 2 --rate 1000 --quiet --expect-no-errors
 sleep 3
 kill -KILL "${smoke_backend_pid[7002]}"
 sleep 2
@@ -46,7 +46,7 @@ process_start "$stack_run/deaf.log" ip netns exec "$stack_ns" "$gen" load --to "
 	--rate 5000 --duration 15 --quiet --size 20000 --functions deaf.sink --timeout-ms 60000 \
 	--json "$stack_run/deaf.json"
 deaf_load=$process_pid
-load_start 12 --connections 2 --outstanding 4 --rate 1000 --quiet --expect-no-errors
+load_start 12 --connections 2 --rate 1000 --quiet --expect-no-errors
 expect "others never notice a backend that stops reading" load_wait
 mid=$(rss_kib "$stack_dataplane_pid")
 sleep 2
