@@ -1,0 +1,545 @@
+// SPDX-License-Identifier: Apache-2.0
+// What each type of change does to the state; live and in replay the same. Writer's thread.
+//
+// Invariants: a node's `used` is the sum of the asks of its instances that have
+// SCHED_INSTANCE_HOLDS; an instance holds while it is wanted and has not ended; a job's `live`
+// counts these. Lists are pushed at the front, so that a placement writes only its own row, its
+// job's and its node's.
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sched/block.h"
+#include "sched/fit.h"
+#include "sched/state_internal.h"
+
+static void *row(struct sched_state *st, enum sched_table_kind kind, uint32_t slot)
+{
+	return sched_table_write(&st->pages, &st->head.tables[kind], slot);
+}
+
+static struct sched_node *node_row(struct sched_state *st, uint32_t slot)
+{
+	return sched_node_at(&st->head, slot) ? row(st, SCHED_TABLE_NODES, slot) : NULL;
+}
+
+static struct sched_job *job_row(struct sched_state *st, uint32_t slot)
+{
+	return sched_job_at(&st->head, slot) ? row(st, SCHED_TABLE_JOBS, slot) : NULL;
+}
+
+static struct sched_instance *instance_row(struct sched_state *st, uint32_t slot)
+{
+	return sched_instance_at(&st->head, slot) ? row(st, SCHED_TABLE_INSTANCES, slot) : NULL;
+}
+
+static void room_appeared(struct sched_state *st, const struct sched_node *n)
+{
+	if (n->class_id < SCHED_CLASSES_TRACKED)
+		st->effects.freed[n->class_id / 64] |= 1ull << n->class_id % 64;
+	else
+		st->effects.freed_other = true;
+}
+
+// ---- nodes ----
+
+static uint32_t class_of(struct sched_state *st, uint64_t hash)
+{
+	uint32_t id = sched_map_get(&st->classes, hash);
+
+	if (id != SCHED_NONE)
+		return id;
+	return sched_map_set(&st->classes, hash, st->head.class_count) ? SCHED_NONE
+								       : st->head.class_count++;
+}
+
+static int node_new(struct sched_state *st, const struct sched_change *c, uint32_t class_id)
+{
+	uint64_t key = sched_name_key("", c->node.info->name);
+	struct sched_node *n;
+
+	if (sched_map_get(&st->node_names, key) != SCHED_NONE)
+		return -EEXIST;
+	n = row(st, SCHED_TABLE_NODES, c->slot);
+	if (!n || sched_map_set(&st->node_names, key, c->slot))
+		return -ENOMEM;
+	*n = (struct sched_node){.info = c->node.info,
+		.capacity = c->node.capacity,
+		.first_instance = SCHED_NONE,
+		.class_id = class_id,
+		.status = SCHED_NODE_INIT,
+		.eligible = true,
+		.in_use = true,
+		.modify_index = st->head.index};
+	sched_slot_taken(st, SCHED_TABLE_NODES, c->slot);
+	return 0;
+}
+
+static int node_put(struct sched_state *st, const struct sched_change *c)
+{
+	uint32_t class_id = class_of(st, c->node.info->class_hash);
+	const struct sched_node *old = sched_node_at(&st->head, c->slot);
+	struct sched_node *n;
+	int rc = -ENOMEM;
+
+	if (class_id == SCHED_NONE)
+		goto out;
+	if (!old) {
+		rc = node_new(st, c, class_id);
+		goto out;
+	}
+	rc = -EBADMSG;
+	if (strcmp(old->info->name, c->node.info->name) != 0)
+		goto out;
+	rc = -ENOMEM;
+	n = node_row(st, c->slot);
+	if (!n)
+		goto out;
+	sched_pages_retire(&st->pages, (void *)(uintptr_t)n->info);
+	n->info = c->node.info;
+	n->capacity = c->node.capacity;
+	n->class_id = class_id;
+	n->modify_index = st->head.index;
+	room_appeared(st, n);
+	return 0;
+out:
+	if (rc)
+		free((void *)(uintptr_t)c->node.info);
+	return rc;
+}
+
+static int node_state(struct sched_state *st, const struct sched_change *c)
+{
+	struct sched_node *n = node_row(st, c->slot);
+
+	if (!n)
+		return -EBADMSG;
+	n->status = c->node_state.status;
+	n->eligible = c->node_state.eligible;
+	n->draining = c->node_state.draining;
+	n->modify_index = st->head.index;
+	if (sched_node_takes(n))
+		room_appeared(st, n);
+	return 0;
+}
+
+static int node_del(struct sched_state *st, const struct sched_change *c)
+{
+	struct sched_node *n = node_row(st, c->slot);
+
+	if (!n || n->first_instance != SCHED_NONE)
+		return -EBADMSG;
+	sched_map_del(&st->node_names, sched_name_key("", n->info->name));
+	sched_pages_retire(&st->pages, (void *)(uintptr_t)n->info);
+	*n = (struct sched_node){.first_instance = SCHED_NONE};
+	sched_slot_freed(st, SCHED_TABLE_NODES, c->slot);
+	return 0;
+}
+
+// ---- jobs ----
+
+static bool version_in_use(struct sched_state *st, const struct sched_job *j, uint32_t version)
+{
+	for (uint32_t at = j->first_instance; at != SCHED_NONE;) {
+		const struct sched_instance *i = sched_instance_at(&st->head, at);
+
+		if (i->version == version && !sched_terminal(i->status))
+			return true;
+		at = i->next_in_job;
+	}
+	return false;
+}
+
+// The new spec and those before it that are still needed.
+static struct sched_versions *versions_with(
+	struct sched_state *st, const struct sched_job *j, const struct sched_spec *spec)
+{
+	struct sched_versions *v = calloc(1, sizeof(*v));
+
+	if (!v)
+		return NULL;
+	v->spec[v->count++] = spec;
+	for (uint32_t k = 0; j && k < j->versions->count; k++) {
+		const struct sched_spec *old = j->versions->spec[k];
+
+		if (old->version != spec->version && v->count < SCHED_VERSIONS_MAX &&
+			version_in_use(st, j, old->version))
+			v->spec[v->count++] = old;
+		else
+			sched_pages_retire(&st->pages, (void *)(uintptr_t)old);
+	}
+	return v;
+}
+
+static int job_new(struct sched_state *st, const struct sched_change *c)
+{
+	const struct sched_spec *spec = c->job.spec;
+	uint64_t key = sched_name_key(spec->namespace, spec->name);
+	struct sched_job *j;
+
+	if (sched_map_get(&st->job_names, key) != SCHED_NONE)
+		return -EEXIST;
+	j = row(st, SCHED_TABLE_JOBS, c->slot);
+	if (!j || sched_map_set(&st->job_names, key, c->slot))
+		return -ENOMEM;
+	*j = (struct sched_job){.first_instance = SCHED_NONE,
+		.last_eval = SCHED_NONE,
+		.create_index = st->head.index,
+		.in_use = true};
+	sched_slot_taken(st, SCHED_TABLE_JOBS, c->slot);
+	return 0;
+}
+
+// In a checkpoint the current spec comes first, then those that only instances have.
+static int job_older(struct sched_state *st, const struct sched_change *c)
+{
+	const struct sched_job *j = sched_job_at(&st->head, c->slot);
+	struct sched_versions *v = j ? (struct sched_versions *)(uintptr_t)j->versions : NULL;
+
+	if (!v || v->count == SCHED_VERSIONS_MAX || !st->replaying)
+		return -EBADMSG;
+	v->spec[v->count++] = c->job.spec;
+	return 0;
+}
+
+static int job_put(struct sched_state *st, const struct sched_change *c)
+{
+	const struct sched_job *old = sched_job_at(&st->head, c->slot);
+	const struct sched_spec *spec = c->job.spec;
+	struct sched_versions *v = NULL;
+	struct sched_job *j;
+	int rc = -EBADMSG;
+
+	if (c->job.older) {
+		rc = job_older(st, c);
+		goto out;
+	}
+	if (old && (strcmp(sched_job_spec(old)->name, spec->name) != 0 ||
+			   strcmp(sched_job_spec(old)->namespace, spec->namespace) != 0))
+		goto out;
+	rc = old ? 0 : job_new(st, c);
+	if (rc)
+		goto out;
+	j = row(st, SCHED_TABLE_JOBS, c->slot);
+	v = j ? versions_with(st, old ? j : NULL, spec) : NULL;
+	rc = v ? 0 : -ENOMEM;
+	if (rc)
+		goto out;
+	sched_pages_retire(&st->pages, (void *)(uintptr_t)j->versions);
+	j->versions = v;
+	j->type = spec->type;
+	j->priority = spec->priority;
+	j->purge = c->job.purge;
+	j->modify_index = j->spec_index = st->head.index;
+	return 0;
+out:
+	if (rc)
+		free((void *)(uintptr_t)spec);
+	return rc;
+}
+
+static int job_del(struct sched_state *st, const struct sched_change *c)
+{
+	struct sched_job *j = job_row(st, c->slot);
+	const struct sched_spec *spec;
+
+	if (!j || j->first_instance != SCHED_NONE || j->evals)
+		return -EBADMSG;
+	spec = sched_job_spec(j);
+	sched_map_del(&st->job_names, sched_name_key(spec->namespace, spec->name));
+	for (uint32_t k = 0; k < j->versions->count; k++)
+		sched_pages_retire(&st->pages, (void *)(uintptr_t)j->versions->spec[k]);
+	sched_pages_retire(&st->pages, (void *)(uintptr_t)j->versions);
+	*j = (struct sched_job){.first_instance = SCHED_NONE};
+	sched_slot_freed(st, SCHED_TABLE_JOBS, c->slot);
+	return 0;
+}
+
+// ---- instances ----
+
+static int prev_grow(struct sched_state *st, uint32_t slot)
+{
+	uint32_t room = st->prev_room ? st->prev_room : 1024;
+	uint32_t *a, *b;
+
+	if (slot < st->prev_room)
+		return 0;
+	while (room <= slot)
+		room *= 2;
+	a = realloc(st->prev_in_job, room * sizeof(*a));
+	if (a)
+		st->prev_in_job = a;
+	b = realloc(st->prev_on_node, room * sizeof(*b));
+	if (b)
+		st->prev_on_node = b;
+	if (!a || !b)
+		return -ENOMEM;
+	st->prev_room = room;
+	return 0;
+}
+
+static void link_instance(struct sched_state *st, struct sched_instance *i, uint32_t slot,
+	struct sched_job *j, struct sched_node *n)
+{
+	i->next_in_job = j->first_instance;
+	i->next_on_node = n->first_instance;
+	if (j->first_instance != SCHED_NONE)
+		st->prev_in_job[j->first_instance] = slot;
+	if (n->first_instance != SCHED_NONE)
+		st->prev_on_node[n->first_instance] = slot;
+	st->prev_in_job[slot] = st->prev_on_node[slot] = SCHED_NONE;
+	j->first_instance = n->first_instance = slot;
+	j->instances++;
+}
+
+// Counts it on its node and job if it is wanted and has not ended.
+static void hold(struct sched_instance *i, struct sched_job *j, struct sched_node *n)
+{
+	if (!sched_live(i))
+		return;
+	i->flags |= SCHED_INSTANCE_HOLDS;
+	j->live++;
+	n->holding++;
+	sched_res_add(&n->used, &i->ask);
+}
+
+static void release(struct sched_state *st, struct sched_instance *i)
+{
+	struct sched_job *j;
+	struct sched_node *n;
+
+	if (sched_live(i) || !(i->flags & SCHED_INSTANCE_HOLDS))
+		return;
+	j = job_row(st, i->job);
+	n = node_row(st, i->node);
+	i->flags &= (uint8_t)~SCHED_INSTANCE_HOLDS;
+	j->live--;
+	n->holding--;
+	sched_res_sub(&n->used, &i->ask);
+	n->modify_index = j->modify_index = st->head.index;
+	st->effects.freed_instances++;
+	if (sched_node_takes(n))
+		room_appeared(st, n);
+}
+
+// Placements and rows of checkpoints.
+static int add(struct sched_state *st, const struct sched_change *c, bool whole)
+{
+	struct sched_job *j = job_row(st, c->instance->job);
+	struct sched_node *n = node_row(st, c->instance->node);
+	struct sched_instance *i, *previous;
+
+	if (!j || !n || sched_instance_at(&st->head, c->slot) || c->slot == SCHED_NONE)
+		return -EBADMSG;
+	i = row(st, SCHED_TABLE_INSTANCES, c->slot);
+	if (!i || prev_grow(st, c->slot))
+		return -ENOMEM;
+	*i = *c->instance;
+	i->id.slot = c->slot;
+	i->flags =
+		(uint8_t)(SCHED_INSTANCE_USED | (whole ? i->flags & SCHED_INSTANCE_READY_FLAG : 0));
+	if (!whole) {
+		i->create_index = i->modify_index = st->head.index;
+		i->desired = SCHED_RUN;
+		i->status = SCHED_PENDING;
+		i->next = SCHED_NONE;
+		n->modify_index = j->modify_index = st->head.index;
+	}
+	link_instance(st, i, c->slot, j, n);
+	hold(i, j, n);
+	sched_slot_taken(st, SCHED_TABLE_INSTANCES, c->slot);
+	previous = whole ? NULL : instance_row(st, i->previous);
+	if (previous) {
+		previous->next = c->slot;
+		// What ended and is replaced is settled.
+		if (sched_terminal(previous->status))
+			previous->desired = SCHED_STOP;
+	}
+	return 0;
+}
+
+static int place(struct sched_state *st, const struct sched_change *c)
+{
+	return add(st, c, false);
+}
+
+static int instance_put(struct sched_state *st, const struct sched_change *c)
+{
+	return add(st, c, true);
+}
+
+static int stop(struct sched_state *st, const struct sched_change *c)
+{
+	struct sched_instance *i = instance_row(st, c->slot);
+
+	if (!i)
+		return -EBADMSG;
+	i->desired = c->stop.desired;
+	if (c->stop.lost && !sched_terminal(i->status))
+		i->status = SCHED_LOST;
+	i->modify_index = st->head.index;
+	release(st, i);
+	return 0;
+}
+
+static int update(struct sched_state *st, const struct sched_change *c)
+{
+	struct sched_instance *i = instance_row(st, c->slot);
+	struct sched_node *n;
+
+	if (!i)
+		return -EBADMSG;
+	n = node_row(st, i->node);
+	if (i->flags & SCHED_INSTANCE_HOLDS) {
+		sched_res_sub(&n->used, &i->ask);
+		sched_res_add(&n->used, &c->update.ask);
+	}
+	i->ask = c->update.ask;
+	i->version = c->update.version;
+	i->modify_index = n->modify_index = st->head.index;
+	return 0;
+}
+
+static int status(struct sched_state *st, const struct sched_change *c)
+{
+	struct sched_instance *i = instance_row(st, c->slot);
+
+	// What has ended does not come back: a late report changes nothing.
+	if (!i)
+		return -EBADMSG;
+	if (sched_terminal(i->status))
+		return 0;
+	i->status = c->status.status;
+	i->flags = (uint8_t)(i->flags & ~SCHED_INSTANCE_READY_FLAG);
+	if (c->status.ready)
+		i->flags |= SCHED_INSTANCE_READY_FLAG;
+	i->reschedules = c->status.reschedules;
+	i->changed_ns = c->status.changed_ns;
+	i->modify_index = st->head.index;
+	release(st, i);
+	return 0;
+}
+
+static void unlink_instance(struct sched_state *st, uint32_t slot, const struct sched_instance *i)
+{
+	uint32_t before = st->prev_in_job[slot];
+
+	if (before == SCHED_NONE)
+		job_row(st, i->job)->first_instance = i->next_in_job;
+	else
+		instance_row(st, before)->next_in_job = i->next_in_job;
+	if (i->next_in_job != SCHED_NONE)
+		st->prev_in_job[i->next_in_job] = before;
+	before = st->prev_on_node[slot];
+	if (before == SCHED_NONE)
+		node_row(st, i->node)->first_instance = i->next_on_node;
+	else
+		instance_row(st, before)->next_on_node = i->next_on_node;
+	if (i->next_on_node != SCHED_NONE)
+		st->prev_on_node[i->next_on_node] = before;
+	job_row(st, i->job)->instances--;
+}
+
+static int instance_del(struct sched_state *st, const struct sched_change *c)
+{
+	struct sched_instance *i = instance_row(st, c->slot), *other;
+
+	if (!i || (i->flags & SCHED_INSTANCE_HOLDS))
+		return -EBADMSG;
+	unlink_instance(st, c->slot, i);
+	other = instance_row(st, i->previous);
+	if (other && other->next == c->slot)
+		other->next = SCHED_NONE;
+	other = instance_row(st, i->next);
+	if (other && other->previous == c->slot)
+		other->previous = SCHED_NONE;
+	*i = (struct sched_instance){.next_in_job = SCHED_NONE};
+	sched_slot_freed(st, SCHED_TABLE_INSTANCES, c->slot);
+	return 0;
+}
+
+// ---- evaluations ----
+
+// One that ended stays as its job's last, to be explained; the one before it goes.
+static int keep_last(struct sched_state *st, uint32_t slot, const struct sched_eval *e)
+{
+	struct sched_job *j = job_row(st, e->job);
+	struct sched_eval *last;
+
+	if (!j || j->last_eval == slot)
+		return 0;
+	last = sched_eval_at(&st->head, j->last_eval) ? row(st, SCHED_TABLE_EVALS, j->last_eval)
+						      : NULL;
+	if (last) {
+		j->evals--;
+		*last = (struct sched_eval){0};
+		sched_slot_freed(st, SCHED_TABLE_EVALS, j->last_eval);
+	}
+	j->last_eval = slot;
+	return 0;
+}
+
+static int eval_put(struct sched_state *st, const struct sched_change *c)
+{
+	const struct sched_eval *old = sched_eval_at(&st->head, c->slot);
+	struct sched_eval *e;
+
+	if ((old && old->id != c->eval->id) || !sched_job_at(&st->head, c->eval->job))
+		return -EBADMSG;
+	e = row(st, SCHED_TABLE_EVALS, c->slot);
+	if (!e)
+		return -ENOMEM;
+	if (!old) {
+		sched_slot_taken(st, SCHED_TABLE_EVALS, c->slot);
+		job_row(st, c->eval->job)->evals++;
+	}
+	*e = *c->eval;
+	e->slot = c->slot;
+	e->in_use = true;
+	if (!e->create_index)
+		e->create_index = st->head.index;
+	e->modify_index = st->head.index;
+	if (e->id > st->last_eval_id)
+		st->last_eval_id = e->id;
+	if (e->status >= SCHED_EVAL_COMPLETE)
+		return keep_last(st, c->slot, e);
+	return 0;
+}
+
+static int eval_del(struct sched_state *st, const struct sched_change *c)
+{
+	const struct sched_eval *old = sched_eval_at(&st->head, c->slot);
+	struct sched_job *j = old ? job_row(st, old->job) : NULL;
+
+	if (!old)
+		return -EBADMSG;
+	if (j && j->last_eval == c->slot)
+		j->last_eval = SCHED_NONE;
+	if (j)
+		j->evals--;
+	*(struct sched_eval *)row(st, SCHED_TABLE_EVALS, c->slot) = (struct sched_eval){0};
+	sched_slot_freed(st, SCHED_TABLE_EVALS, c->slot);
+	return 0;
+}
+
+static int (*const appliers[SCHED_CHANGE_TYPES])(
+	struct sched_state *, const struct sched_change *) = {
+	[SCHED_NODE_PUT] = node_put,
+	[SCHED_NODE_STATE] = node_state,
+	[SCHED_NODE_DEL] = node_del,
+	[SCHED_JOB_PUT_SPEC] = job_put,
+	[SCHED_JOB_DEL] = job_del,
+	[SCHED_PLACE] = place,
+	[SCHED_STOP_INSTANCE] = stop,
+	[SCHED_UPDATE_INSTANCE] = update,
+	[SCHED_INSTANCE_STATUS] = status,
+	[SCHED_INSTANCE_DEL] = instance_del,
+	[SCHED_INSTANCE_ROW] = instance_put,
+	[SCHED_EVAL_PUT] = eval_put,
+	[SCHED_EVAL_DEL] = eval_del,
+};
+
+int sched_apply(struct sched_state *st, const struct sched_change *change)
+{
+	return appliers[change->type] ? appliers[change->type](st, change) : -EBADMSG;
+}

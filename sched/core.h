@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// The core: state, broker, blocked evaluations, plan queue and applier put together, so that
+// whoever hosts it has events to report, work to hand out and plans to take back. sched.h says
+// which thread may call what.
+#pragma once
+
+#include "sched/blocked.h"
+#include "sched/broker.h"
+#include "sched/plan.h"
+#include "sched/state.h"
+
+struct sched_core_config {
+	struct sched_broker_config broker;
+	struct sched_applier_config applier;
+	ns_t follow_up_ns;      // after a failed evaluation: 60 s, doubled each time up to 16 times
+	ns_t unblock_failed_ns; // how often those with too many conflicts are tried again: 60 s
+	ns_t gc_age_ns; // instances that ended and are replaced or unwanted are kept this long: 10
+			// min
+};
+
+extern const struct sched_core_config sched_core_defaults;
+
+struct sched_core {
+	struct sched_core_config config;
+	struct sched_state *state;
+	struct sched_broker *broker;
+	struct sched_blocked *blocked;
+	struct sched_plan_queue queue;
+	struct sched_applier *applier;
+	struct list results; // plans whose result is ready
+	ns_t unblock_failed_at;
+	uint32_t gc_cursor, purge_cursor;
+	bool blocked_more;         // sched_blocked_step has not finished
+	struct sched_ticket *made; // evaluations of the open transaction
+	uint32_t made_count, made_room;
+	uint64_t evals_made, evals_ended; // must meet at rest, with those blocked
+};
+
+// seed: of the broker's tokens. NULL: out of memory.
+struct sched_core *sched_core_new(const struct sched_core_config *config, uint64_t seed);
+void sched_core_destroy(struct sched_core *c);
+
+// Start: replay logs into c->state (sched_replay), then this enables everything and recovers what
+// was pending or blocked. 0 or -ENOMEM.
+int sched_core_start(struct sched_core *c, ns_t now);
+// Stops handing out; waiting plans come back with -ECANCELED through sched_core_result().
+void sched_core_stop(struct sched_core *c);
+
+// ---- events: each is one transaction, published, with the evaluations it calls for ----
+
+// A new job or a new version of it. The version is the next one, or stays if only counts, priority,
+// parallelism or stopping change. 0; -EINVAL; -ENOTSUP: the type; -ENOMEM.
+int sched_core_job_put(
+	struct sched_core *c, const struct sched_spec *spec, ns_t now, uint32_t *slot);
+// Stops all its instances; purge: and forgets it then. 0, -ENOENT.
+int sched_core_job_stop(struct sched_core *c, uint32_t slot, bool purge, ns_t now);
+// A node, registering or changed; it stays in its state (a new one: SCHED_NODE_INIT). 0, -ENOMEM.
+int sched_core_node_put(struct sched_core *c, const char *name,
+	const struct sched_attribute *attributes, uint32_t count, const struct sched_res *capacity,
+	uint32_t *slot);
+// 0, -ENOENT.
+int sched_core_node_state(struct sched_core *c, uint32_t slot, uint8_t status, bool eligible,
+	bool draining, ns_t now);
+// The node is forgotten; its instances are lost. 0, -ENOENT.
+int sched_core_node_del(struct sched_core *c, uint32_t slot, ns_t now);
+
+struct sched_report {
+	struct sched_id id;
+	uint8_t status;
+	bool ready;
+	bool unknown; // out: there is no such instance, or it must not run: let its host stop it
+};
+
+// What a host saw, in one transaction.
+int sched_core_report(struct sched_core *c, struct sched_report *reports, uint32_t count, ns_t now);
+// An evaluation of a job by itself. 0, -ENOENT.
+int sched_core_evaluate(struct sched_core *c, uint32_t job, uint8_t trigger, ns_t now);
+
+// ---- work ----
+
+// 0: work for a worker. -EAGAIN: none; ask again after anything happened or at sched_core_next().
+int sched_core_dequeue(
+	struct sched_core *c, uint32_t mask, ns_t now, struct sched_ticket *t, uint64_t *token);
+// 0; -ESTALE: the token is no longer good, drop the work. The plan's result comes out of
+// sched_core_result().
+int sched_core_submit(struct sched_core *c, struct sched_plan *plan, ns_t now);
+// Applies up to `budget` waiting plans and publishes. Returns how many.
+uint32_t sched_core_apply(struct sched_core *c, uint32_t budget, ns_t now);
+// A plan whose result is ready; its evaluation is acked if all of it was committed. NULL: none.
+struct sched_plan *sched_core_result(struct sched_core *c);
+// Work that came to nothing: the evaluation or its job was gone.
+void sched_core_drop(struct sched_core *c, const struct sched_ticket *t, uint64_t token, ns_t now);
+void sched_core_nack(struct sched_core *c, const struct sched_ticket *t, uint64_t token, ns_t now);
+
+// ---- housekeeping ----
+
+// Timers, unblocking in bounded steps, follow-ups of what failed, what was cancelled, garbage. Call
+// when sched_core_next() is due and after events and plans. Returns true if there is more to do at
+// once.
+bool sched_core_tick(struct sched_core *c, ns_t now);
+ns_t sched_core_next(const struct sched_core *c);

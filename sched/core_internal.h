@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// What core.c and events.c share.
+#pragma once
+
+#include "sched/core.h"
+
+// One change within an open transaction.
+static inline int sched_core_change(
+	struct sched_core *c, uint8_t type, uint32_t slot, struct sched_change change)
+{
+	change.type = type;
+	change.slot = slot;
+	return sched_txn_change(c->state, &change);
+}
+
+// Adds an evaluation of the job to the open transaction, unless one that is still to come will do.
+// 0 or -ENOMEM.
+int sched_core_eval(struct sched_core *c, uint32_t job, uint8_t trigger, ns_t wait_until,
+	const struct sched_eval *previous);
+void sched_core_begin(struct sched_core *c);
+// Ends the transaction: publishes it, enqueues its evaluations, passes on what it freed. 0 or
+// -ENOMEM.
+int sched_core_commit(struct sched_core *c, ns_t now);
+struct sched_ticket sched_ticket_of(const struct sched_eval *e);
+// Hands the room that appeared to the blocked evaluations.
+void sched_core_effects(struct sched_core *c);

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+// Events from outside, each one transaction with the evaluations it calls for. Thread: the core's.
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sched/block.h"
+#include "sched/core_internal.h"
+
+// ---- jobs ----
+
+// Whether instances of the one would do for the other.
+static bool same_instances(const struct sched_spec *a, const struct sched_spec *b)
+{
+	if (a->group_count != b->group_count || a->type != b->type)
+		return false;
+	for (uint32_t g = 0; g < a->group_count; g++)
+		if (strcmp(a->groups[g].name, b->groups[g].name) != 0 ||
+			a->groups[g].restart_hash != b->groups[g].restart_hash ||
+			memcmp(&a->groups[g].ask, &b->groups[g].ask, sizeof(a->groups[g].ask)) != 0)
+			return false;
+	return true;
+}
+
+static int put_spec(struct sched_core *c, uint32_t slot, struct sched_spec *spec, bool purge,
+	uint8_t trigger, ns_t now)
+{
+	int rc, committed;
+
+	sched_core_begin(c);
+	rc = sched_core_change(
+		c, SCHED_JOB_PUT_SPEC, slot, (struct sched_change){.job = {spec, purge, false}});
+	if (!rc)
+		rc = sched_core_eval(c, slot, trigger, 0, NULL);
+	committed = sched_core_commit(c, now);
+	return rc ? rc : committed;
+}
+
+int sched_core_job_put(
+	struct sched_core *c, const struct sched_spec *spec, ns_t now, uint32_t *slot)
+{
+	struct sched_spec *copy;
+	const struct sched_job *old;
+
+	if (sched_spec_check(spec))
+		return -EINVAL;
+	if (spec->type != SCHED_SERVICE && spec->type != SCHED_BATCH)
+		return -ENOTSUP;
+	copy = sched_spec_copy(spec);
+	if (!copy)
+		return -ENOMEM;
+	*slot = sched_job_find(c->state, spec->namespace, spec->name);
+	old = sched_job_at(&c->state->head, *slot);
+	copy->version = 1;
+	if (old)
+		copy->version =
+			sched_job_spec(old)->version + !same_instances(sched_job_spec(old), copy);
+	else
+		*slot = sched_slot_new(c->state, SCHED_TABLE_JOBS);
+	return put_spec(c, *slot, copy, false, SCHED_JOB_PUT, now);
+}
+
+int sched_core_job_stop(struct sched_core *c, uint32_t slot, bool purge, ns_t now)
+{
+	const struct sched_job *old = sched_job_at(&c->state->head, slot);
+	struct sched_spec *copy;
+
+	if (!old)
+		return -ENOENT;
+	copy = sched_spec_copy(sched_job_spec(old));
+	if (!copy)
+		return -ENOMEM;
+	copy->stopped = true;
+	return put_spec(c, slot, copy, purge, SCHED_JOB_STOP, now);
+}
+
+int sched_core_evaluate(struct sched_core *c, uint32_t job, uint8_t trigger, ns_t now)
+{
+	int rc, committed;
+
+	if (!sched_job_at(&c->state->head, job))
+		return -ENOENT;
+	sched_core_begin(c);
+	rc = sched_core_eval(c, job, trigger, 0, NULL);
+	committed = sched_core_commit(c, now);
+	return rc ? rc : committed;
+}
+
+// ---- nodes ----
+
+int sched_core_node_put(struct sched_core *c, const char *name,
+	const struct sched_attribute *attributes, uint32_t count, const struct sched_res *capacity,
+	uint32_t *slot)
+{
+	struct sched_node_info *info = sched_node_info_make(name, attributes, count);
+	int rc, committed;
+
+	if (!info)
+		return -ENOMEM;
+	*slot = sched_node_find(c->state, name);
+	if (*slot == SCHED_NONE)
+		*slot = sched_slot_new(c->state, SCHED_TABLE_NODES);
+	sched_core_begin(c);
+	rc = sched_core_change(
+		c, SCHED_NODE_PUT, *slot, (struct sched_change){.node = {info, *capacity}});
+	committed = sched_core_commit(c, 0);
+	return rc ? rc : committed;
+}
+
+// An evaluation for each job with something on the node; one a job, however many instances. The
+// broker knows of those made within this transaction only afterwards, so these are looked for here.
+static int evaluate_node(struct sched_core *c, uint32_t slot, uint8_t trigger)
+{
+	const struct sched_node *n = sched_node_at(&c->state->head, slot);
+
+	for (uint32_t at = n->first_instance; at != SCHED_NONE;) {
+		const struct sched_instance *i = sched_instance_at(&c->state->head, at);
+		uint32_t k = 0;
+		int rc = 0;
+
+		at = i->next_on_node;
+		while (k < c->made_count && c->made[k].job != i->job)
+			k++;
+		if (k == c->made_count && sched_live(i))
+			rc = sched_core_eval(c, i->job, trigger, 0, NULL);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+int sched_core_node_state(
+	struct sched_core *c, uint32_t slot, uint8_t status, bool eligible, bool draining, ns_t now)
+{
+	const struct sched_node *n = sched_node_at(&c->state->head, slot);
+	bool leaves, drains;
+	int rc, committed;
+
+	if (!n)
+		return -ENOENT;
+	if (n->status == status && n->eligible == eligible && n->draining == draining)
+		return 0;
+	leaves = status == SCHED_NODE_DOWN && n->status != SCHED_NODE_DOWN;
+	drains = draining && !n->draining;
+	sched_core_begin(c);
+	rc = sched_core_change(c, SCHED_NODE_STATE, slot,
+		(struct sched_change){.node_state = {status, eligible, draining}});
+	if (!rc && (leaves || drains))
+		rc = evaluate_node(c, slot, leaves ? SCHED_NODE_UPDATE : SCHED_NODE_DRAIN);
+	committed = sched_core_commit(c, now);
+	return rc ? rc : committed;
+}
+
+int sched_core_node_del(struct sched_core *c, uint32_t slot, ns_t now)
+{
+	const struct sched_snapshot *s = &c->state->head;
+	const struct sched_node *n = sched_node_at(s, slot);
+	int rc, committed;
+
+	if (!n)
+		return -ENOENT;
+	sched_core_begin(c);
+	rc = sched_core_change(c, SCHED_NODE_STATE, slot,
+		(struct sched_change){.node_state = {SCHED_NODE_DOWN, false, false}});
+	if (!rc)
+		rc = evaluate_node(c, slot, SCHED_NODE_UPDATE);
+	while (!rc && (n = sched_node_at(s, slot))->first_instance != SCHED_NONE) {
+		uint32_t at = n->first_instance;
+
+		rc = sched_core_change(c, SCHED_STOP_INSTANCE, at,
+			(struct sched_change){.stop = {SCHED_STOP, true}});
+		if (!rc)
+			rc = sched_core_change(c, SCHED_INSTANCE_DEL, at, (struct sched_change){0});
+	}
+	if (!rc)
+		rc = sched_core_change(c, SCHED_NODE_DEL, slot, (struct sched_change){0});
+	committed = sched_core_commit(c, now);
+	return rc ? rc : committed;
+}
+
+// ---- instances ----
+
+// Whether what happened to the instance calls for an evaluation of its job; which.
+static bool calls_for(struct sched_core *c, const struct sched_instance *i,
+	const struct sched_report *r, uint8_t *trigger)
+{
+	const struct sched_instance *previous = sched_instance_at(&c->state->head, i->previous);
+
+	if (sched_terminal(r->status)) {
+		*trigger = SCHED_INSTANCE_ENDED;
+		return i->desired == SCHED_RUN;
+	}
+	// Something waits for this one to be ready: what it replaces.
+	*trigger = SCHED_INSTANCE_READY;
+	return r->status == SCHED_RUNNING && r->ready && !sched_ready(i) && previous &&
+	       sched_live(previous);
+}
+
+static int report_one(struct sched_core *c, struct sched_report *r, ns_t now)
+{
+	const struct sched_instance *i = sched_instance_by_id(&c->state->head, &r->id);
+	uint16_t reschedules;
+	uint32_t job;
+	uint8_t trigger;
+	bool evaluate;
+	int rc;
+
+	r->unknown = !i || (!sched_terminal(r->status) && !sched_live(i));
+	if (!i || sched_terminal(i->status))
+		return 0;
+	if (i->status == r->status && r->ready == sched_ready(i))
+		return 0;
+	evaluate = calls_for(c, i, r, &trigger);
+	reschedules = i->reschedules;
+	job = i->job;
+	rc = sched_core_change(c, SCHED_INSTANCE_STATUS, r->id.slot,
+		(struct sched_change){.status = {r->status, r->ready, reschedules, now}});
+	if (!rc && evaluate) {
+		uint32_t k = 0;
+
+		while (k < c->made_count && c->made[k].job != job)
+			k++;
+		if (k == c->made_count)
+			rc = sched_core_eval(c, job, trigger, 0, NULL);
+	}
+	return rc;
+}
+
+int sched_core_report(struct sched_core *c, struct sched_report *reports, uint32_t count, ns_t now)
+{
+	int rc = 0, committed;
+
+	sched_core_begin(c);
+	for (uint32_t k = 0; !rc && k < count; k++)
+		rc = report_one(c, &reports[k], now);
+	committed = sched_core_commit(c, now);
+	return rc ? rc : committed;
+}

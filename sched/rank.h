@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Choosing nodes for the placements of one group: filter, fit, score; the best first. Pure.
+//
+// Nodes are looked at in a random order, as many as are needed for a good choice and more only if
+// these do not suffice. Those that fit stand in a heap by score; a placement changes the score of
+// its own node alone, so each costs the logarithm of the nodes looked at, however many are placed.
+#pragma once
+
+#include "lib/base/rng.h"
+#include "sched/arena.h"
+#include "sched/feasible.h"
+#include "sched/plan.h"
+#include "sched/reconcile.h"
+
+enum sched_algorithm {
+	SCHED_LEAST_LOADED,
+	SCHED_BIN_PACK,
+};
+
+// Nodes that fit and are looked at for one placement, at least; for n placements, n times the
+// second.
+#define SCHED_LOOK_MIN 128
+#define SCHED_LOOK_EACH 8
+
+struct sched_candidate {
+	float score;
+	uint32_t node;
+	struct sched_res used;
+	uint32_t own;
+};
+
+struct sched_ranking {
+	const struct sched_snapshot *s;
+	struct sched_arena *arena;
+	struct rng *rng;
+	const struct sched_reconciled *rec;
+	const struct sched_res
+		*planned; // by node: what this plan has placed for other groups; NULL: nothing
+	enum sched_algorithm algorithm;
+	const struct sched_group *group;
+	struct sched_filter filter;
+	struct sched_candidate *heap;
+	uint32_t heap_count, heap_room;
+	uint32_t start, stride, looked, nodes; // the random order
+	struct sched_explain *explain;
+	struct sched_plan_why why;
+};
+
+// 0 or -ENOMEM. explain's counts of nodes start anew.
+int sched_ranking_init(
+	struct sched_ranking *r, const struct sched_spec *spec, uint32_t group, uint32_t wants);
+// The best node for one more instance; avoid: not this one if another is there. 0; -ENOSPC: none;
+// -ENOMEM.
+int sched_ranking_next(
+	struct sched_ranking *r, uint32_t wants_left, uint32_t avoid, struct sched_plan_place *out);
+// The score of a node with this used after the placement; higher is better, 0 to 1 without the
+// penalty.
+float sched_score(enum sched_algorithm algorithm, const struct sched_res *capacity,
+	const struct sched_res *used, const struct sched_res *ask);

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+// The reconciler for jobs of type service and batch.
+//
+// Each group has the name indexes [0, count). For each index the instances found there are sorted
+// into
+//   current  runs (or will run) the current version on a good node
+//   old      another version, or on a draining node: to be replaced, but serving until then
+//   last     ended, lost or failed, and not replaced yet
+// and then
+//   current and old     once the current one is ready the old one is stopped
+//   old alone           a replacement is placed, at most max_parallel such at a time
+//   failed alone        is placed again when its delay is over
+//   nothing             is placed
+// Whatever is beyond the count, of a stopped job, of a dropped group or there twice is stopped. So
+// for each index there is exactly one at rest, and while something is replaced never fewer serve
+// than before.
+#include "sched/reconcile.h"
+
+#include <errno.h>
+
+struct place {
+	uint32_t current, old, last;
+	bool done; // batch: it has run to its end
+};
+
+struct work {
+	const struct sched_snapshot *s;
+	const struct sched_job *job;
+	const struct sched_spec *spec;
+	struct sched_arena *arena;
+	struct sched_reconciled *out;
+	struct place *places[SCHED_GROUPS_MAX];
+	ns_t now;
+	uint32_t limit;
+};
+
+ns_t sched_reschedule_delay(unsigned n)
+{
+	return n < 7 ? SCHED_RESCHEDULE_FIRST << n : SCHED_RESCHEDULE_MAX;
+}
+
+static bool batch(const struct work *w)
+{
+	return w->spec->type == SCHED_BATCH;
+}
+
+// ---- what goes into the plan ----
+
+static void want_stop(struct work *w, const struct sched_instance *i, bool lost)
+{
+	if (w->out->stop_count == w->limit) {
+		w->out->more = true;
+		return;
+	}
+	w->out->stops[w->out->stop_count++] =
+		(struct sched_plan_stop){.id = i->id, .desired = SCHED_STOP, .lost = lost};
+}
+
+static void want_update(struct work *w, const struct sched_instance *i)
+{
+	if (w->out->update_count == w->limit) {
+		w->out->more = true;
+		return;
+	}
+	w->out->updates[w->out->update_count++] =
+		(struct sched_plan_update){.id = i->id, .version = w->spec->version, .ask = i->ask};
+}
+
+static void want_place(struct work *w, uint32_t group, uint32_t index, uint32_t previous)
+{
+	const struct sched_instance *p = sched_instance_at(w->s, previous);
+	struct sched_want *want;
+
+	if (w->out->want_count == w->limit) {
+		w->out->more = true;
+		return;
+	}
+	want = &w->out->wants[w->out->want_count++];
+	*want = (struct sched_want){.name_index = index,
+		.previous = previous,
+		.avoid = SCHED_NONE,
+		.group = (uint8_t)group};
+	if (!p)
+		return;
+	want->reschedules = p->reschedules;
+	if (p->status == SCHED_FAILED || p->status == SCHED_COMPLETE) {
+		want->reschedules++;
+		want->avoid = p->node;
+	}
+}
+
+// ---- sorting ----
+
+// The group of the current spec that an instance belongs to, SCHED_NONE if there is none.
+static uint32_t group_of(const struct work *w, const struct sched_instance *i)
+{
+	const struct sched_spec *old;
+
+	if (i->version == w->spec->version)
+		return i->group < w->spec->group_count ? i->group : SCHED_NONE;
+	old = sched_job_version(w->job, i->version);
+	if (!old)
+		return i->group < w->spec->group_count ? i->group : SCHED_NONE;
+	for (uint32_t g = 0; i->group < old->group_count && g < w->spec->group_count; g++)
+		if (strcmp(old->groups[i->group].name, w->spec->groups[g].name) == 0)
+			return g;
+	return SCHED_NONE;
+}
+
+// The new version differs in nothing that an instance would notice.
+static bool updates_in_place(const struct work *w, const struct sched_instance *i, uint32_t group)
+{
+	const struct sched_spec *old = sched_job_version(w->job, i->version);
+
+	return old && group == i->group && group < old->group_count &&
+	       old->groups[group].restart_hash == w->spec->groups[group].restart_hash &&
+	       memcmp(&old->groups[group].ask, &w->spec->groups[group].ask, sizeof(i->ask)) == 0;
+}
+
+// Of two that claim one index the one to keep: ready, then newer version, then older instance.
+static bool better(const struct sched_instance *a, const struct sched_instance *b)
+{
+	if (sched_ready(a) != sched_ready(b))
+		return sched_ready(a);
+	if (a->version != b->version)
+		return a->version > b->version;
+	return a->create_index != b->create_index ? a->create_index < b->create_index
+						  : a->name_index < b->name_index;
+}
+
+// Takes the place, or is stopped; what held it before and is worse is stopped.
+static void claim(struct work *w, uint32_t *at, const struct sched_instance *i)
+{
+	const struct sched_instance *other = sched_instance_at(w->s, *at);
+
+	if (other && better(other, i)) {
+		want_stop(w, i, false);
+		return;
+	}
+	if (other)
+		want_stop(w, other, false);
+	*at = i->id.slot;
+}
+
+static void sort_ended(struct work *w, const struct sched_instance *i)
+{
+	uint32_t group = w->spec->stopped ? SCHED_NONE : group_of(w, i);
+	const struct sched_instance *other;
+	struct place *p;
+
+	if (group == SCHED_NONE || i->name_index >= w->spec->groups[group].count) {
+		// Nobody asks for it any more: settled.
+		if (i->desired == SCHED_RUN)
+			want_stop(w, i, false);
+		return;
+	}
+	p = &w->places[group][i->name_index];
+	if (batch(w) && i->status == SCHED_COMPLETE && i->desired == SCHED_RUN) {
+		p->done = true;
+		return;
+	}
+	if (i->desired != SCHED_RUN && i->status != SCHED_LOST)
+		return;
+	if (sched_instance_at(w->s, i->next))
+		return;
+	other = sched_instance_at(w->s, p->last);
+	if (!other || other->create_index < i->create_index)
+		p->last = i->id.slot;
+}
+
+static void sort_live(struct work *w, const struct sched_instance *i)
+{
+	const struct sched_node *n = sched_node_at(w->s, i->node);
+	uint32_t group = w->spec->stopped ? SCHED_NONE : group_of(w, i);
+	struct place *p;
+
+	if (!n || n->status == SCHED_NODE_DOWN) {
+		want_stop(w, i, true);
+		if (group == SCHED_NONE || i->name_index >= w->spec->groups[group].count)
+			return;
+		p = &w->places[group][i->name_index];
+		if (p->last == SCHED_NONE)
+			p->last = i->id.slot;
+		return;
+	}
+	if (group == SCHED_NONE || i->name_index >= w->spec->groups[group].count) {
+		want_stop(w, i, false);
+		return;
+	}
+	p = &w->places[group][i->name_index];
+	if (n->draining || (i->version != w->spec->version && !updates_in_place(w, i, group))) {
+		claim(w, &p->old, i);
+		return;
+	}
+	if (i->version != w->spec->version)
+		want_update(w, i);
+	claim(w, &p->current, i);
+	if (w->out->own && w->out->own[i->node] < UINT16_MAX)
+		w->out->own[i->node]++;
+}
+
+// ---- deciding ----
+
+// How many replacements are under way; stops what has been replaced.
+static uint32_t settle_replaced(struct work *w, uint32_t group)
+{
+	uint32_t under_way = 0;
+
+	for (uint32_t k = 0; k < w->spec->groups[group].count; k++) {
+		const struct place *p = &w->places[group][k];
+		const struct sched_instance *current = sched_instance_at(w->s, p->current);
+		const struct sched_instance *old = sched_instance_at(w->s, p->old);
+
+		if (!current || !old)
+			continue;
+		if (sched_ready(current))
+			want_stop(w, old, false);
+		else
+			under_way++;
+	}
+	return under_way;
+}
+
+// True if it may be placed again now; notes when otherwise.
+static bool may_reschedule(struct work *w, const struct sched_instance *last)
+{
+	ns_t due;
+
+	if (!last || (last->status != SCHED_FAILED && last->status != SCHED_COMPLETE))
+		return true;
+	due = last->changed_ns + sched_reschedule_delay(last->reschedules);
+	if (due <= w->now)
+		return true;
+	if (due < w->out->reschedule_at)
+		w->out->reschedule_at = due;
+	return false;
+}
+
+static void fill(struct work *w, uint32_t group)
+{
+	const struct sched_group *g = &w->spec->groups[group];
+	uint32_t under_way = settle_replaced(w, group);
+	uint32_t budget = g->max_parallel ? g->max_parallel : UINT32_MAX;
+
+	budget = budget > under_way ? budget - under_way : 0;
+	for (uint32_t k = 0; k < g->count && !(w->out->want_count == w->limit && w->out->more);
+		k++) {
+		const struct place *p = &w->places[group][k];
+
+		if (p->current != SCHED_NONE || p->done)
+			continue;
+		if (!may_reschedule(w, sched_instance_at(w->s, p->last)))
+			continue;
+		if (p->old == SCHED_NONE) {
+			want_place(w, group, k, p->last);
+		} else if (budget) {
+			budget--;
+			want_place(w, group, k, p->old);
+		}
+	}
+}
+
+static int prepare(struct work *w)
+{
+	uint32_t most = 0, high = w->s->tables[SCHED_TABLE_NODES].high;
+
+	for (uint32_t g = 0; g < w->spec->group_count; g++) {
+		uint32_t count = w->spec->stopped ? 0 : w->spec->groups[g].count;
+
+		w->places[g] = sched_arena_take(w->arena, count * sizeof(struct place));
+		if (!w->places[g])
+			return -ENOMEM;
+		for (uint32_t k = 0; k < count; k++)
+			w->places[g][k] = (struct place){SCHED_NONE, SCHED_NONE, SCHED_NONE, false};
+		most += count;
+	}
+	if (most > w->limit)
+		most = w->limit;
+	w->out->wants = sched_arena_take(w->arena, most * sizeof(struct sched_want));
+	most = w->job->instances < w->limit ? w->job->instances : w->limit;
+	w->out->stops = sched_arena_take(w->arena, most * sizeof(struct sched_plan_stop));
+	w->out->updates = sched_arena_take(w->arena, most * sizeof(struct sched_plan_update));
+	if (!w->out->wants || !w->out->stops || !w->out->updates)
+		return -ENOMEM;
+	if (!w->job->live)
+		return 0;
+	w->out->own = sched_arena_zeroed(w->arena, high * sizeof(uint16_t));
+	return w->out->own ? 0 : -ENOMEM;
+}
+
+int sched_reconcile(struct sched_arena *arena, const struct sched_snapshot *s, uint32_t job,
+	ns_t now, uint32_t limit, struct sched_reconciled *out)
+{
+	struct work w = {.s = s,
+		.job = sched_job_at(s, job),
+		.arena = arena,
+		.out = out,
+		.now = now,
+		.limit = limit};
+
+	*out = (struct sched_reconciled){
+		.reschedule_at = NS_NEVER, .node_high = s->tables[SCHED_TABLE_NODES].high};
+	w.spec = sched_job_spec(w.job);
+	if (prepare(&w))
+		return -ENOMEM;
+	for (uint32_t at = w.job->first_instance; at != SCHED_NONE;) {
+		const struct sched_instance *i = sched_instance_at(s, at);
+
+		if (sched_live(i))
+			sort_live(&w, i);
+		else
+			sort_ended(&w, i);
+		at = i->next_in_job;
+	}
+	for (uint32_t g = 0; g < w.spec->group_count && !w.spec->stopped; g++)
+		fill(&w, g);
+	return 0;
+}

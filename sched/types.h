@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+// The scheduler's data: plain rows that state.h keeps in tables.
+//
+// Rows refer to each other by slot (a row's number in its table), SCHED_NONE: none. Rows are packed
+// by hand and their sizes asserted, since a cluster has millions of them: an instance costs 128
+// bytes. All times are nanoseconds of one clock that the host of the core gives (sched.h): it
+// survives restarts.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/clock.h"
+
+#define SCHED_NONE UINT32_MAX
+
+enum sched_type {
+	SCHED_SERVICE,
+	SCHED_BATCH,
+	SCHED_SYSTEM,
+	SCHED_SYSBATCH,
+	SCHED_TYPES,
+};
+
+#define SCHED_PRIORITY_MAX 100
+#define SCHED_PRIORITY_DEFAULT 50
+
+// What is asked for and what is there. A capacity of UINT32_MAX is without limit. `slots` is
+// the number of instances: each asks for one.
+struct sched_res {
+	uint32_t cpu_milli;
+	uint32_t memory_mib; // asks are rounded up, capacities down
+	uint32_t disk_mib;
+	uint32_t slots;
+};
+
+// The row's number is part of the id, so finding an instance by its id needs no index.
+struct sched_id {
+	uint64_t nonce; // random, one a plan
+	uint32_t seq;   // within the plan
+	uint32_t slot;
+};
+
+enum sched_desired {
+	SCHED_RUN,
+	SCHED_STOP,
+	SCHED_EVICT, // stopped to make room for a higher priority
+};
+
+// Observed. From SCHED_COMPLETE on it is terminal, but for SCHED_UNKNOWN.
+enum sched_status {
+	SCHED_PENDING,
+	SCHED_RUNNING,
+	SCHED_UNKNOWN, // its node is disconnected
+	SCHED_COMPLETE,
+	SCHED_FAILED,
+	SCHED_LOST,
+};
+
+enum sched_node_status {
+	SCHED_NODE_READY,
+	SCHED_NODE_DOWN,
+	SCHED_NODE_DISCONNECTED,
+	SCHED_NODE_INIT, // registered, not heard of since
+};
+
+enum sched_trigger {
+	SCHED_JOB_PUT,
+	SCHED_JOB_STOP,
+	SCHED_NODE_UPDATE,
+	SCHED_NODE_DRAIN,
+	SCHED_INSTANCE_ENDED,
+	SCHED_INSTANCE_READY,
+	SCHED_QUEUED_INSTANCES, // blocked: waits for room
+	SCHED_MAX_PLANS,        // blocked: too many conflicts
+	SCHED_CONTINUE,         // the rest of a large job
+	SCHED_FAILED_FOLLOW_UP,
+	SCHED_RESCHEDULE, // of what failed, at its time
+	SCHED_PREEMPTION,
+	SCHED_TRIGGERS,
+};
+
+enum sched_eval_status {
+	SCHED_EVAL_PENDING,
+	SCHED_EVAL_BLOCKED,
+	SCHED_EVAL_COMPLETE,
+	SCHED_EVAL_FAILED,
+	SCHED_EVAL_CANCELLED,
+};
+
+// Why an instance stands where it does.
+struct sched_why {
+	uint64_t eval;
+	float score, runner_up; // of the node taken, of the next best one seen
+	uint32_t considered;    // nodes looked at
+	uint32_t infeasible;    // of these excluded by constraints or state
+	uint32_t exhausted;     // of these full
+	uint8_t trigger;
+	uint8_t reserved[3];
+};
+
+#define SCHED_INSTANCE_READY_FLAG 1u
+#define SCHED_INSTANCE_USED 2u  // the row is in use
+#define SCHED_INSTANCE_HOLDS 4u // its ask counts on its node
+
+struct sched_instance {
+	struct sched_id id;
+	uint32_t job, node;
+	uint32_t version; // of the job
+	uint32_t name_index;
+	uint32_t next_in_job, next_on_node;
+	uint32_t previous, next; // what it replaces, what replaces it
+	struct sched_res ask;
+	uint64_t create_index, modify_index;
+	ns_t changed_ns; // when the observed status changed
+	struct sched_why why;
+	uint8_t desired; // enum sched_desired
+	uint8_t status;  // enum sched_status
+	uint8_t group;
+	uint8_t flags;
+	uint16_t reschedules; // failures in its chain so far
+	uint16_t reserved;
+};
+
+struct sched_attribute {
+	const char *key, *value;
+};
+
+// What is known of a node and seldom changes; one immutable block.
+struct sched_node_info {
+	const char *name;
+	const struct sched_attribute *attributes; // sorted by key
+	uint32_t attribute_count;
+	uint64_t class_hash; // over all attributes but unique.*
+};
+
+struct sched_node {
+	const struct sched_node_info *info;
+	struct sched_res capacity, used;
+	uint32_t first_instance;
+	uint32_t class_id;
+	uint32_t holding; // instances whose ask counts
+	uint8_t status;   // enum sched_node_status
+	uint8_t eligible, draining, in_use;
+	uint64_t modify_index;
+};
+
+enum sched_op {
+	SCHED_OP_EQ,
+	SCHED_OP_NE,
+	SCHED_OP_LT,
+	SCHED_OP_LE,
+	SCHED_OP_GT,
+	SCHED_OP_GE,
+	SCHED_OP_SET,
+	SCHED_OP_UNSET,
+	SCHED_OP_CONTAINS, // the attribute, a comma list, has all of the value's items
+	SCHED_OP_CONTAINS_ANY,
+	SCHED_OPS,
+};
+
+struct sched_constraint {
+	const char *attribute, *value;
+	uint8_t op;
+};
+
+struct sched_group {
+	const char *name;
+	uint32_t count;
+	struct sched_res ask;
+	uint32_t max_parallel; // replacements under way at a time, in an update or a drain; 0: no
+			       // limit
+	bool distinct_hosts;
+	uint64_t restart_hash; // equal in two versions: the update needs no new instance
+	const struct sched_constraint *constraints;
+	uint32_t constraint_count;
+};
+
+#define SCHED_GROUPS_MAX 32
+#define SCHED_CONSTRAINTS_MAX 64 // of a job with all its groups
+#define SCHED_COUNT_MAX 1000000  // of a group
+
+// One version of a job; one immutable block.
+struct sched_spec {
+	const char *namespace, *name;
+	uint32_t version;
+	uint8_t type, priority;
+	bool stopped;
+	bool all_at_once;
+	const struct sched_group *groups;
+	uint32_t group_count;
+	const struct sched_constraint *constraints; // of all groups
+	uint32_t constraint_count;
+	const void *opaque; // for hosts; never looked into
+	uint32_t opaque_len;
+};
+
+// The specs that instances still run, the newest first; never empty.
+#define SCHED_VERSIONS_MAX 8
+struct sched_versions {
+	uint32_t count;
+	const struct sched_spec *spec[SCHED_VERSIONS_MAX];
+};
+
+struct sched_job {
+	const struct sched_versions *versions;
+	uint32_t first_instance;
+	uint32_t instances; // rows
+	uint32_t live;      // desired to run and not terminal
+	uint32_t last_eval; // slot of the last one that ended
+	uint8_t type, priority, in_use;
+	uint8_t purge;  // goes when its last instance is gone
+	uint32_t evals; // rows
+	uint64_t create_index, modify_index;
+	uint64_t spec_index; // when the spec last changed
+};
+
+// Which resource or condition stood in the way of a placement.
+enum sched_dimension {
+	SCHED_DIM_CPU,
+	SCHED_DIM_MEMORY,
+	SCHED_DIM_DISK,
+	SCHED_DIM_SLOTS,
+	SCHED_DIM_DISTINCT_HOSTS,
+	SCHED_DIM_NOT_READY,
+	SCHED_DIM_INELIGIBLE,
+	SCHED_DIMS,
+};
+
+#define SCHED_EXPLAIN_CONSTRAINTS 6
+#define SCHED_EXPLAIN_BEST 3
+
+// What an evaluation saw; of its last group that failed, or of its last one.
+struct sched_explain {
+	uint32_t considered, feasible;
+	uint32_t wanted, placed, failed; // all groups
+	uint32_t stopped, updated;
+	uint32_t conflicts; // node plans the applier rejected
+	uint32_t by_dimension[SCHED_DIMS];
+	struct {
+		uint16_t constraint; // number in the spec: the job's, then the groups' in order
+		uint16_t reserved;
+		uint32_t nodes;
+	} by_constraint[SCHED_EXPLAIN_CONSTRAINTS]; // nodes 0: unused
+	struct {
+		uint32_t node;
+		float score;
+	} best[SCHED_EXPLAIN_BEST];
+	uint8_t group;
+	uint8_t attempts;
+	uint8_t plans;
+	uint8_t reserved;
+};
+
+// Node classes that a blocked evaluation knows about. All classes below `known` were seen. A node
+// of another class, or of one too high for the bitmap, may be what it waits for.
+#define SCHED_CLASSES_TRACKED 256
+struct sched_eligibility {
+	uint32_t known;
+	bool escaped; // constraints on unique.* attributes: any node may be it
+	uint64_t eligible[SCHED_CLASSES_TRACKED / 64];
+	struct sched_res least_ask; // of what could not be placed
+};
+
+struct sched_eval {
+	uint64_t id;       // grows
+	uint64_t previous; // the evaluation that made it, 0: none
+	uint64_t create_index, modify_index;
+	uint64_t snapshot_index; // of the state it was last worked on with
+	ns_t wait_until;
+	uint32_t slot, job, node;
+	uint32_t quota;
+	uint8_t type, priority, trigger, status;
+	uint8_t in_use;
+	uint8_t nacks; // follow-ups in a row of an evaluation that failed
+	struct sched_eligibility eligibility;
+	struct sched_explain explain;
+};
+
+// What broker and blocked hold of an evaluation.
+struct sched_ticket {
+	uint64_t eval;
+	uint64_t create_index;
+	uint64_t min_index; // the snapshot to work on must be at least this new
+	ns_t wait_until;
+	uint32_t slot, job, node;
+	uint8_t type, priority, trigger;
+};
+
+_Static_assert(sizeof(struct sched_instance) == 128, "a million instances: 128 MB");
+_Static_assert(sizeof(struct sched_node) == 64, "a cache line a node");
+_Static_assert(sizeof(struct sched_why) <= 64, "why an instance is where it is: at most 64 bytes");
+_Static_assert(sizeof(struct sched_eval) <= 384, "an evaluation");
+
+static inline bool sched_terminal(uint8_t status)
+{
+	return status >= SCHED_COMPLETE;
+}
+
+// It is wanted and has not ended.
+static inline bool sched_live(const struct sched_instance *i)
+{
+	return i->desired == SCHED_RUN && !sched_terminal(i->status);
+}
+
+static inline bool sched_ready(const struct sched_instance *i)
+{
+	return i->status == SCHED_RUNNING && (i->flags & SCHED_INSTANCE_READY_FLAG);
+}
+
+static inline bool sched_is_unique_attribute(const char *key)
+{
+	return __builtin_strncmp(key, "unique.", 7) == 0;
+}

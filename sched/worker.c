@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+// The worker of worker.h: reconcile, choose nodes, write down what becomes of the evaluation.
+#include "sched/worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sched/fit.h"
+
+struct sched_worker {
+	struct sched_worker_config config;
+	struct rng rng;
+	struct sched_arena arena;
+	struct sched_ticket ticket;
+	uint64_t token;
+	uint64_t min_index;
+	uint8_t attempts, plans;
+	uint32_t conflicts;
+	struct sched_plan plan;
+};
+
+// One planning, in the worker's arena.
+struct planning {
+	struct sched_worker *w;
+	const struct sched_snapshot *s;
+	const struct sched_job *job;
+	const struct sched_spec *spec;
+	const struct sched_eval *eval;
+	struct sched_reconciled rec;
+	struct sched_res *planned; // by node, if there are several groups
+	struct sched_eligibility eligibility;
+	bool group_failed[SCHED_GROUPS_MAX];
+	uint32_t failed;
+};
+
+struct sched_worker *sched_worker_new(const struct sched_worker_config *config, uint64_t seed)
+{
+	struct sched_worker *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return NULL;
+	if (config)
+		w->config = *config;
+	if (!w->config.place_max)
+		w->config.place_max = SCHED_EVAL_PLACE_MAX;
+	rng_seed(&w->rng, seed);
+	return w;
+}
+
+void sched_worker_destroy(struct sched_worker *w)
+{
+	if (!w)
+		return;
+	sched_arena_fini(&w->arena);
+	free(w);
+}
+
+void sched_worker_begin(struct sched_worker *w, const struct sched_ticket *t, uint64_t token)
+{
+	w->ticket = *t;
+	w->token = token;
+	w->min_index = t->min_index > t->create_index ? t->min_index : t->create_index;
+	w->attempts = w->plans = 0;
+	w->conflicts = 0;
+}
+
+uint64_t sched_worker_min_index(const struct sched_worker *w)
+{
+	return w->min_index;
+}
+
+// ---- placing ----
+
+static int choose(struct planning *p, uint32_t group, const struct sched_want *wants, uint32_t n)
+{
+	struct sched_plan *plan = &p->w->plan;
+	struct sched_ranking r = {.s = p->s,
+		.arena = &p->w->arena,
+		.rng = &p->w->rng,
+		.rec = &p->rec,
+		.planned = p->planned,
+		.algorithm = p->w->config.algorithm,
+		.explain = &plan->done.explain};
+	int rc = sched_ranking_init(&r, p->spec, group, n);
+	uint32_t k = 0;
+
+	for (; !rc && k < n; k++) {
+		struct sched_plan_place *place = &plan->places[plan->place_count];
+
+		rc = sched_ranking_next(&r, n - k, wants[k].avoid, place);
+		if (rc)
+			break;
+		place->name_index = wants[k].name_index;
+		place->previous = wants[k].previous;
+		place->reschedules = wants[k].reschedules;
+		place->group = (uint8_t)group;
+		if (p->planned)
+			sched_res_add(&p->planned[place->node], &p->spec->groups[group].ask);
+		plan->place_count++;
+	}
+	plan->why[group] = r.why;
+	if (rc != -ENOSPC)
+		return rc;
+	// One failure stands for all of the group that is left.
+	p->failed += n - k;
+	p->group_failed[group] = true;
+	sched_filter_eligibility(&r.filter, &p->eligibility);
+	p->eligibility.least_ask = p->spec->groups[group].ask;
+	return 0;
+}
+
+static int place_groups(struct planning *p)
+{
+	const struct sched_reconciled *rec = &p->rec;
+	uint32_t high = p->s->tables[SCHED_TABLE_NODES].high;
+	struct sched_plan *plan = &p->w->plan;
+
+	plan->places = sched_arena_take(&p->w->arena, rec->want_count * sizeof(*plan->places));
+	if (!plan->places)
+		return -ENOMEM;
+	if (p->spec->group_count > 1 && rec->want_count) {
+		p->planned = sched_arena_zeroed(&p->w->arena, high * sizeof(*p->planned));
+		if (!p->planned)
+			return -ENOMEM;
+	}
+	// Wants come group by group.
+	for (uint32_t at = 0, end; at < rec->want_count; at = end) {
+		uint32_t group = rec->wants[at].group;
+		int rc;
+
+		for (end = at + 1; end < rec->want_count && rec->wants[end].group == group;)
+			end++;
+		rc = choose(p, group, rec->wants + at, end - at);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+// ---- what becomes of the evaluation ----
+
+static struct sched_eval *follow(struct planning *p, uint8_t trigger, uint8_t status)
+{
+	struct sched_plan *plan = &p->w->plan;
+	struct sched_eval *e = &plan->follow[plan->follow_count++];
+
+	*e = (struct sched_eval){.previous = p->eval->id,
+		.job = p->eval->job,
+		.node = p->eval->node,
+		.snapshot_index = p->s->index,
+		.type = p->spec->type,
+		.priority = p->spec->priority,
+		.trigger = trigger,
+		.status = status};
+	return e;
+}
+
+// There was no room for some: this evaluation, or a new one, waits for it.
+static void block(struct planning *p)
+{
+	struct sched_eval *done = &p->w->plan.done, *e = done;
+
+	if (p->eval->status == SCHED_EVAL_BLOCKED)
+		done->status = SCHED_EVAL_BLOCKED;
+	else {
+		e = follow(p, SCHED_QUEUED_INSTANCES, SCHED_EVAL_BLOCKED);
+		e->explain = done->explain;
+	}
+	e->trigger = SCHED_QUEUED_INSTANCES;
+	e->eligibility = p->eligibility;
+	e->snapshot_index = p->s->index;
+}
+
+static void conclude(struct planning *p)
+{
+	struct sched_plan *plan = &p->w->plan;
+	struct sched_eval *done = &plan->done;
+
+	done->status = SCHED_EVAL_COMPLETE;
+	done->snapshot_index = p->s->index;
+	done->explain.wanted = p->rec.want_count;
+	done->explain.placed = plan->place_count;
+	done->explain.failed = p->failed;
+	done->explain.stopped = p->rec.stop_count;
+	done->explain.updated = p->rec.update_count;
+	done->explain.conflicts = p->w->conflicts;
+	done->explain.attempts = p->w->attempts;
+	done->explain.plans = p->w->plans;
+	if (p->failed)
+		block(p);
+	// With what is left over it goes on at once, unless it would only fail again.
+	if (p->rec.more && (!p->failed || p->rec.stop_count || plan->place_count))
+		follow(p, SCHED_CONTINUE, SCHED_EVAL_PENDING);
+	if (p->rec.reschedule_at != NS_NEVER)
+		follow(p, SCHED_RESCHEDULE, SCHED_EVAL_PENDING)->wait_until = p->rec.reschedule_at;
+}
+
+// Too many attempts: this one failed, and another tries again when it is quieter.
+static void give_up(struct planning *p)
+{
+	struct sched_eval *done = &p->w->plan.done, *e;
+
+	done->status = SCHED_EVAL_FAILED;
+	done->snapshot_index = p->s->index;
+	done->explain.conflicts = p->w->conflicts;
+	done->explain.attempts = p->w->attempts;
+	e = follow(p, SCHED_MAX_PLANS, SCHED_EVAL_BLOCKED);
+	e->eligibility.escaped = true;
+	e->explain = done->explain;
+}
+
+// ---- planning ----
+
+static void start_plan(struct planning *p, ns_t now)
+{
+	struct sched_plan *plan = &p->w->plan;
+
+	*plan = (struct sched_plan){.token = p->w->token,
+		.snapshot_index = p->s->index,
+		.job_create_index = p->job->create_index,
+		.nonce = rng_next(&p->w->rng),
+		.now = now,
+		.job = p->eval->job,
+		.version = p->spec->version,
+		.priority = p->w->ticket.priority,
+		.trigger = p->eval->trigger,
+		.all_at_once = p->spec->all_at_once,
+		.done = *p->eval,
+		.user = plan->user};
+	plan->done.explain = (struct sched_explain){0};
+	for (int i = 0; i < SCHED_EXPLAIN_BEST; i++)
+		plan->done.explain.best[i].node = SCHED_NONE;
+	plan->done.wait_until = 0;
+}
+
+static int plan_service(struct planning *p, ns_t now)
+{
+	struct sched_plan *plan = &p->w->plan;
+	int rc = sched_reconcile(
+		&p->w->arena, p->s, p->eval->job, now, p->w->config.place_max, &p->rec);
+
+	if (!rc)
+		rc = place_groups(p);
+	if (rc)
+		return rc;
+	// A job that is placed as a whole or not at all goes without what fits now.
+	if (p->failed && p->spec->all_at_once)
+		plan->place_count = 0;
+	plan->stops = p->rec.stops;
+	plan->stop_count = p->rec.stop_count;
+	plan->updates = p->rec.updates;
+	plan->update_count = p->rec.update_count;
+	conclude(p);
+	return 0;
+}
+
+int sched_worker_plan(
+	struct sched_worker *w, const struct sched_snapshot *s, ns_t now, struct sched_plan **plan)
+{
+	struct planning p = {.w = w, .s = s};
+	uint8_t limit;
+	int rc = 0;
+
+	if (s->index < w->min_index)
+		return -EAGAIN;
+	p.eval = sched_eval_at(s, w->ticket.slot);
+	if (!p.eval || p.eval->id != w->ticket.eval || p.eval->status >= SCHED_EVAL_COMPLETE)
+		return -ENOENT;
+	p.job = sched_job_at(s, p.eval->job);
+	if (!p.job)
+		return -ENOENT;
+	p.spec = sched_job_spec(p.job);
+	sched_arena_reset(&w->arena);
+	start_plan(&p, now);
+	limit = p.spec->type == SCHED_BATCH ? SCHED_ATTEMPTS_BATCH : SCHED_ATTEMPTS_SERVICE;
+	w->plans++;
+	if (w->attempts++ >= limit)
+		give_up(&p);
+	else
+		rc = plan_service(&p, now);
+	if (rc)
+		return rc;
+	*plan = &w->plan;
+	return 0;
+}
+
+int sched_worker_result(struct sched_worker *w)
+{
+	const struct sched_plan *plan = &w->plan;
+
+	if (plan->error)
+		return plan->error;
+	if (plan->full)
+		return 0;
+	w->conflicts += plan->rejected_nodes;
+	w->min_index = plan->refresh_index;
+	if (plan->placed || plan->stopped)
+		w->attempts = 0;
+	return -EAGAIN;
+}
