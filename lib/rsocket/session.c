@@ -156,6 +156,9 @@ void rs_stream_detach(struct rs_stream *stream)
 	list_del(&stream->all);
 	list_del(&stream->active);
 	rs_queue_drop(stream);
+	// What the transport was woken for may have been this alone; it need not come for nothing.
+	if (!rs_output_pending(s))
+		s->woken = false;
 	if (stream->reassembling)
 		rs_reassembly_drop(stream);
 	if (!stream->requester)

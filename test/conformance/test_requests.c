@@ -547,6 +547,26 @@ static void pulled(void **state)
 	assert_int_equal(rs_stream_queued_cost(e->stream), 0);
 }
 
+// All that was left to be put out was cancelled, so nobody pulls; what comes next wakes again.
+static void wakes_again(void **state)
+{
+	struct end *e = server_of(state);
+	struct chain out = {0};
+	unsigned wakes;
+
+	send_frame(e, RS_REQUEST_STREAM, 1, 0, 9, NULL, "x");
+	answer(e->stream, letters(0, 400000), true, false);
+	rs_output(&e->s, &out, 1);
+	chain_clear(&out);
+	assert_true(rs_output_pending(&e->s));
+	send_frame(e, RS_CANCEL, 1, 0, 0, NULL, NULL);
+	assert_false(rs_output_pending(&e->s));
+	wakes = e->wakes;
+	send_frame(e, RS_REQUEST_RESPONSE, 3, 0, 0, NULL, "x");
+	answer(e->stream, "y", true, true);
+	assert_int_equal(e->wakes, wakes + 1);
+}
+
 // A large message does not delay small ones, and large ones share alike.
 static void round_robin(void **state)
 {
@@ -651,6 +671,7 @@ int main(void)
 		CASE(channel_refused),
 		CASE(no_handler),
 		CASE(pulled),
+		CASE(wakes_again),
 		CASE(round_robin),
 		CASE(no_starvation),
 		CASE(no_savings),
