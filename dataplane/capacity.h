@@ -20,6 +20,10 @@
 #define BLOCK_BYTES 4096u                    // of the pool of copies
 #define BLOCKS_BYTES_MAX ((size_t)512 << 20) // of it all, a worker
 
+#define RECEIVED_BYTES_MAX \
+	((size_t)512 << 20)           // of what backends sent and clients have not read yet
+#define RELIEF_BYTES_MIN (256u << 10) // a client with less is not cut when memory is short
+
 #define MESSAGE_BYTES_MAX ((size_t)16 << 20) // of one message, after reassembly
 #define FRAGMENT_BYTES (64u << 10)           // longer frames are cut
 #define STREAM_WINDOW_BYTES (256u << 10)     // items of one stream, queued or on their way

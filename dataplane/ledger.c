@@ -24,8 +24,10 @@ uint32_t ledger_open(struct ledger *l, uint32_t credit, uint32_t item_bytes, siz
 	size_t fit = item_bytes ? window_bytes / item_bytes : 0;
 
 	*l = (struct ledger){.item_bytes = item_bytes, .burst = FIRST_ITEMS};
-	if (fit > FIRST_ITEMS)
+	if (item_bytes)
 		l->burst = fit < STREAM_FIRST_ITEMS ? (uint32_t)fit : STREAM_FIRST_ITEMS;
+	if (l->burst == 0)
+		l->burst = 1;
 	l->outstanding = min_u32(credit, l->burst);
 	l->wanted = credit - l->outstanding;
 	l->low_water = l->outstanding / 2;

@@ -48,6 +48,7 @@ static void on_housekeeping(struct timer *timer, ns_t now)
 	uint64_t upstreams = 0;
 
 	upstream_sweep(r);
+	clients_relieve(r);
 	list_for_each (at, &r->upstreams)
 		upstreams++;
 	counter_set(&r->gauges.upstreams, upstreams);

@@ -18,35 +18,36 @@ struct client;
 struct upstream;
 
 // Counters: name, sentence.
-#define RELAY_COUNTERS(X)                                                                   \
-	X(calls, "calls received from clients")                                             \
-	X(calls_ok, "calls answered by a backend")                                          \
-	X(calls_error, "calls answered with an error of the application")                   \
-	X(calls_rejected, "calls rejected before they started")                             \
-	X(calls_canceled, "calls lost with the backend they were sent to")                  \
-	X(calls_invalid, "calls that were malformed")                                       \
-	X(calls_abandoned, "calls cancelled by the client, or whose client left")           \
-	X(drop_no_route, "calls without routing metadata, or with malformed metadata")      \
-	X(drop_no_service, "calls to a function that does not exist")                       \
-	X(drop_no_target, "calls to a function without live instances")                     \
-	X(drop_targets_down, "calls to a function all of whose backends are unreachable")   \
-	X(drop_calls_full, "calls above the worker's limit of calls in flight")             \
-	X(drop_queue_full, "calls whose backend's queue was full")                          \
-	X(drop_unsent, "calls queued for a backend that was lost before they were sent")    \
-	X(drop_too_large, "calls larger than a message may be")                             \
-	X(drop_reply, "replies that found the client's queue full")                         \
-	X(drop_overrun, "streams whose backend sent more than was asked for")               \
-	X(items, "stream items carried to clients")                                         \
-	X(clients_opened, "client connections accepted")                                    \
-	X(clients_refused_full, "client connections refused because there are too many")    \
-	X(clients_refused_setup, "client connections whose SETUP was refused")              \
-	X(clients_no_setup, "client connections closed because no SETUP came")              \
-	X(clients_failed, "client connections ended by an error on the connection")         \
-	X(clients_paused, "times a client was held back because its replies were not read") \
-	X(upstream_dialled, "upstream connections opened")                                  \
-	X(upstream_up, "upstream connections established")                                  \
-	X(upstream_down, "upstream connections lost or failed")                             \
-	X(upstream_idle_closed, "upstream connections closed because they were idle")       \
+#define RELAY_COUNTERS(X)                                                                          \
+	X(calls, "calls received from clients")                                                    \
+	X(calls_ok, "calls answered by a backend")                                                 \
+	X(calls_error, "calls answered with an error of the application")                          \
+	X(calls_rejected, "calls rejected before they started")                                    \
+	X(calls_canceled, "calls lost with the backend they were sent to")                         \
+	X(calls_invalid, "calls that were malformed")                                              \
+	X(calls_abandoned, "calls cancelled by the client, or whose client left")                  \
+	X(drop_no_route, "calls without routing metadata, or with malformed metadata")             \
+	X(drop_no_service, "calls to a function that does not exist")                              \
+	X(drop_no_target, "calls to a function without live instances")                            \
+	X(drop_targets_down, "calls to a function all of whose backends are unreachable")          \
+	X(drop_calls_full, "calls above the worker's limit of calls in flight")                    \
+	X(drop_queue_full, "calls whose backend's queue was full")                                 \
+	X(drop_unsent, "calls queued for a backend that was lost before they were sent")           \
+	X(drop_too_large, "calls larger than a message may be")                                    \
+	X(drop_reply, "replies that found the client's queue full")                                \
+	X(drop_overrun, "streams whose backend sent more than was asked for")                      \
+	X(items, "stream items carried to clients")                                                \
+	X(clients_opened, "client connections accepted")                                           \
+	X(clients_refused_full, "client connections refused because there are too many")           \
+	X(clients_refused_setup, "client connections whose SETUP was refused")                     \
+	X(clients_no_setup, "client connections closed because no SETUP came")                     \
+	X(clients_failed, "client connections ended by an error on the connection")                \
+	X(clients_cut, "clients cut because memory was short and they did not read their replies") \
+	X(clients_paused, "times a client was held back because its replies were not read")        \
+	X(upstream_dialled, "upstream connections opened")                                         \
+	X(upstream_up, "upstream connections established")                                         \
+	X(upstream_down, "upstream connections lost or failed")                                    \
+	X(upstream_idle_closed, "upstream connections closed because they were idle")              \
 	X(upstream_full, "upstream connections not opened for want of memory")
 
 struct relay_counters {

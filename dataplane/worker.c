@@ -21,6 +21,7 @@
 #include <rte_rcu_qsbr.h>
 
 #include "dataplane/app.h"
+#include "dataplane/capacity.h"
 #include "dataplane/mbuf.h"
 
 #define RX_BURST 32
@@ -297,7 +298,7 @@ static ns_t spin_time(const struct dataplane *dp)
 
 static int init(struct worker *w)
 {
-	struct loop_config loop_config = {0};
+	struct loop_config loop_config = {.copy_bytes_max = RECEIVED_BYTES_MAX};
 	int error = 0;
 
 	// Timers of sleeping threads are 50 us late otherwise.

@@ -15,6 +15,9 @@
 #include "dataplane/call.h"
 #include "lib/base/atomic.h"
 
+// Clients cut at once; more a moment later.
+#define RELIEF_MAX 16u
+
 static void mark_dirty(struct client *c)
 {
 	if (!list_linked(&c->dirty))
@@ -269,6 +272,48 @@ void clients_flush(struct relay *r)
 	while ((at = list_first(&r->clients_dirty))) {
 		list_del(at);
 		flush(list_entry(at, struct client, dirty));
+	}
+}
+
+static bool memory_short(const struct relay *r)
+{
+	size_t max = buf_pool_bytes_max(r->blocks);
+
+	return loop_short(r->loop) || buf_pool_bytes(r->blocks) > max - max / 4;
+}
+
+static size_t held_bytes(const struct client *c)
+{
+	return rs_session_queued_bytes(&c->session) + tcp_send_queued(c->conn);
+}
+
+static struct client *most_greedy(struct relay *r)
+{
+	struct client *most = NULL;
+	size_t most_bytes = RELIEF_BYTES_MIN;
+
+	list_for_each (at, &r->clients) {
+		struct client *c = list_entry(at, struct client, all);
+
+		if (held_bytes(c) > most_bytes) {
+			most_bytes = held_bytes(c);
+			most = c;
+		}
+	}
+	return most;
+}
+
+// Replies that nobody reads hold what all clients share; the rest must not wait for them.
+void clients_relieve(struct relay *r)
+{
+	struct client *c;
+
+	for (unsigned i = 0; i < RELIEF_MAX && memory_short(r); i++) {
+		c = most_greedy(r);
+		if (!c)
+			return;
+		counter_add(&r->counters.clients_cut, 1);
+		tcp_abort(c->conn);
 	}
 }
 

@@ -27,6 +27,8 @@ static inline struct client *client_of(struct rs_session *s)
 
 // Puts output of all dirty clients into TCP.
 void clients_flush(struct relay *r);
+// While memory is short: cuts the clients that hold most of it.
+void clients_relieve(struct relay *r);
 // Refuses new calls on all clients; force cuts their connections.
 void clients_drain(struct relay *r, bool force);
 // Events of accepted connections.

@@ -330,6 +330,13 @@ const struct loop_stats *loop_stats(const struct loop *loop)
 	return &loop->stats;
 }
 
+bool loop_short(const struct loop *loop)
+{
+	size_t max = buf_pool_bytes_max(loop->recv.copies);
+
+	return buf_pool_bytes(loop->recv.copies) > max - max / 4;
+}
+
 void loop_on_wake(struct loop *loop, void (*fn)(struct loop *loop, void *user), void *user)
 {
 	loop->on_wake = fn;

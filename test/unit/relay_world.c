@@ -104,7 +104,7 @@ static void peer_flush(struct peer *p)
 		tcp_close(p->conn);
 }
 
-// At once: all that a test does between two steps is small.
+// Each step flushes all.
 static void on_peer_wake(struct rs_session *s)
 {
 	(void)s;
@@ -182,6 +182,7 @@ struct peer *peer_new_mime(struct world *w, const char *metadata_mime, const cha
 	struct tcp_connect to = {.remote_port = GATEWAY_PORT, .ops = &peer_ops, .user = p};
 
 	p->world = w;
+	list_push(&w->peers, &p->all);
 	ip_parse("10.77.0.1", &to.local);
 	ip_parse("10.77.0.2", &to.remote);
 	assert_int_equal(rs_session_init(&p->session, &config, w->now), 0);
@@ -205,6 +206,7 @@ void peer_free(struct peer *p)
 	if (p->conn)
 		tcp_close(p->conn);
 	RUN_UNTIL(w, !p->conn);
+	list_del(&p->all);
 	free(p);
 }
 
@@ -216,6 +218,7 @@ void peer_reset(struct peer *p)
 	chain_clear(&p->unread);
 	if (p->conn)
 		tcp_abort(p->conn);
+	list_del(&p->all);
 	free(p);
 	world_step(w);
 }
@@ -288,6 +291,7 @@ static void request_end(struct request *r)
 static void note_grant(struct request *r, uint64_t n)
 {
 	r->granted += n;
+	r->backend->granted += n;
 	if (r->granted - r->produced > r->backend->granted_ahead_max)
 		r->backend->granted_ahead_max = r->granted - r->produced;
 }
@@ -591,6 +595,8 @@ void world_step(struct world *w)
 	int n;
 
 	w->now = clock_now() + w->skew;
+	list_for_each (at, &w->peers)
+		peer_flush(list_entry(at, struct peer, all));
 	work = carry(w, w->clients, w->gateway);
 	n = loop_step(w->loop, 0);
 	assert_true(n >= 0);
@@ -637,16 +643,18 @@ static void init_relay(struct world *w)
 	assert_int_equal(relay_init(&w->relay, &config), 0);
 }
 
-struct world *world_new(void)
+static struct world *make(const struct loop_config *loop_config)
 {
 	struct world *w = calloc(1, sizeof(*w));
 	int error;
 
 	strcpy(w->folder, "/tmp/penstock-relay-XXXXXX");
 	assert_non_null(mkdtemp(w->folder));
+	list_init(&w->peers);
+	w->nodes_before = chain_nodes_in_use();
 	w->now = clock_now();
 	timer_wheel_init(&w->wheel, w->now);
-	w->loop = loop_new(NULL, &error);
+	w->loop = loop_new(loop_config, &error);
 	w->backend_loop = loop_new(NULL, &error);
 	assert_non_null(w->loop);
 	assert_non_null(w->backend_loop);
@@ -661,6 +669,32 @@ struct world *world_new(void)
 	assert_int_equal(tcp_listen(w->gateway, GATEWAY_PORT, w), 0);
 	init_relay(w);
 	return w;
+}
+
+struct world *world_new(void)
+{
+	return make(&(struct loop_config){.copy_bytes_max = RECEIVED_BYTES_MAX});
+}
+
+struct world *world_new_small(void)
+{
+	return make(&(struct loop_config){.buffers = 64, .copy_bytes_max = 4u << 20});
+}
+
+void world_queued(const struct world *w, size_t *stream, size_t *all)
+{
+	*stream = *all = 0;
+	list_for_each (at, &w->relay.clients) {
+		const struct client *c = list_entry(at, struct client, all);
+
+		list_for_each (to, &c->session.streams) {
+			size_t cost = rs_stream_queued_cost(list_entry(to, struct rs_stream, all));
+
+			*all += cost;
+			if (cost > *stream)
+				*stream = cost;
+		}
+	}
 }
 
 static void free_backends(struct world *w)
@@ -713,8 +747,7 @@ void world_free(struct world *w)
 	buf_pool_destroy(w->blocks);
 	table_destroy(w->table);
 	assert_int_equal(w->wire_bufs, 0);
-	assert_int_equal(chain_nodes_in_use(), 0);
-	chain_nodes_free();
+	assert_int_equal(chain_nodes_in_use(), w->nodes_before);
 	rmdir(w->folder);
 	free(w);
 }

@@ -38,6 +38,7 @@ struct ask {
 struct peer {
 	struct world *world;
 	struct rs_session session;
+	struct list all;
 	struct tcp_conn *conn; // NULL: closed
 	struct chain unread;
 	bool connected;
@@ -83,6 +84,7 @@ struct backend {
 	const char *text;
 	struct list requests;
 	unsigned held, received, fnfs, cancels, losses;
+	uint64_t granted;           // of all streams
 	uint64_t granted_ahead_max; // of all streams: items asked for and not yet produced
 	size_t bytes;               // of requests
 	char metadata_mime[256], data_mime[256]; // of the last SETUP
@@ -103,11 +105,15 @@ struct world {
 	char folder[64];
 	struct backend backend[BACKENDS_MAX];
 	unsigned backends;
+	struct list peers;
 	unsigned wire_bufs;
+	size_t nodes_before;
 	uint32_t requested_max;
 };
 
 struct world *world_new(void);
+// The same with less room for what backends sent and clients have not read yet.
+struct world *world_new_small(void);
 // Ends all in the order of a worker's end and checks that nothing is left anywhere.
 void world_free(struct world *w);
 // One iteration of everything.
@@ -115,6 +121,8 @@ void world_step(struct world *w);
 void world_run(struct world *w, ns_t span);
 // Lets the gateway's and the clients' time jump.
 void world_skip(struct world *w, ns_t span);
+// What the gateway has queued at streams of clients: the most on one, and on all.
+void world_queued(const struct world *w, size_t *stream, size_t *all);
 // Nothing is in flight: all calls, streams, blocks and slices of it have come back.
 void world_expect_idle(struct world *w);
 
