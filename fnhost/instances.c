@@ -1,0 +1,578 @@
+// SPDX-License-Identifier: Apache-2.0
+// Instances: see instances.h. The life (life.h) decides; here its actions are carried out, and what happens to
+// shim and connection becomes its events. Loop's thread.
+//
+//   assign -> life RUN -> spawn: record, shim -> "running PID" -> dial -> sync answered -> life IS_READY -> serve
+//   shim: over -> life EXITED       link: down -> life UNREADY, dialled again
+//
+// A ready instance has answered our sync push, so its program runs and is not just a socket that listens.
+#include "fnhost/instances.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "fnhost/relay.h"
+#include "lib/base/cursor.h"
+#include "lib/base/log.h"
+#include "lib/rsocket/metadata.h"
+
+#define SUBSYSTEM "instance"
+#define SYNC_PUSH 1
+#define KEEPALIVE_MS 2000
+#define LIFETIME_MS 60000 // a program that is stopped for a while is not dead
+
+static void step(struct instance *i, enum life_event event);
+
+static ns_t now_of(const struct instance *i)
+{
+	return loop_now(i->host->loop);
+}
+
+static struct instance *instance_of(struct rs_session *s)
+{
+	return container_of(link_of(s), struct instance, link);
+}
+
+// Places
+
+static void leave(struct instance *i)
+{
+	struct fn *fn = i->member.fn;
+
+	fn_member_leave(&i->host->functions, &i->member);
+	if (list_empty(&fn->members))
+		calls_reject_waiting(i->host, fn);
+	server_load_changed(i->host);
+}
+
+bool instance_usable(struct instance *i)
+{
+	bool usable = i->link.state == LINK_UP && !rs_session_ended(&i->link.session);
+
+	if (!usable)
+		leave(i);
+	return usable;
+}
+
+static void push_sync(struct instance *i)
+{
+	uint8_t bytes[5];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	struct chain push = {0};
+
+	writer_u8(&w, SYNC_PUSH);
+	writer_u32(&w, ++i->sync_token);
+	if (i->link.state == LINK_UP && chain_copy(&push, i->host->blocks, bytes, sizeof(bytes)) == 0)
+		rs_metadata_push(&i->link.session, &push);
+}
+
+void instance_call_ended(struct instance *i, bool cancelled)
+{
+	fn_end(&i->host->functions, &i->member, cancelled);
+	if (cancelled)
+		push_sync(i);
+	if (i->member.running == 0)
+		step(i, LIFE_IDLE);
+}
+
+static void on_hang(struct timer *timer, ns_t now)
+{
+	struct instance *i = container_of(timer, struct instance, hang);
+
+	i->host->counts.instances_hung++;
+	step(i, LIFE_HUNG);
+}
+
+static void set_held(struct instance *i, uint32_t held)
+{
+	struct timer_wheel *wheel = loop_timers(i->host->loop);
+
+	fn_set_held(&i->host->functions, &i->member, held);
+	if (held < i->member.concurrency)
+		timer_cancel(wheel, &i->hang);
+	else if (!timer_armed(&i->hang))
+		timer_arm(wheel, &i->hang, now_of(i) + INSTANCE_HANG_MAX);
+}
+
+static void on_metadata_push(struct rs_session *s, struct chain *metadata)
+{
+	struct instance *i = instance_of(s);
+	uint8_t bytes[9];
+	struct reader r = reader_of(bytes, chain_read(metadata, 0, bytes, sizeof(bytes)));
+	bool sync = reader_u8(&r) == SYNC_PUSH, newest = reader_u32(&r) == i->sync_token;
+	uint32_t held = reader_u32(&r);
+
+	// An answer to an older token does not know of our newest CANCELs: a newer one is under way.
+	if (r.bad || !sync || !newest)
+		return;
+	set_held(i, held);
+	step(i, LIFE_IS_READY);
+	calls_pull(i->host, i);
+	server_load_changed(i->host);
+}
+
+// The program's connection
+
+static void on_request(struct rs_stream *stream, struct rs_message *message)
+{
+	outward_begin(instance_of(stream->session)->host, stream, message);
+}
+
+static void on_session_closed(struct rs_session *s, uint32_t code, const char *why)
+{
+	leave(instance_of(s));
+	link_ended(s, code, why);
+}
+
+static const struct rs_handler handler = {
+	.wake = link_wake,
+	.request = on_request,
+	.payload = relay_on_payload,
+	.error = relay_on_error,
+	.request_n = relay_on_request_n,
+	.cancel = relay_on_cancel,
+	.lost = relay_on_lost,
+	.pulled = relay_on_pulled,
+	.metadata_push = on_metadata_push,
+	.closed = on_session_closed,
+};
+
+static void on_up(struct link *link)
+{
+	push_sync(link->user);
+}
+
+static void try_next(struct instance *i);
+
+static void on_down(struct link *link, const char *why)
+{
+	struct instance *i = link->user;
+
+	fn_set_held(&i->host->functions, &i->member, 0);
+	timer_cancel(loop_timers(i->host->loop), &i->hang);
+	// Who has just started to listen must not wait for us.
+	link->backoff_ns = LINK_BACKOFF_MIN;
+	if (link->state == LINK_CLOSED)
+		i->linked = false;
+	step(i, LIFE_UNREADY);
+	try_next(i);
+}
+
+static const struct link_ops link_ops = {.up = on_up, .down = on_down};
+
+static void dial(struct instance *i)
+{
+	const struct rs_config config = {
+		.handler = &handler,
+		.keepalive_ms = KEEPALIVE_MS,
+		.lifetime_ms = LIFETIME_MS,
+		.metadata_mime = rs_mime_name(RS_MIME_COMPOSITE),
+		.data_mime = rs_mime_name(RS_MIME_OCTET_STREAM),
+	};
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+
+	i->dial_wanted = false;
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%.90s/fn.sock", i->shim.dir);
+	if (link_dial(&i->link, &i->host->hub, (struct sockaddr *)&addr, sizeof(addr), &config,
+		    &link_ops, i))
+		log_error(SUBSYSTEM, "%s: no resources to dial it", i->id);
+	else
+		i->linked = true;
+}
+
+static void hang_up(struct instance *i)
+{
+	i->dial_wanted = false;
+	if (i->linked)
+		link_close(&i->link);
+}
+
+// The shim
+
+static void on_running(struct shim *shim, int pid)
+{
+	struct instance *i = container_of(shim, struct instance, shim);
+
+	i->pid = pid;
+	i->dial_wanted = true;
+	try_next(i);
+	agent_changed(i->host);
+}
+
+static void tell_end(const struct instance *i, int error)
+{
+	if (error)
+		log_warn(SUBSYSTEM, "%s of %s/%s could not start: %s", i->id,
+			i->member.fn->namespace, i->member.fn->name, strerror(-error));
+	else
+		log_info(SUBSYSTEM, "%s of %s/%s ended: status %d, signal %d", i->id,
+			i->member.fn->namespace, i->member.fn->name, i->exit_code, i->exit_signal);
+}
+
+static void on_over(struct shim *shim, int error, int code, int signal)
+{
+	struct instance *i = container_of(shim, struct instance, shim);
+
+	i->pid = 0;
+	i->exit_code = code;
+	i->exit_signal = signal;
+	i->host->counts.instances_exited++;
+	i->fault[0] = 0;
+	if (error)
+		snprintf(i->fault, sizeof(i->fault), "the program could not be started: %s",
+			strerror(-error));
+	tell_end(i, error);
+	hang_up(i);
+	step(i, LIFE_EXITED);
+}
+
+static void on_shim_closed(struct shim *shim)
+{
+	try_next(container_of(shim, struct instance, shim));
+}
+
+static const struct shim_ops shim_ops = {
+	.running = on_running, .over = on_over, .closed = on_shim_closed};
+
+static int spawn(struct instance *i)
+{
+	const struct options *o = &i->host->options;
+	char log[2 * OPTION_TEXT_MAX];
+	struct program program;
+	struct shim_start start = {.program = o->shim, .log = log, .log_bytes = o->log_bytes_max};
+	int error = program_make(&program, i);
+
+	if (error)
+		return error;
+	record_log(o, i->id, log, sizeof(log));
+	start.argv = program.argv;
+	start.envp = program.envp;
+	i->host->counts.instances_spawned++;
+	error = shim_spawn(&i->shim, &start);
+	program_free(&program);
+	return error;
+}
+
+static void destroy(struct instance *i)
+{
+	struct host *h = i->host;
+
+	timer_cancel(loop_timers(h->loop), &i->timer);
+	timer_cancel(loop_timers(h->loop), &i->hang);
+	list_del(&i->all);
+	h->instances_count--;
+	fn_put(&h->functions, i->member.fn);
+	json_decref(i->spec);
+	free(i);
+}
+
+// What waits until the connections of the last run are closed.
+static void try_next(struct instance *i)
+{
+	int error;
+
+	if (i->dial_wanted && !i->linked && !i->released)
+		dial(i);
+	if (i->linked || shim_busy(&i->shim) || i->released)
+		return;
+	if (i->want_spawn) {
+		i->want_spawn = false;
+		error = spawn(i);
+		if (error)
+			on_over(&i->shim, error, 0, 0);
+	} else if (i->life.state == LIFE_ENDED && i->forget && i->member.running == 0) {
+		destroy(i);
+	}
+}
+
+// Life
+
+static void act(struct instance *i, unsigned actions)
+{
+	if (actions & LIFE_SPAWN)
+		i->want_spawn = true;
+	if (actions & LIFE_SERVE) {
+		fn_member_join(&i->host->functions, &i->member);
+		log_info(SUBSYSTEM, "%s of %s/%s@%u is ready, pid %d", i->id,
+			i->member.fn->namespace, i->member.fn->name, i->member.fn->version, i->pid);
+		calls_pull(i->host, i);
+		server_load_changed(i->host);
+	}
+	if (actions & LIFE_UNSERVE)
+		leave(i);
+	if (actions & LIFE_TERM)
+		shim_term(&i->shim);
+	if (actions & LIFE_KILL)
+		shim_kill(&i->shim);
+	if (actions & LIFE_END) {
+		hang_up(i);
+		record_remove(&i->host->options, i->id);
+	}
+}
+
+static void on_timer(struct timer *timer, ns_t now)
+{
+	struct instance *i = container_of(timer, struct instance, timer);
+
+	step(i, LIFE_TIMER);
+	try_next(i);
+}
+
+static void step(struct instance *i, enum life_event event)
+{
+	enum life_state before = i->life.state;
+	unsigned actions;
+
+	if (i->released)
+		return;
+	actions = life_step(&i->life, event, now_of(i));
+	if (i->life.deadline == NS_NEVER)
+		timer_cancel(loop_timers(i->host->loop), &i->timer);
+	else
+		timer_arm(loop_timers(i->host->loop), &i->timer, i->life.deadline);
+	act(i, actions);
+	if (i->life.state == LIFE_DRAINING && i->member.running == 0)
+		step(i, LIFE_IDLE);
+	if (i->life.state != before || actions)
+		agent_changed(i->host);
+}
+
+// Assignments
+
+static bool name_valid(const char *name, size_t max)
+{
+	size_t len = name ? strlen(name) : 0;
+
+	return len >= 1 && len <= max && name[0] != '-' && name[0] != '.' &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == len;
+}
+
+struct wanted {
+	const char *id, *namespace, *function, *desired;
+	json_int_t version, concurrency, queue, timeout_ms, drain_ms;
+	json_t *spec;
+};
+
+static int read_wanted(struct wanted *w, json_t *a)
+{
+	const char *runtime = "process";
+	json_t *command, *word;
+	size_t n;
+
+	*w = (struct wanted){.concurrency = 1, .queue = 128, .drain_ms = 10000};
+	if (json_unpack(a, "{s:s, s:s, s:s, s:I, s:s, s:o}", "id", &w->id, "namespace", &w->namespace,
+		    "function", &w->function, "version", &w->version, "desired", &w->desired, "spec",
+		    &w->spec) ||
+		json_unpack(w->spec, "{s?s, s:o, s?I, s?I, s?I, s?I}", "runtime", &runtime, "command",
+			&command, "concurrency", &w->concurrency, "queue", &w->queue, "timeout_ms",
+			&w->timeout_ms, "drain_ms", &w->drain_ms))
+		return -EINVAL;
+	json_array_foreach(command, n, word)
+	{
+		if (!json_is_string(word))
+			return -EINVAL;
+	}
+	if (!json_is_array(command) || json_array_size(command) < 1 ||
+		json_array_size(command) > COMMAND_MAX || strcmp(runtime, "process") != 0 ||
+		!name_valid(w->id, INSTANCE_ID_MAX) || !name_valid(w->namespace, FN_NAME_MAX) ||
+		!name_valid(w->function, FN_NAME_MAX) || w->version < 0 || w->version > UINT32_MAX ||
+		w->concurrency < 1 || w->concurrency > 256 || w->queue < 0 || w->queue > 1 << 20 ||
+		w->timeout_ms < 0 || w->timeout_ms > INT32_MAX || w->drain_ms < 0 ||
+		w->drain_ms > INT32_MAX)
+		return -EINVAL;
+	return 0;
+}
+
+static struct instance *instance_new(struct host *h, const struct wanted *w)
+{
+	struct instance *i = calloc(1, sizeof(*i));
+
+	if (!i)
+		return NULL;
+	i->member.fn = fn_get(&h->functions, w->namespace, w->function, (uint32_t)w->version);
+	if (!i->member.fn) {
+		free(i);
+		return NULL;
+	}
+	i->host = h;
+	strcpy(i->id, w->id);
+	i->spec = json_incref(w->spec);
+	i->member.concurrency = (uint32_t)w->concurrency;
+	i->member.fn->queue_max = (uint32_t)w->queue;
+	i->member.fn->timeout_ms = (uint32_t)w->timeout_ms;
+	i->timer.fire = on_timer;
+	i->hang.fire = on_hang;
+	i->shim.loop = h->loop;
+	i->shim.ops = &shim_ops;
+	record_dir(&h->options, i->id, i->shim.dir, sizeof(i->shim.dir));
+	life_init(&i->life, w->drain_ms * NS_PER_MS, now_of(i));
+	list_push(&h->instances, &i->all);
+	h->instances_count++;
+	return i;
+}
+
+struct instance *instance_find(struct host *h, const char *id)
+{
+	list_for_each (at, &h->instances) {
+		struct instance *i = list_entry(at, struct instance, all);
+
+		if (strcmp(i->id, id) == 0)
+			return i;
+	}
+	return NULL;
+}
+
+static int begin(struct host *h, const struct wanted *w, json_t *assignment)
+{
+	struct instance *i;
+	int error;
+
+	if (h->instances_count >= HOST_INSTANCES_MAX)
+		return -ENOSPC;
+	i = instance_new(h, w);
+	if (!i)
+		return -ENOMEM;
+	i->marked = true;
+	error = record_write(i, assignment);
+	if (error)
+		log_error(SUBSYSTEM, "%s: cannot write its record: %s", i->id, strerror(-error));
+	step(i, LIFE_RUN);
+	try_next(i);
+	return 0;
+}
+
+int instances_assign(struct host *h, json_t *assignment)
+{
+	struct wanted w;
+	struct instance *i;
+	int error = read_wanted(&w, assignment);
+
+	if (error)
+		return error;
+	i = instance_find(h, w.id);
+	if (i)
+		i->marked = true;
+	if (strcmp(w.desired, "run") == 0)
+		return i ? 0 : begin(h, &w, assignment);
+	if (i) {
+		step(i, LIFE_STOP);
+		try_next(i);
+	}
+	return 0;
+}
+
+void instances_stop(struct host *h, const char *id)
+{
+	struct instance *i = instance_find(h, id);
+
+	if (!i)
+		return;
+	i->forget = true;
+	step(i, LIFE_STOP);
+	try_next(i);
+}
+
+void instances_mark(struct host *h)
+{
+	list_for_each (at, &h->instances)
+		list_entry(at, struct instance, all)->marked = false;
+}
+
+void instances_sweep(struct host *h)
+{
+	list_for_each_safe (at, after, &h->instances) {
+		struct instance *i = list_entry(at, struct instance, all);
+
+		if (!i->marked)
+			instances_stop(h, i->id);
+	}
+}
+
+// Adoption
+
+static void adopt(struct host *h, const char *id)
+{
+	json_t *assignment = record_read(&h->options, id);
+	struct instance *i = NULL;
+	struct wanted w;
+	int error;
+
+	if (assignment && read_wanted(&w, assignment) == 0 && strcmp(w.id, id) == 0)
+		i = instance_new(h, &w);
+	if (!i) {
+		log_warn(SUBSYSTEM, "the record of %s cannot be read, so it is not taken up", id);
+		json_decref(assignment);
+		return;
+	}
+	i->marked = true;
+	step(i, LIFE_ADOPT);
+	error = shim_adopt(&i->shim, &i->exit_code, &i->exit_signal);
+	if (error)
+		on_over(&i->shim, error == -ESRCH ? 0 : error, i->exit_code, i->exit_signal);
+	else
+		h->counts.instances_adopted++;
+	try_next(i);
+	json_decref(assignment);
+}
+
+int instances_adopt(struct host *h)
+{
+	char path[2 * OPTION_TEXT_MAX];
+	int error = record_init(&h->options);
+	struct dirent *entry;
+	DIR *dir;
+
+	if (error)
+		return error;
+	snprintf(path, sizeof(path), "%s/instances", h->options.state);
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	while ((entry = readdir(dir)))
+		if (entry->d_name[0] != '.' && h->instances_count < HOST_INSTANCES_MAX)
+			adopt(h, entry->d_name);
+	closedir(dir);
+	if (h->instances_count)
+		log_info(SUBSYSTEM, "took up %llu running instances of %u recorded",
+			(unsigned long long)h->counts.instances_adopted, h->instances_count);
+	return 0;
+}
+
+void instances_init(struct host *h)
+{
+	list_init(&h->instances);
+}
+
+void instances_release(struct host *h)
+{
+	list_for_each (at, &h->instances) {
+		struct instance *i = list_entry(at, struct instance, all);
+
+		leave(i);
+		i->released = true;
+		timer_cancel(loop_timers(h->loop), &i->timer);
+		hang_up(i);
+		shim_release(&i->shim);
+	}
+}
+
+bool instances_closed(const struct host *h)
+{
+	list_for_each (at, &h->instances) {
+		const struct instance *i = list_entry(at, struct instance, all);
+
+		if (i->linked || shim_busy(&i->shim))
+			return false;
+	}
+	return true;
+}
+
+void instances_fini(struct host *h)
+{
+	list_for_each_safe (at, after, &h->instances)
+		destroy(list_entry(at, struct instance, all));
+}

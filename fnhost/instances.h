@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// The instances of a host: what is wanted of each (from the agent, or from its record after a restart of the
+// host), its life, its shim, and the connection to its program.
+//
+// A record is a folder STATE/instances/ID: spec.json, lock, shim.sock, fn.sock, status. Logs are STATE/logs/ID.log.
+#pragma once
+
+#include <jansson.h>
+
+#include "fnhost/host.h"
+#include "fnhost/life.h"
+#include "fnhost/shim.h"
+
+#define INSTANCE_ID_MAX 64
+#define COMMAND_MAX 256
+
+#define INSTANCE_HANG_MAX (10 * NS_PER_SEC) // all places held by calls that were given up: it is killed
+
+struct instance {
+	struct list all;
+	struct host *host;
+	char id[INSTANCE_ID_MAX + 1];
+	json_t *spec; // what each start needs
+	struct life life;
+	struct timer timer; // life.deadline
+	struct timer hang;
+	struct shim shim;
+	struct fn_member member; // its fn is referenced
+	// The program's connection, dialled as long as the program runs.
+	struct link link;
+	bool linked;     // the link's memory is in use
+	bool want_spawn; // once link and shim are closed
+	bool dial_wanted;
+	bool released;   // the host goes, the program stays
+	bool marked;     // by the snapshot
+	bool forget;     // nobody asks for it any more: freed once it has ended
+	uint32_t sync_token;
+	int pid, exit_code, exit_signal;
+	char fault[128]; // of the last failed start; empty: none
+};
+
+void instances_init(struct host *h);
+// Takes up what ran when the host was last here.
+int instances_adopt(struct host *h);
+// Lets go of all without stopping any. Step the loop until instances_closed(), then instances_fini().
+void instances_release(struct host *h);
+bool instances_closed(const struct host *h);
+void instances_fini(struct host *h);
+
+// Carries out an assignment: {"id", "namespace", "function", "version", "desired", "spec"}. 0, -EINVAL, -ENOSPC,
+// -ENOMEM.
+int instances_assign(struct host *h, json_t *assignment);
+void instances_stop(struct host *h, const char *id);
+// What a snapshot does not name is stopped at its end.
+void instances_mark(struct host *h);
+void instances_sweep(struct host *h);
+struct instance *instance_find(struct host *h, const char *id);
+
+// True if calls can be sent to it now. One whose connection has just broken leaves its function here.
+bool instance_usable(struct instance *instance);
+// A call has ended there; cancelled: its handler may still run.
+void instance_call_ended(struct instance *instance, bool cancelled);
+// Something that agents report has changed; agent.c.
+void agent_changed(struct host *h);
+
+// record.c: the folder of an instance, and what its program is started with.
+int record_init(const struct options *o); // makes the folders
+void record_dir(const struct options *o, const char *id, char *path, size_t room);
+void record_log(const struct options *o, const char *id, char *path, size_t room);
+int record_write(const struct instance *instance, const json_t *assignment);
+void record_remove(const struct options *o, const char *id);
+// The assignment in a record. NULL: none that can be read.
+json_t *record_read(const struct options *o, const char *id);
+
+struct program {
+	char **argv, **envp; // NULL-terminated
+};
+
+int program_make(struct program *program, const struct instance *instance);
+void program_free(struct program *program);

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of an instance, pure: events and the time in, actions out. Knows no process and no socket.
+//
+//            RUN: spawn                READY: serve              STOP: unserve          IDLE, drain over: term
+//   NEW ------------------> STARTING ----------------> READY ---------------> DRAINING -----------------.
+//    |  ADOPT                ^ |  ^--------------------' |                                              v
+//    '-----------------------' |     UNREADY: unserve    | EXITED: unserve                        TERMINATING
+//                 TIMER: spawn | ^                       |                                              | TIMER: kill
+//                              | |  EXITED, FAILED       |                                              v
+//                              v |<----------------------'                                           KILLING
+//                           WAITING ----- STOP ------------------------------> ENDED <----- EXITED -----'
+//
+// An instance that is not READY in time, or HUNG, is killed and comes back by way of WAITING.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/clock.h"
+
+#define LIFE_BACKOFF_MIN (100 * NS_PER_MS)
+#define LIFE_BACKOFF_MAX (30 * NS_PER_SEC)
+#define LIFE_STABLE (10 * NS_PER_SEC)     // ready for this long: back-off begins anew
+#define LIFE_START_MAX (30 * NS_PER_SEC)  // to become ready
+#define LIFE_TERM_MAX (5 * NS_PER_SEC)    // between SIGTERM and SIGKILL
+#define LIFE_KILL_AGAIN NS_PER_SEC
+
+enum life_state {
+	LIFE_NEW,
+	LIFE_WAITING, // it died; for the next start
+	LIFE_STARTING,
+	LIFE_READY,
+	LIFE_DRAINING,
+	LIFE_TERMINATING,
+	LIFE_KILLING,
+	LIFE_ENDED,
+};
+
+enum life_event {
+	LIFE_RUN,     // it is wanted
+	LIFE_ADOPT,   // it is wanted, and its program runs already
+	LIFE_IS_READY,
+	LIFE_UNREADY, // the connection broke
+	LIFE_EXITED,  // or could not be started
+	LIFE_STOP,    // not wanted any more
+	LIFE_IDLE,    // the last of its calls has ended
+	LIFE_HUNG,
+	LIFE_TIMER,   // `deadline` is reached
+};
+
+enum life_action {
+	LIFE_SPAWN = 1,
+	LIFE_SERVE = 2,   // it pulls calls from now on
+	LIFE_UNSERVE = 4, // it does not any more
+	LIFE_TERM = 8,
+	LIFE_KILL = 16,
+	LIFE_END = 32, // the last
+};
+
+struct life {
+	enum life_state state;
+	ns_t since;    // of the state
+	ns_t deadline; // for LIFE_TIMER; NS_NEVER: none
+	ns_t drain_max;
+	ns_t backoff; // before the next start
+	uint32_t restarts;
+	bool killing; // STARTING, and told to die
+	const char *reason; // of the last trouble; NULL: none
+};
+
+void life_init(struct life *life, ns_t drain_max, ns_t now);
+// Returns enum life_action bits, to be carried out in ascending order. Events that mean nothing in a state are ignored.
+unsigned life_step(struct life *life, enum life_event event, ns_t now);
+// "starting", "running", "stopping", "exited", "failed".
+const char *life_name(const struct life *life);

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of an instance, in virtual time.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "fnhost/life.h"
+
+#define MS NS_PER_MS
+#define DRAIN (200 * MS)
+
+static struct life fresh(void)
+{
+	struct life life;
+
+	life_init(&life, DRAIN, 0);
+	return life;
+}
+
+static struct life ready(ns_t now)
+{
+	struct life life = fresh();
+
+	assert_int_equal(life_step(&life, LIFE_RUN, now), LIFE_SPAWN);
+	assert_int_equal(life_step(&life, LIFE_IS_READY, now), LIFE_SERVE);
+	return life;
+}
+
+static void starts_and_serves(void **state)
+{
+	struct life life = fresh();
+
+	assert_string_equal(life_name(&life), "starting");
+	assert_int_equal(life_step(&life, LIFE_RUN, 5), LIFE_SPAWN);
+	assert_int_equal(life_step(&life, LIFE_RUN, 6), 0); // wanted twice, started once
+	assert_int_equal(life_step(&life, LIFE_IS_READY, 7), LIFE_SERVE);
+	assert_int_equal(life_step(&life, LIFE_IS_READY, 8), 0);
+	assert_string_equal(life_name(&life), "running");
+	assert_int_equal(life.since, 7);
+	assert_int_equal(life.restarts, 0);
+}
+
+static void adopted_is_not_started(void **state)
+{
+	struct life life = fresh();
+
+	assert_int_equal(life_step(&life, LIFE_ADOPT, 1), 0);
+	assert_int_equal(life.state, LIFE_STARTING);
+	assert_int_equal(life_step(&life, LIFE_IS_READY, 2), LIFE_SERVE);
+}
+
+// 100 ms, doubled to 30 s, for ever; anew after 10 s of being ready.
+static void backoff(void **state)
+{
+	struct life life = fresh();
+	ns_t now = 0, want = LIFE_BACKOFF_MIN;
+
+	life_step(&life, LIFE_RUN, now);
+	for (uint32_t i = 0; i < 20; i++) {
+		assert_int_equal(life_step(&life, LIFE_EXITED, now), 0);
+		assert_string_equal(life_name(&life), "failed");
+		assert_true(life.deadline == now + want);
+		assert_int_equal(life_step(&life, LIFE_TIMER, life.deadline - 1), 0);
+		now = life.deadline;
+		assert_int_equal(life_step(&life, LIFE_TIMER, now), LIFE_SPAWN);
+		assert_int_equal(life.restarts, i + 1);
+		want = want * 2 < LIFE_BACKOFF_MAX ? want * 2 : LIFE_BACKOFF_MAX;
+	}
+	assert_true(want == LIFE_BACKOFF_MAX);
+	life_step(&life, LIFE_IS_READY, now);
+	now += LIFE_STABLE / 2;
+	assert_int_equal(life_step(&life, LIFE_EXITED, now), LIFE_UNSERVE);
+	assert_true(life.deadline == now + LIFE_BACKOFF_MAX); // not stable yet
+	now = life.deadline;
+	life_step(&life, LIFE_TIMER, now);
+	life_step(&life, LIFE_IS_READY, now);
+	now += LIFE_STABLE;
+	assert_int_equal(life_step(&life, LIFE_TIMER, now), 0);
+	assert_true(life.deadline == NS_NEVER);
+	life_step(&life, LIFE_EXITED, now);
+	assert_true(life.deadline == now + LIFE_BACKOFF_MIN);
+}
+
+static void stop_drains_then_terminates(void **state)
+{
+	struct life life = ready(0);
+
+	assert_int_equal(life_step(&life, LIFE_STOP, 10), LIFE_UNSERVE);
+	assert_string_equal(life_name(&life), "stopping");
+	assert_true(life.deadline == 10 + DRAIN);
+	assert_int_equal(life_step(&life, LIFE_STOP, 11), 0);
+	assert_int_equal(life_step(&life, LIFE_IDLE, 20), LIFE_TERM);
+	assert_int_equal(life_step(&life, LIFE_IDLE, 21), 0);
+	assert_int_equal(life_step(&life, LIFE_EXITED, 30), LIFE_END);
+	assert_string_equal(life_name(&life), "exited");
+	assert_int_equal(life_step(&life, LIFE_EXITED, 31), 0);
+	assert_int_equal(life_step(&life, LIFE_RUN, 32), 0);
+}
+
+static void drain_has_an_end_and_so_has_term(void **state)
+{
+	struct life life = ready(0);
+	ns_t now = 10;
+
+	life_step(&life, LIFE_STOP, now);
+	now = life.deadline;
+	assert_int_equal(life_step(&life, LIFE_TIMER, now), LIFE_TERM);
+	assert_true(life.deadline == now + LIFE_TERM_MAX);
+	now = life.deadline;
+	assert_int_equal(life_step(&life, LIFE_TIMER, now), LIFE_KILL);
+	now = life.deadline;
+	assert_int_equal(life_step(&life, LIFE_TIMER, now), LIFE_KILL); // said again until it is over
+	assert_int_equal(life_step(&life, LIFE_EXITED, now), LIFE_END);
+}
+
+static void stop_while_it_waits_or_starts(void **state)
+{
+	struct life life = fresh();
+
+	assert_int_equal(life_step(&life, LIFE_STOP, 0), LIFE_END);
+	life = fresh();
+	life_step(&life, LIFE_RUN, 0);
+	assert_int_equal(life_step(&life, LIFE_STOP, 1), LIFE_TERM);
+	assert_int_equal(life_step(&life, LIFE_IS_READY, 2), 0); // too late
+	assert_int_equal(life_step(&life, LIFE_EXITED, 3), LIFE_END);
+	life = fresh();
+	life_step(&life, LIFE_RUN, 0);
+	life_step(&life, LIFE_EXITED, 1);
+	assert_int_equal(life_step(&life, LIFE_STOP, 2), LIFE_END);
+	assert_int_equal(life_step(&life, LIFE_TIMER, 1000 * NS_PER_SEC), 0); // nothing comes back
+}
+
+static void not_ready_in_time(void **state)
+{
+	struct life life = fresh();
+
+	life_step(&life, LIFE_RUN, 0);
+	assert_int_equal(life_step(&life, LIFE_TIMER, LIFE_START_MAX), LIFE_KILL);
+	assert_int_equal(life_step(&life, LIFE_IS_READY, LIFE_START_MAX + 1), 0);
+	assert_int_equal(life_step(&life, LIFE_EXITED, LIFE_START_MAX + 2), 0);
+	assert_string_equal(life_name(&life), "failed");
+	assert_string_equal(life.reason, "it did not become ready in time");
+}
+
+static void connection_breaks_and_returns(void **state)
+{
+	struct life life = ready(0);
+
+	assert_int_equal(life_step(&life, LIFE_UNREADY, 1), LIFE_UNSERVE);
+	assert_int_equal(life_step(&life, LIFE_UNREADY, 2), 0);
+	assert_int_equal(life_step(&life, LIFE_IS_READY, 3), LIFE_SERVE);
+	assert_int_equal(life.restarts, 0);
+}
+
+static void hung_is_killed_and_comes_back(void **state)
+{
+	struct life life = ready(0);
+
+	assert_int_equal(life_step(&life, LIFE_HUNG, 1), LIFE_UNSERVE | LIFE_KILL);
+	assert_int_equal(life_step(&life, LIFE_TIMER, life.deadline), LIFE_KILL);
+	assert_int_equal(life_step(&life, LIFE_EXITED, 3 * NS_PER_SEC), 0);
+	assert_non_null(strstr(life.reason, "hang"));
+	assert_int_equal(life_step(&life, LIFE_TIMER, life.deadline), LIFE_SPAWN);
+	assert_int_equal(life.restarts, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(starts_and_serves),
+		cmocka_unit_test(adopted_is_not_started),
+		cmocka_unit_test(backoff),
+		cmocka_unit_test(stop_drains_then_terminates),
+		cmocka_unit_test(drain_has_an_end_and_so_has_term),
+		cmocka_unit_test(stop_while_it_waits_or_starts),
+		cmocka_unit_test(not_ready_in_time),
+		cmocka_unit_test(connection_breaks_and_returns),
+		cmocka_unit_test(hung_is_killed_and_comes_back),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
