@@ -13,6 +13,9 @@
 
 #include "lib/base/clock.h"
 
+// The C library has a macro of this name, for a policy of Linux: include <pthread.h> before.
+#undef SCHED_BATCH
+
 #define SCHED_NONE UINT32_MAX
 
 enum sched_type {
