@@ -9,8 +9,7 @@ bench() { "$root/tools/bench" "$@"; }
 namespaces() { ip netns list | grep -c '^penstock-bench-' || true; }
 
 if [ -n "$smoke_no_huge" ]; then
-	say "not run: the benchmark needs huge pages"
-	exit 0
+	smoke_skip "the benchmark needs huge pages"
 fi
 before=$(namespaces)
 for result in a b; do

@@ -154,6 +154,12 @@ expect_status() {
 	expect "$sentence (status $got)" test "$got" = "$want"
 }
 
+# smoke_skip WHY: this test cannot be run here; run.sh tells it and does not count it as passed.
+smoke_skip() {
+	say "not run: $1"
+	exit 77
+}
+
 smoke_end() {
 	say "${0##*/}: $smoke_expected expectations, $smoke_failed wrong"
 	[ "$smoke_expected" -gt 0 ] && [ "$smoke_failed" = 0 ] || exit 1

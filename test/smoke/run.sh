@@ -36,10 +36,15 @@ for script in "$here"/*.sh; do
 	[ -z "$only" ] || [ "$name" = "$only" ] || continue
 	mkdir -p "$logs/$name"
 	start=$SECONDS
-	if SMOKE_LOGS=$logs/$name timeout -k 30 "$limit" bash "$script" "$build" "${options[@]}" \
-		>"$logs/$name/output" 2>&1; then
+	rc=0
+	SMOKE_LOGS=$logs/$name timeout -k 30 "$limit" bash "$script" "$build" "${options[@]}" \
+		>"$logs/$name/output" 2>&1 || rc=$?
+	if [ $rc = 0 ]; then
 		passed=$((passed + 1))
 		printf 'ok    smoke %s (%s s)\n' "$name" $((SECONDS - start))
+		rm -rf "${logs:?}/$name"
+	elif [ $rc = 77 ]; then
+		printf '      smoke %s was %s\n' "$name" "$(grep '^not run' "$logs/$name/output")"
 		rm -rf "${logs:?}/$name"
 	else
 		failed=$((failed + 1))
