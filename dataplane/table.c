@@ -281,8 +281,6 @@ static void retire(struct table *t, struct service *service, int32_t hash_positi
 
 unsigned table_reclaim(struct table *t)
 {
-	bool any = false;
-
 	while (!list_empty(&t->retired)) {
 		struct retired *r = list_entry(t->retired.next, struct retired, link);
 
@@ -292,10 +290,9 @@ unsigned table_reclaim(struct table *t)
 		t->retired_count--;
 		free_retired(t, r);
 		free(r);
-		any = true;
 	}
-	if (any)
-		reclaim_targets(t);
+	// Also those that only a worker's connection held.
+	reclaim_targets(t);
 	return t->retired_count;
 }
 
@@ -384,7 +381,6 @@ int table_put(struct table *t, const struct service_spec *spec)
 		slot->mark = t->mark;
 	if (rc == 0)
 		mark_gone(t);
-	reclaim_targets(t);
 	table_reclaim(t);
 	return rc;
 }
