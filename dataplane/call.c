@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "dataplane/host_call.h"
 #include "dataplane/refusal.h"
 #include "lib/base/atomic.h"
 
@@ -176,12 +177,44 @@ static int forward_fnf(
 	return 0;
 }
 
+// A call to one of our hosts tells it more than the client said. 0, -EBADMSG (malformed metadata), -ENOBUFS.
+static int address_host(struct relay *r, const struct service *s, uint32_t index,
+	const struct client *client, struct rs_message *message)
+{
+	struct host_call call = {
+		.id = r->call_ids++,
+		.version = s->versions[index],
+		.timeout_us = s->timeout_ms < UINT32_MAX / 1000 ? s->timeout_ms * 1000 : UINT32_MAX,
+		.class = s->class,
+		.idempotent = s->idempotent,
+	};
+	int rc = host_call_metadata(message, client->mime, &call, r->blocks);
+
+	return rc == -EINVAL ? -EBADMSG : rc;
+}
+
+static int forward(struct relay *r, const struct service *s, const struct client *client,
+	struct rs_stream *stream, struct rs_message *message)
+{
+	struct mime *mime = s->hosts ? r->host_mime : client->mime;
+	struct upstream *via;
+	uint32_t index;
+	int rc = upstream_pick(
+		r, s, mime, message->metadata.len + message->data.len, &via, &index);
+
+	if (rc == 0 && s->hosts)
+		rc = address_host(r, s, index, client, message);
+	if (rc)
+		return rc;
+	return stream->type == RS_REQUEST_FNF ? forward_fnf(r, s, via, message)
+					      : start(r, s, via, stream, message);
+}
+
 void call_begin(struct rs_stream *stream, struct rs_message *message)
 {
 	struct client *client = client_of(stream->session);
 	struct relay *r = client->relay;
 	const struct service *s;
-	struct upstream *via;
 	struct rs_route route = {0};
 	int rc;
 
@@ -196,10 +229,7 @@ void call_begin(struct rs_stream *stream, struct rs_message *message)
 		refuse(r, stream, NULL, &route, REFUSE_NO_SERVICE);
 		return;
 	}
-	rc = upstream_pick(r, s, client->mime, message->metadata.len + message->data.len, &via);
-	if (rc == 0)
-		rc = stream->type == RS_REQUEST_FNF ? forward_fnf(r, s, via, message)
-						    : start(r, s, via, stream, message);
+	rc = forward(r, s, client, stream, message);
 	if (rc)
 		refuse(r, stream, s, &route, refusal_of(rc));
 }

@@ -19,6 +19,7 @@
 #include "lib/rsocket/metadata.h"
 
 #define SUBSYSTEM "control"
+#define SEEING_INTERVAL (200 * NS_PER_US)
 #define CONTROL_STREAMS_MAX 16u
 #define CONTROL_BLOCK_BYTES 16384u
 #define CONTROL_BLOCKS_BYTES_MAX ((size_t)64 << 20)
@@ -77,6 +78,20 @@ static void report(struct control *c, ns_t now, bool full)
 		send_report, c);
 }
 
+// Tells the control plane how far all workers see the table: what it unrouted before is called no more.
+static void on_seeing(struct timer *timer, ns_t now)
+{
+	struct control *c = list_entry(timer, struct control, seeing);
+
+	if (table_reclaim(c->config.table) > 0) {
+		timer_arm(loop_timers(c->config.loop), timer, now + SEEING_INTERVAL);
+		return;
+	}
+	c->seen = c->seq;
+	if (c->link.state == LINK_UP)
+		send_report(json_pack("{s:s, s:I}", "start", c->start, "applied", (json_int_t)c->seen), c);
+}
+
 static void on_timer(struct timer *timer, ns_t now)
 {
 	struct control *c = list_entry(timer, struct control, timer);
@@ -106,17 +121,33 @@ static void watch(struct control *c)
 
 // Messages in
 
+// What a service of kind "function" says besides.
+static int read_function(json_t *message, struct service_spec *spec)
+{
+	const char *class = "latency";
+	int idempotent = 0;
+
+	if (json_unpack(message, "{s?b, s?s}", "idempotent", &idempotent, "class", &class))
+		return -EINVAL;
+	spec->hosts = true;
+	spec->idempotent = idempotent;
+	spec->class = strcmp(class, "batch") == 0 ? SERVICE_CLASS_BATCH : SERVICE_CLASS_LATENCY;
+	return 0;
+}
+
 static int apply_service(struct control *c, json_t *message)
 {
 	const char *addresses[SERVICE_TARGETS_MAX];
-	struct service_spec spec = {.fragments = true, .targets = addresses};
+	uint32_t versions[SERVICE_TARGETS_MAX];
+	struct service_spec spec = {.fragments = true, .targets = addresses, .versions = versions};
+	const char *kind = "endpoint";
 	json_t *targets = NULL, *target;
 	int prefix = 0, fragments = 1, timeout_ms = 0;
 	size_t i;
 
-	if (json_unpack(message, "{s:s, s:s, s?b, s?b, s?i, s:o}", "namespace", &spec.namespace,
-		    "route", &spec.route, "prefix", &prefix, "fragments", &fragments, "timeout_ms",
-		    &timeout_ms, "targets", &targets) ||
+	if (json_unpack(message, "{s:s, s:s, s?s, s?b, s?b, s?i, s:o}", "namespace",
+		    &spec.namespace, "route", &spec.route, "kind", &kind, "prefix", &prefix,
+		    "fragments", &fragments, "timeout_ms", &timeout_ms, "targets", &targets) ||
 		!json_is_array(targets) || timeout_ms < 0)
 		return -EINVAL;
 	if (json_array_size(targets) > SERVICE_TARGETS_MAX)
@@ -126,7 +157,10 @@ static int apply_service(struct control *c, json_t *message)
 		addresses[i] = json_string_value(json_object_get(target, "address"));
 		if (!addresses[i])
 			return -EINVAL;
+		versions[i] = (uint32_t)json_integer_value(json_object_get(target, "version"));
 	}
+	if (strcmp(kind, "function") == 0 && read_function(message, &spec))
+		return -EINVAL;
 	spec.prefix = prefix;
 	spec.fragments = fragments;
 	spec.timeout_ms = (uint32_t)timeout_ms;
@@ -364,6 +398,8 @@ static void on_payload(
 			log_warn(SUBSYSTEM, "a message of the control plane was not applied: %s",
 				strerror(-rc));
 		json_decref(json);
+		if (!c->in_snapshot && !timer_armed(&c->seeing))
+			timer_arm(loop_timers(c->config.loop), &c->seeing, loop_now(c->config.loop));
 	}
 	if (complete) {
 		c->watch = NULL;
@@ -475,6 +511,7 @@ int control_init(struct control *c, const struct control_config *config)
 	rc = dial(c);
 	if (rc)
 		goto fail;
+	c->seeing.fire = on_seeing;
 	c->timer.fire = on_timer;
 	timer_arm(loop_timers(config->loop), &c->timer, clock_now() + REPORT_INTERVAL);
 	return 0;
@@ -486,6 +523,7 @@ fail:
 void control_stop(struct control *c)
 {
 	timer_cancel(loop_timers(c->config.loop), &c->timer);
+	timer_cancel(loop_timers(c->config.loop), &c->seeing);
 	link_close(&c->link);
 }
 

@@ -44,6 +44,8 @@ struct control {
 	uint64_t seq;
 	bool in_snapshot;
 	uint64_t net_generation;
+	uint64_t seen;      // seq whose table every worker sees
+	struct timer seeing; // asks whether they do
 	struct timer timer; // reports
 	struct report report;
 	bool told_down; // one log line for each loss

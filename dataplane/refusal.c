@@ -33,6 +33,8 @@ static const struct {
 enum refusal refusal_of(int error)
 {
 	switch (error) {
+	case -EBADMSG:
+		return REFUSE_NO_ROUTE;
 	case -ENOENT:
 		return REFUSE_NO_TARGET;
 	case -EHOSTUNREACH:

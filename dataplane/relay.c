@@ -8,6 +8,7 @@
 
 #include "dataplane/call.h"
 #include "dataplane/client/client.h"
+#include "dataplane/host_call.h"
 #include "dataplane/upstream/upstream.h"
 #include "lib/base/atomic.h"
 
@@ -78,6 +79,12 @@ int relay_init(struct relay *r, const struct relay_config *config)
 		free_memory(r);
 		return rc;
 	}
+	r->host_mime = mime_get(&r->mimes, HOST_METADATA_MIME, HOST_DATA_MIME);
+	if (!r->host_mime) {
+		free_memory(r);
+		return -ENOMEM;
+	}
+	r->call_ids = config->seed;
 	link_hub_init(&r->hub, r->loop, r->pool);
 	r->housekeeping.fire = on_housekeeping;
 	timer_arm(r->timers, &r->housekeeping, *r->now);
@@ -87,6 +94,7 @@ int relay_init(struct relay *r, const struct relay_config *config)
 void relay_fini(struct relay *r)
 {
 	timer_cancel(r->timers, &r->housekeeping);
+	mime_unref(r->host_mime);
 	mime_table_fini(&r->mimes);
 	free_memory(r);
 }

@@ -122,6 +122,8 @@ struct relay {
 	struct link_hub hub;
 	struct rng rng;
 	struct mime_table mimes;
+	struct mime *host_mime; // of connections to our hosts
+	uint64_t call_ids;      // given to calls of functions so far
 	const ns_t *now;
 	bool draining;
 

@@ -223,16 +223,23 @@ static bool names_fit(const struct service_spec *spec)
 static int service_new(struct table *t, const struct service_spec *spec, struct service **out)
 {
 	struct service *s;
+	uint32_t *versions;
 
 	if (spec->targets_count > SERVICE_TARGETS_MAX)
 		return -ENOSPC;
-	s = calloc(1, sizeof(*s) + spec->targets_count * sizeof(s->targets[0]));
+	s = calloc(1,
+		sizeof(*s) + spec->targets_count * (sizeof(s->targets[0]) + sizeof(s->versions[0])));
 	if (!s)
 		return -ENOSPC;
+	versions = (uint32_t *)(void *)&s->targets[spec->targets_count];
+	s->versions = versions;
 	strcpy(s->namespace, spec->namespace);
 	strcpy(s->route, spec->route);
 	s->route_len = (uint8_t)strlen(spec->route);
 	s->prefix = spec->prefix;
+	s->hosts = spec->hosts;
+	s->idempotent = spec->idempotent;
+	s->class = spec->class;
 	s->timeout_ms = spec->timeout_ms;
 	for (uint32_t i = 0; i < spec->targets_count; i++) {
 		int rc = target_get(t, spec->targets[i], spec->fragments, &s->targets[i]);
@@ -241,6 +248,7 @@ static int service_new(struct table *t, const struct service_spec *spec, struct 
 			service_free(s);
 			return rc;
 		}
+		versions[i] = spec->versions ? spec->versions[i] : 0;
 		s->targets_count++;
 	}
 	*out = s;

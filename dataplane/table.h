@@ -30,6 +30,10 @@ struct target {
 	struct table *table;
 };
 
+// Classes of service, as the call entry has them.
+#define SERVICE_CLASS_LATENCY 0
+#define SERVICE_CLASS_BATCH 1
+
 struct service {
 	uint32_t slot;       // index for what a worker keeps about it; below SERVICES_MAX
 	uint32_t generation; // differs when the slot was given to another service
@@ -37,7 +41,12 @@ struct service {
 	char route[ROUTE_LEN_MAX + 1];
 	uint8_t route_len;
 	bool prefix;
-	uint32_t timeout_ms;
+	// Of a function, whose targets are our hosts: calls carry more (host_call.h).
+	bool hosts;
+	bool idempotent;
+	uint16_t class;
+	uint32_t timeout_ms; // 0: none
+	const uint32_t *versions; // of the function at each target; 0: the newest there
 	uint32_t targets_count;
 	struct target *targets[];
 };
@@ -47,9 +56,12 @@ struct service_spec {
 	const char *namespace, *route;
 	bool prefix;
 	bool fragments;
+	bool hosts, idempotent;
+	uint16_t class;
 	uint32_t timeout_ms;
 	uint32_t targets_count;
 	const char *const *targets; // "10.77.0.1:7000", "unix:/path"
+	const uint32_t *versions;   // of each target; NULL: 0
 };
 
 // NULL when out of memory. qsbr: the workers' grace periods; NULL: there are no concurrent readers.

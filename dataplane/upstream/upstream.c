@@ -186,27 +186,27 @@ static uint32_t load(void *arg, uint32_t i)
 	return LB_DOWN;
 }
 
-// Some target that is up, when both candidates are not. The way of few calls: dials nothing.
-static struct upstream *any_up(struct relay *r, const struct service *s, struct mime *mime)
+// Some target that is up, when both candidates are not, or LB_NONE. The way of few calls: dials nothing.
+static uint32_t any_up(struct relay *r, const struct service *s, struct mime *mime)
 {
 	uint32_t from = rng_below(&r->rng, s->targets_count);
 
 	for (uint32_t i = 0; i < s->targets_count; i++) {
-		struct upstream *u =
-			find(r, s->targets[(from + i) % s->targets_count], mime, false);
+		uint32_t at = (from + i) % s->targets_count;
+		struct upstream *u = find(r, s->targets[at], mime, false);
 
 		if (u && takes_calls(u))
-			return u;
+			return at;
 	}
-	return NULL;
+	return LB_NONE;
 }
 
 int upstream_pick(struct relay *r, const struct service *s, struct mime *mime, size_t message_bytes,
-	struct upstream **out)
+	struct upstream **out, uint32_t *index)
 {
 	struct candidates candidates = {.relay = r, .service = s, .mime = mime};
-	struct upstream *u, *up;
-	uint32_t i;
+	struct upstream *u;
+	uint32_t i, up;
 
 	if (s->targets_count == 0)
 		return -ENOENT;
@@ -214,13 +214,16 @@ int upstream_pick(struct relay *r, const struct service *s, struct mime *mime, s
 	if (i == LB_NONE)
 		return -EHOSTUNREACH;
 	u = find(r, s->targets[i], mime, false);
-	if (!takes_calls(u) && (up = any_up(r, s, mime)))
-		u = up;
+	if (!takes_calls(u) && (up = any_up(r, s, mime)) != LB_NONE) {
+		i = up;
+		u = find(r, s->targets[i], mime, false);
+	}
 	if (!u->target->fragments && message_bytes > FRAGMENT_BYTES)
 		u = connection(r, u->target, mime, true);
 	if (!u)
 		return -ENOMEM;
 	*out = u;
+	*index = i;
 	return u->link.state == LINK_BACKOFF ? -EHOSTUNREACH : 0;
 }
 

@@ -21,8 +21,9 @@ struct upstream {
 
 // A target for a call of the service, and its connection, dialled if need be. -ENOENT: the service
 // has no target; -EHOSTUNREACH: none that can be reached; -ENOMEM.
+// *index: which of the service's targets it is.
 int upstream_pick(struct relay *r, const struct service *s, struct mime *mime, size_t message_bytes,
-	struct upstream **out);
+	struct upstream **out, uint32_t *index);
 // A call starts and ends.
 void upstream_call_begin(struct upstream *u);
 void upstream_call_end(struct upstream *u);

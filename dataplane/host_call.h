@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a call to one of our hosts carries besides the client's own metadata. Pure.
+//
+// Connections to hosts always use composite metadata, so that calls of all clients share one: plain routing
+// metadata is wrapped, the client's data MIME type becomes the stream's own (0x7A), and a call entry
+// (lib/call) is added. A call entry from a client is taken out; of it only the time left and the idempotent
+// flag are believed.
+#pragma once
+
+#include "dataplane/client/mime.h"
+#include "lib/call/entry.h"
+#include "lib/rsocket/session.h"
+
+struct host_call {
+	uint64_t id;
+	uint32_t version;     // of the function; 0: not said
+	uint32_t timeout_us;  // the function's; 0: none
+	uint16_t class;
+	bool idempotent;      // the function is, by its declaration
+};
+
+#define HOST_METADATA_MIME "message/x.rsocket.composite-metadata.v0"
+#define HOST_DATA_MIME "application/octet-stream"
+
+// Rewrites the message's metadata. 0, -EINVAL (the composite is malformed), -ENOBUFS (no block; the
+// metadata is then gone, and the call to be refused).
+int host_call_metadata(struct rs_message *message, const struct mime *mime,
+	const struct host_call *call, struct buf_pool *blocks);
