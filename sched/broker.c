@@ -43,6 +43,7 @@ struct job {
 	uint32_t holder, pending; // pending: best first
 	uint32_t waiting;         // for its time; the newest such
 	uint32_t pending_count;
+	uint64_t changed; // index of the last plan committed for it
 };
 
 struct fifo {
@@ -84,7 +85,7 @@ static void forget_all(struct sched_broker *b)
 		b->free = i;
 	}
 	for (uint32_t i = 0; i < b->job_room; i++)
-		b->jobs[i] = (struct job){SCHED_NONE, SCHED_NONE, SCHED_NONE, 0};
+		b->jobs[i] = (struct job){SCHED_NONE, SCHED_NONE, SCHED_NONE, 0, 0};
 	for (int q = 0; q < QUEUES; q++) {
 		for (int p = 0; p < PRIORITIES; p++)
 			b->queues[q][p] = (struct fifo){SCHED_NONE, SCHED_NONE};
@@ -235,7 +236,7 @@ static int reserve_job(struct sched_broker *b, uint32_t job)
 	if (!jobs)
 		return -ENOMEM;
 	for (uint32_t i = b->job_room; i < room; i++)
-		jobs[i] = (struct job){SCHED_NONE, SCHED_NONE, SCHED_NONE, 0};
+		jobs[i] = (struct job){SCHED_NONE, SCHED_NONE, SCHED_NONE, 0, 0};
 	b->jobs = jobs;
 	b->job_room = room;
 	return 0;
@@ -539,6 +540,12 @@ bool sched_broker_covers(struct sched_broker *b, uint32_t job, uint8_t priority,
 	return true;
 }
 
+void sched_broker_changed(struct sched_broker *b, uint32_t job, uint64_t index)
+{
+	if (b->enabled && reserve_job(b, job) == 0 && b->jobs[job].changed < index)
+		b->jobs[job].changed = index;
+}
+
 // The entry if it is outstanding under this token. SCHED_NONE with *rc.
 static uint32_t held(const struct sched_broker *b, uint64_t eval, uint64_t token, int *rc)
 {
@@ -573,6 +580,8 @@ static void deliver(struct sched_broker *b, uint32_t i, ns_t now)
 {
 	struct entry *e = &b->entries[i];
 
+	if (e->t.min_index < b->jobs[e->t.job].changed)
+		e->t.min_index = b->jobs[e->t.job].changed;
 	e->state = OUTSTANDING;
 	e->deliveries++;
 	e->paused = false;
@@ -721,5 +730,8 @@ void sched_broker_run(struct sched_broker *b, ns_t now)
 
 struct sched_broker_stats sched_broker_stats(const struct sched_broker *b)
 {
-	return b->stats;
+	struct sched_broker_stats stats = b->stats;
+
+	stats.cancelled_left = b->cancelled_count;
+	return stats;
 }

@@ -36,6 +36,7 @@ extern const struct sched_broker_config sched_broker_defaults;
 struct sched_broker_stats {
 	uint32_t ready, outstanding, pending, waiting, failed;
 	uint32_t ready_by_type[SCHED_TYPES];
+	uint32_t cancelled_left; // for sched_broker_cancelled()
 	uint64_t enqueued, duplicates, delivered, acked, nacked, timed_out, cancelled, gave_up;
 };
 
@@ -57,6 +58,10 @@ int sched_broker_enqueue_all(
 // True if an evaluation of the job with at least this priority is still to be worked on; it will
 // see this index. So a storm of events makes one evaluation a job.
 bool sched_broker_covers(struct sched_broker *b, uint32_t job, uint8_t priority, uint64_t index);
+// The job was changed at this index: whatever is delivered of it from now on must be worked on with
+// a state at least that new. Without it the next evaluation might plan on a view that lacks what
+// the last one placed.
+void sched_broker_changed(struct sched_broker *b, uint32_t job, uint64_t index);
 // The evaluation is being worked on under this token: enqueue it again once it is acked, or forget
 // this if it is nacked. If it is not outstanding it is enqueued now; if it is under another token,
 // nothing happens.

@@ -273,6 +273,8 @@ static void apply_one(struct sched_core *c, struct sched_plan *plan, ns_t now)
 	}
 	sched_applier_apply(c->applier, plan);
 	sched_core_effects(c);
+	if (plan->index)
+		sched_broker_changed(c->broker, plan->job, plan->index);
 	if (plan->full)
 		concluded(c, plan, now);
 	else

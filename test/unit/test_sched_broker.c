@@ -499,6 +499,29 @@ static void b23_requeue_with_token(void **state)
 	assert_stats(b, 0, 0, 0, 0);
 }
 
+// Behaviour 59: what comes after a commit is worked on with a view that has it.
+static void b59_delivered_after_a_change_of_the_job(void **state)
+{
+	struct sched_broker *b = *state;
+	struct sched_ticket t;
+	uint64_t token;
+
+	put(b, 1, 7, 50);
+	put(b, 2, 7, 50);
+	put(b, 3, 8, 50);
+	assert_int_equal(sched_broker_dequeue(b, SCHED_MASK_ALL, 0, &t, &token), 0);
+	assert_int_equal(t.min_index, 1);
+	sched_broker_changed(b, 7, 40);
+	sched_broker_changed(b, 7, 39);
+	sched_broker_ack(b, 1, token, 0);
+	assert_int_equal(sched_broker_dequeue(b, SCHED_MASK_ALL, 0, &t, &token), 0);
+	assert_int_equal(t.eval, 3);
+	assert_int_equal(t.min_index, 3);
+	assert_int_equal(sched_broker_dequeue(b, SCHED_MASK_ALL, 0, &t, &token), 0);
+	assert_int_equal(t.eval, 2);
+	assert_int_equal(t.min_index, 40);
+}
+
 static void covers_spares_an_evaluation(void **state)
 {
 	struct sched_broker *b = *state;
@@ -545,6 +568,7 @@ int main(void)
 		TEST(b21_waiting_for_one_cause_is_merged),
 		TEST(b22_enqueue_all),
 		TEST(b23_requeue_with_token),
+		TEST(b59_delivered_after_a_change_of_the_job),
 		TEST(covers_spares_an_evaluation),
 	};
 

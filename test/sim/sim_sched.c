@@ -1,0 +1,595 @@
+// SPDX-License-Identifier: Apache-2.0
+// The scheduler in simulated time, from a seed: jobs, nodes, failures, several workers interleaved,
+// hosts that obey late, crashes with a replay of the log at any point. After every step invariants
+// are checked; at rest counts are.
+//
+// sim-sched SEED STEPS [RUNS]; prints one line a run with a hash of all that happened. The same
+// seed gives the same hash.
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/rng.h"
+#include "sched/sched.h"
+
+#define NODES_MAX 10 // scarce: much is blocked
+#define JOBS_MAX 30
+#define WORKERS 4
+
+struct worker {
+	struct sched_worker *w;
+	struct sched_reader *reader;
+	struct sched_ticket ticket;
+	uint64_t token;
+	struct sched_plan *plan;
+	const struct sched_snapshot *snapshot; // pinned some time ago; NULL: none
+	enum { IDLE, TOOK, PLANNED, SUBMITTED, ANSWERED } at;
+};
+
+struct sim {
+	struct sched_core *core;
+	struct rng rng;
+	struct worker workers[WORKERS];
+	struct sched_bytes durable; // what the store has
+	struct sched_bytes spare;
+	uint64_t durable_index;
+	uint64_t acknowledged[JOBS_MAX]; // the spec_index of the job's last change that was
+					 // acknowledged
+	ns_t now;
+	uint64_t hash;
+	uint32_t step, restarts, conflicts, nacks, stale;
+	uint64_t placed, evals;
+};
+
+static void fail(const struct sim *s, const char *what)
+{
+	fprintf(stderr, "step %u: %s\n", s->step, what);
+	exit(1);
+}
+
+static void must(const struct sim *s, int rc, const char *what)
+{
+	if (rc) {
+		fprintf(stderr, "step %u: %s: %s\n", s->step, what, strerror(-rc));
+		exit(1);
+	}
+}
+
+static uint32_t below(struct sim *s, uint32_t n)
+{
+	return rng_below(&s->rng, n);
+}
+
+static const struct sched_snapshot *head(const struct sim *s)
+{
+	return &s->core->state->head;
+}
+
+// ---- events ----
+
+static void put_node(struct sim *s)
+{
+	char name[16], rack[8];
+	struct sched_attribute attributes[] = {{"rack", rack}};
+	struct sched_res capacity = {
+		1000 + 500 * below(s, 4), 1000 + 500 * below(s, 4), UINT32_MAX, UINT32_MAX};
+	uint32_t slot;
+
+	snprintf(name, sizeof(name), "n%u", below(s, NODES_MAX));
+	snprintf(rack, sizeof(rack), "r%u", below(s, 3));
+	// A node keeps its size, or what runs there might not fit any more.
+	if (sched_node_find(s->core->state, name) != SCHED_NONE)
+		return;
+	must(s, sched_core_node_put(s->core, name, attributes, 1, &capacity, &slot), "node put");
+	must(s, sched_core_node_state(s->core, slot, SCHED_NODE_READY, true, false, s->now),
+		"node state");
+}
+
+static uint32_t some_node(struct sim *s)
+{
+	uint32_t high = head(s)->tables[SCHED_TABLE_NODES].high, slot;
+
+	if (!high)
+		return SCHED_NONE;
+	slot = below(s, high);
+	return sched_node_at(head(s), slot) ? slot : SCHED_NONE;
+}
+
+static void change_node(struct sim *s)
+{
+	uint32_t slot = some_node(s), what = below(s, 10);
+	uint8_t status = what < 3    ? SCHED_NODE_DOWN
+			 : what == 3 ? SCHED_NODE_DISCONNECTED
+				     : SCHED_NODE_READY;
+
+	if (slot == SCHED_NONE)
+		return;
+	if (below(s, 40) == 0)
+		must(s, sched_core_node_del(s->core, slot, s->now), "node del");
+	else
+		must(s,
+			sched_core_node_state(
+				s->core, slot, status, below(s, 10) != 0, below(s, 8) == 0, s->now),
+			"node state");
+}
+
+static void put_job(struct sim *s)
+{
+	uint32_t number = below(s, JOBS_MAX), slot;
+	char name[16];
+	struct sched_constraint c = {"rack", "r1", SCHED_OP_NE};
+	struct sched_group groups[2] = {{.name = "a",
+						.count = below(s, 20),
+						.ask = {100, 100, 0, 1},
+						.max_parallel = 1 + below(s, 3),
+						.restart_hash = below(s, 3)},
+		{.name = "b",
+			.count = below(s, 5),
+			.ask = {50 + 50 * below(s, 3), 150, 0, 1},
+			.max_parallel = 2,
+			.restart_hash = below(s, 3),
+			.constraints = &c,
+			.constraint_count = number & 1}};
+	struct sched_spec spec = {.namespace = "default",
+		.name = name,
+		.priority = (uint8_t)(10 * below(s, 10)),
+		.groups = groups,
+		.group_count = 1 + (number % 3 == 0),
+		.all_at_once = number == 7};
+
+	groups[0].distinct_hosts = number % 5 == 0;
+	snprintf(name, sizeof(name), "j%u", number);
+	must(s, sched_core_job_put(s->core, &spec, s->now, &slot), "job put");
+}
+
+static void stop_job(struct sim *s)
+{
+	uint32_t high = head(s)->tables[SCHED_TABLE_JOBS].high, slot = high ? below(s, high) : 0;
+
+	if (sched_job_at(head(s), slot))
+		must(s, sched_core_job_stop(s->core, slot, below(s, 2) == 0, s->now), "job stop");
+}
+
+// Some hosts do some of what they are told, or something breaks.
+static void run_hosts(struct sim *s, uint32_t share, bool obey)
+{
+	struct sched_report reports[64];
+	uint32_t n = 0;
+
+	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_INSTANCES].high && n < 64; k++) {
+		const struct sched_instance *i = sched_instance_at(head(s), k);
+
+		if (!i || sched_terminal(i->status) || below(s, share) ||
+			sched_node_at(head(s), i->node)->status != SCHED_NODE_READY)
+			continue;
+		if (i->desired != SCHED_RUN)
+			reports[n++] = (struct sched_report){.id = i->id, .status = SCHED_COMPLETE};
+		else if (!obey && below(s, 60) == 0)
+			reports[n++] = (struct sched_report){.id = i->id, .status = SCHED_FAILED};
+		else if (!sched_ready(i))
+			reports[n++] = (struct sched_report){
+				.id = i->id, .status = SCHED_RUNNING, .ready = true};
+	}
+	must(s, sched_core_report(s->core, reports, n, s->now), "report");
+}
+
+// ---- workers, one step each ----
+
+static void step_worker(struct sim *s, struct worker *w)
+{
+	int rc;
+
+	switch (w->at) {
+	case IDLE:
+		// A worker may still have an old view of the state when it takes work.
+		if (!w->snapshot)
+			w->snapshot = sched_snapshot_pin(w->reader, s->core->state);
+		if (sched_core_dequeue(s->core, SCHED_MASK_ALL, s->now, &w->ticket, &w->token))
+			return;
+		sched_worker_begin(w->w, &w->ticket, w->token);
+		s->evals++;
+		w->at = TOOK;
+		// Now and then a worker hangs, or is lost.
+		if (below(s, 100) == 0) {
+			sched_core_nack(s->core, &w->ticket, w->token, s->now);
+			s->nacks++;
+			w->at = IDLE;
+		}
+		return;
+	case TOOK:
+		if (!w->snapshot)
+			w->snapshot = sched_snapshot_pin(w->reader, s->core->state);
+		rc = sched_worker_plan(w->w, w->snapshot, s->now, &w->plan);
+		sched_reader_unpin(w->reader);
+		w->snapshot = NULL;
+		if (rc == -EAGAIN) {
+			s->stale++;
+			return;
+		}
+		if (rc == -ENOENT) {
+			sched_core_drop(s->core, &w->ticket, w->token, s->now);
+			w->at = IDLE;
+			return;
+		}
+		must(s, rc, "plan");
+		w->plan->user = w;
+		w->at = PLANNED;
+		return;
+	case PLANNED:
+		rc = sched_core_submit(s->core, w->plan, s->now);
+		w->at = rc ? IDLE : SUBMITTED;
+		return;
+	case SUBMITTED:
+		return;
+	case ANSWERED:
+		rc = sched_worker_result(w->w);
+		s->conflicts += w->plan->rejected_nodes;
+		s->placed += w->plan->placed;
+		w->at = rc == -EAGAIN ? TOOK : IDLE;
+		if (rc && rc != -EAGAIN && rc != -ESTALE)
+			fail(s, "a plan's result");
+		return;
+	}
+}
+
+static void apply(struct sim *s)
+{
+	struct sched_plan *plan;
+
+	sched_core_apply(s->core, 1 + below(s, 4), s->now);
+	while ((plan = sched_core_result(s->core)))
+		((struct worker *)plan->user)->at = ANSWERED;
+}
+
+// ---- the store ----
+
+// A group commit: what collected is durable, and what it says is acknowledged.
+static void make_durable(struct sim *s)
+{
+	uint8_t *to;
+
+	s->durable_index = sched_log_take(s->core, &s->spare);
+	to = sched_bytes_take(&s->durable, s->spare.len);
+	if (s->spare.len)
+		memcpy(to, s->spare.data, s->spare.len);
+	for (uint32_t k = 0; k < JOBS_MAX; k++) {
+		char name[16];
+		uint32_t slot;
+
+		snprintf(name, sizeof(name), "j%u", k);
+		slot = sched_job_find(s->core->state, "default", name);
+		s->acknowledged[k] =
+			slot == SCHED_NONE ? 0 : sched_job_at(head(s), slot)->spec_index;
+	}
+}
+
+static void write_checkpoint(struct sim *s)
+{
+	struct sched_encoder out = {0};
+
+	make_durable(s);
+	must(s, sched_publish(s->core->state), "publish");
+	must(s, sched_checkpoint(s->core->state->published, &out), "checkpoint");
+	sched_bytes_fini(&s->durable);
+	s->durable = out.out;
+}
+
+static void new_core(struct sim *s)
+{
+	s->core = sched_core_new(NULL, rng_next(&s->rng));
+	must(s, sched_replay(s->core->state, s->durable.data, s->durable.len), "replay");
+	must(s, sched_core_start(s->core, s->now), "start");
+	for (uint32_t k = 0; k < WORKERS; k++) {
+		s->workers[k] = (struct worker){.w = sched_worker_new(NULL, rng_next(&s->rng)),
+			.reader = sched_reader_new(&s->core->state->pages)};
+	}
+}
+
+static void drop_core(struct sim *s)
+{
+	for (uint32_t k = 0; k < WORKERS; k++) {
+		sched_worker_destroy(s->workers[k].w);
+		sched_reader_destroy(s->workers[k].reader);
+	}
+	sched_core_destroy(s->core);
+}
+
+// The program ends without a word; half a transaction may have reached the disk.
+static void crash(struct sim *s)
+{
+	uint64_t hash;
+	bool exact = below(s, 2) == 0;
+
+	if (exact)
+		make_durable(s);
+	hash = sched_state_hash(head(s));
+	drop_core(s);
+	new_core(s);
+	s->restarts++;
+	if (exact && sched_state_hash(head(s)) != hash)
+		fail(s, "the replayed state is another one");
+	if (head(s)->index < s->durable_index)
+		fail(s, "the replayed state is older than what was durable");
+	for (uint32_t k = 0; k < JOBS_MAX; k++) {
+		char name[16];
+		uint32_t slot;
+
+		snprintf(name, sizeof(name), "j%u", k);
+		slot = sched_job_find(s->core->state, "default", name);
+		if ((slot == SCHED_NONE) != (s->acknowledged[k] == 0))
+			fail(s, "an acknowledged job or removal is lost");
+	}
+}
+
+// ---- invariants ----
+
+static void check_nodes(struct sim *s)
+{
+	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_NODES].high; k++) {
+		const struct sched_node *n = sched_node_at(head(s), k);
+		struct sched_res used = {0};
+		uint32_t holding = 0;
+
+		if (!n)
+			continue;
+		for (uint32_t at = n->first_instance; at != SCHED_NONE;) {
+			const struct sched_instance *i = sched_instance_at(head(s), at);
+
+			if (!i || i->node != k)
+				fail(s, "a node's list is broken");
+			if (!!(i->flags & SCHED_INSTANCE_HOLDS) != sched_live(i))
+				fail(s, "an instance holds and is not live, or the reverse");
+			if (sched_live(i)) {
+				used.cpu_milli += i->ask.cpu_milli;
+				used.memory_mib += i->ask.memory_mib;
+				holding++;
+			}
+			at = i->next_on_node;
+		}
+		if (used.cpu_milli != n->used.cpu_milli || used.memory_mib != n->used.memory_mib ||
+			holding != n->holding)
+			fail(s, "a node's sum is wrong");
+		if (used.cpu_milli > n->capacity.cpu_milli ||
+			used.memory_mib > n->capacity.memory_mib)
+			fail(s, "a node is over-committed");
+	}
+}
+
+static void check_jobs(struct sim *s)
+{
+	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_JOBS].high; k++) {
+		const struct sched_job *j = sched_job_at(head(s), k);
+		uint32_t live = 0, rows = 0;
+
+		for (uint32_t at = j ? j->first_instance : SCHED_NONE; at != SCHED_NONE; rows++) {
+			const struct sched_instance *i = sched_instance_at(head(s), at);
+
+			if (!i || i->job != k)
+				fail(s, "a job's list is broken");
+			if (sched_live(i) && !sched_job_version(j, i->version))
+				fail(s, "an instance runs a version that is forgotten");
+			live += sched_live(i);
+			at = i->next_in_job;
+		}
+		if (j && (live != j->live || rows != j->instances))
+			fail(s, "a job's count is wrong");
+	}
+}
+
+// Each evaluation that has not ended is somewhere: nobody waits for ever.
+static void check_evals(struct sim *s)
+{
+	struct sched_broker_stats b = sched_broker_stats(s->core->broker);
+	uint32_t open = 0, ended = 0;
+
+	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_EVALS].high; k++) {
+		const struct sched_eval *e = sched_eval_at(head(s), k);
+
+		open += e && e->status < SCHED_EVAL_COMPLETE;
+		ended += e && e->status >= SCHED_EVAL_COMPLETE;
+	}
+	if (open > b.ready + b.outstanding + b.pending + b.waiting + b.failed +
+			   sched_blocked_stats(s->core->blocked).blocked + b.cancelled_left)
+		fail(s, "evaluations are lost");
+	if (ended > head(s)->counts[SCHED_TABLE_JOBS])
+		fail(s, "evaluations that ended pile up");
+}
+
+static void check(struct sim *s)
+{
+	check_nodes(s);
+	check_jobs(s);
+	check_evals(s);
+	s->hash = s->hash * 0x100000001b3ull ^ head(s)->index ^
+		  (uint64_t)head(s)->counts[SCHED_TABLE_INSTANCES] << 20;
+}
+
+// ---- rest ----
+
+static bool quiet(const struct sim *s)
+{
+	for (uint32_t k = 0; k < WORKERS; k++)
+		if (s->workers[k].at != IDLE)
+			return false;
+	return !sched_broker_has(s->core->broker, SCHED_MASK_ALL | SCHED_MASK(SCHED_TYPE_FAILED)) &&
+	       !sched_broker_stats(s->core->broker).waiting && !s->core->queue.count;
+}
+
+static bool hosts_done(const struct sim *s)
+{
+	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_INSTANCES].high; k++) {
+		const struct sched_instance *i = sched_instance_at(head(s), k);
+
+		if (i && !sched_terminal(i->status) && (i->desired != SCHED_RUN || !sched_ready(i)))
+			return false;
+	}
+	return true;
+}
+
+// All nodes are well and large, no events: every job must come to exactly what it asks for.
+static void come_to_rest(struct sim *s)
+{
+	uint32_t rounds = 0;
+
+	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_NODES].high; k++)
+		if (sched_node_at(head(s), k))
+			must(s,
+				sched_core_node_state(
+					s->core, k, SCHED_NODE_READY, true, false, s->now),
+				"node state");
+	for (uint32_t k = 0; k < 16; k++) {
+		struct sched_attribute attributes[] = {{"rack", "r0"}};
+		struct sched_res capacity = {100000, 100000, UINT32_MAX, UINT32_MAX};
+		char name[16];
+		uint32_t slot;
+
+		snprintf(name, sizeof(name), "big%u", k);
+		must(s, sched_core_node_put(s->core, name, attributes, 1, &capacity, &slot),
+			"node put");
+		must(s, sched_core_node_state(s->core, slot, SCHED_NODE_READY, true, false, s->now),
+			"state");
+	}
+	do {
+		for (uint32_t k = 0; k < WORKERS; k++)
+			step_worker(s, &s->workers[k]);
+		apply(s);
+		sched_core_tick(s->core, s->now);
+		run_hosts(s, 1, true);
+		s->now += 10 * NS_PER_SEC;
+		check_nodes(s);
+		if (++rounds > 20000)
+			fail(s, "it does not come to rest");
+	} while (!quiet(s) || !hosts_done(s));
+	check(s);
+}
+
+static void check_group(struct sim *s, uint32_t job, uint32_t group)
+{
+	const struct sched_job *j = sched_job_at(head(s), job);
+	const struct sched_spec *spec = sched_job_spec(j);
+	uint32_t count = spec->stopped ? 0 : spec->groups[group].count, live = 0;
+	uint8_t seen[64] = {0};
+
+	for (uint32_t at = j->first_instance; at != SCHED_NONE;) {
+		const struct sched_instance *i = sched_instance_at(head(s), at);
+
+		at = i->next_in_job;
+		if (!sched_live(i) || i->group != group)
+			continue;
+		live++;
+		if (i->version != spec->version)
+			fail(s, "at rest an old version runs");
+		if (i->name_index >= count || seen[i->name_index]++)
+			fail(s, "at rest a name is there twice or beyond the count");
+	}
+	if (live != count)
+		fail(s, "at rest a count is wrong");
+}
+
+static void check_rest(struct sim *s)
+{
+	struct sched_blocked_stats b = sched_blocked_stats(s->core->blocked);
+
+	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_JOBS].high; k++) {
+		const struct sched_job *j = sched_job_at(head(s), k);
+
+		for (uint32_t g = 0; j && g < sched_job_spec(j)->group_count; g++)
+			check_group(s, k, g);
+	}
+	if (b.blocked)
+		fail(s, "at rest, with room for all, evaluations are blocked");
+	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_EVALS].high; k++) {
+		const struct sched_eval *e = sched_eval_at(head(s), k);
+
+		if (e && e->status < SCHED_EVAL_COMPLETE)
+			fail(s, "at rest an evaluation has not ended");
+	}
+}
+
+// ---- a run ----
+
+static void event(struct sim *s)
+{
+	uint32_t what = below(s, 1000);
+
+	if (what < 60)
+		put_node(s);
+	else if (what < 110)
+		change_node(s);
+	else if (what < 170)
+		put_job(s);
+	else if (what < 185)
+		stop_job(s);
+	else if (what < 290)
+		run_hosts(s, 4, false);
+	else if (what < 350)
+		sched_core_tick(s->core, s->now);
+	else if (what < 400)
+		make_durable(s);
+	else if (what < 405)
+		crash(s);
+	else if (what < 407)
+		write_checkpoint(s);
+	else if (what < 600)
+		apply(s);
+	else if (what < 620)
+		s->now += (ns_t)below(s, 40) * NS_PER_SEC;
+	else
+		step_worker(s, &s->workers[below(s, WORKERS)]);
+}
+
+static uint64_t run(uint64_t seed, uint32_t steps)
+{
+	struct sim *s = calloc(1, sizeof(*s));
+	uint64_t hash;
+
+	rng_seed(&s->rng, seed);
+	s->now = 1000 * NS_PER_SEC;
+	new_core(s);
+	for (s->step = 0; s->step < steps; s->step++) {
+		event(s);
+		check(s);
+		s->now += (ns_t)below(s, 100) * NS_PER_MS;
+		if (s->step % 3000 == 2999) {
+			come_to_rest(s);
+			check_rest(s);
+			for (uint32_t k = 0; k < 16; k++) {
+				char name[16];
+
+				snprintf(name, sizeof(name), "big%u", k);
+				sched_core_node_del(
+					s->core, sched_node_find(s->core->state, name), s->now);
+			}
+		}
+	}
+	come_to_rest(s);
+	check_rest(s);
+	hash = s->hash ^ sched_state_hash(head(s));
+	printf("seed %llu: %u steps, %u restarts, %llu evaluations, %llu placed, %u rejected, "
+	       "%u views too old, hash %016llx\n",
+		(unsigned long long)seed, steps, s->restarts, (unsigned long long)s->evals,
+		(unsigned long long)s->placed, s->conflicts, s->stale, (unsigned long long)hash);
+	drop_core(s);
+	sched_bytes_fini(&s->durable);
+	sched_bytes_fini(&s->spare);
+	free(s);
+	return hash;
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
+	uint32_t steps = argc > 2 ? (uint32_t)atoi(argv[2]) : 6000,
+		 runs = argc > 3 ? (uint32_t)atoi(argv[3]) : 1;
+
+	for (uint32_t k = 0; k < runs; k++) {
+		uint64_t hash = run(seed + k, steps);
+
+		if (k == 0 && run(seed, steps) != hash) {
+			fprintf(stderr, "the same seed gave another result\n");
+			return 1;
+		}
+	}
+	return 0;
+}
