@@ -142,13 +142,14 @@ static int apply_service(struct control *c, json_t *message)
 	struct service_spec spec = {.fragments = true, .targets = addresses, .versions = versions};
 	const char *kind = "endpoint";
 	json_t *targets = NULL, *target;
-	int prefix = 0, fragments = 1, timeout_ms = 0;
+	int prefix = 0, fragments = 1;
+	json_int_t timeout_ms = 0;
 	size_t i;
 
-	if (json_unpack(message, "{s:s, s:s, s?s, s?b, s?b, s?i, s:o}", "namespace",
+	if (json_unpack(message, "{s:s, s:s, s?s, s?b, s?b, s?I, s:o}", "namespace",
 		    &spec.namespace, "route", &spec.route, "kind", &kind, "prefix", &prefix,
 		    "fragments", &fragments, "timeout_ms", &timeout_ms, "targets", &targets) ||
-		!json_is_array(targets) || timeout_ms < 0)
+		!json_is_array(targets) || timeout_ms < 0 || timeout_ms > UINT32_MAX)
 		return -EINVAL;
 	if (json_array_size(targets) > SERVICE_TARGETS_MAX)
 		return -ENOSPC;

@@ -151,8 +151,8 @@ static void send_services(struct service_visit *v)
 {
 	if (json_array_size(v->array) == 0)
 		return;
-	v->send(json_pack("{s:s, s:O}", "start", v->start, "services", v->array), v->arg);
-	json_array_clear(v->array);
+	v->send(json_pack("{s:s, s:o}", "start", v->start, "services", v->array), v->arg);
+	v->array = json_array();
 }
 
 // What a worker has counted for the service, or NULL: nothing yet.

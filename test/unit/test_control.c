@@ -173,6 +173,8 @@ static const char *const bad[] = {
 	"'targets': []}",
 	"{'op': 'service', 'seq': 9, 'namespace': 'default', 'route': 'kept', 'fragments': 'no', "
 	"'targets': []}",
+	"{'op': 'service', 'seq': 9, 'namespace': 'default', 'route': 'kept', 'targets': [],"
+	" 'timeout_ms': 4294967296}",
 	"{'op': 'gateway', 'seq': 9}",
 	"{'op': 'gateway', 'seq': 9, 'spec': null}",
 	"{'op': 'gateway', 'seq': 9, 'spec': []}",
