@@ -169,11 +169,17 @@ smoke_end() {
 # --- load in the background ---
 
 # load_start SECONDS [FLAGS]: penstock-gen load; its result is in $stack_run/load.json after load_wait.
+# What earlier loads said is kept as load-1, load-2...
+load_number=0
+
 load_start() {
-	local seconds=$1 program
+	local seconds=$1 program kind
 	shift
 	program=$(stack_program penstock-gen)
-	rm -f "$stack_run/load.json"
+	for kind in json log; do
+		[ ! -e "$stack_run/load.$kind" ] || mv "$stack_run/load.$kind" "$stack_run/load-$load_number.$kind"
+	done
+	load_number=$((load_number + 1))
 	process_start "$stack_run/load.log" ip netns exec "$stack_ns" "$program" load \
 		--to "$stack_gateway:$stack_port" --duration "$seconds" --json "$stack_run/load.json" "$@"
 	load_pid=$process_pid
