@@ -185,12 +185,12 @@ int shim_spawn(struct shim *shim, const struct shim_start *start)
 static int dial(struct shim *shim)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	int error = 0;
+	int error;
 
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%.90s/shim.sock", shim->dir);
 	shim->conn = loop_connect(
 		shim->loop, (struct sockaddr *)&addr, sizeof(addr), &conn_ops, shim, &error);
-	return error;
+	return shim->conn ? 0 : error;
 }
 
 static void on_timer(struct timer *timer, ns_t now)

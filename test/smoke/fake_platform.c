@@ -10,6 +10,7 @@
 //   gone ID                        forget it
 //   logs ID LINES                  ask for a log; its text goes to standard output
 //   call FUNCTION DATA             call as a gateway; "reply TEXT" or "error CODE TEXT" on standard output
+//   file FUNCTION IN OUT           the same with files; "reply" alone when OUT is written
 // Standard output has a line for each report: "report" and its JSON; "load" and numbers for each push.
 // Ends with standard input.
 #include <jansson.h>
@@ -41,6 +42,8 @@ struct platform {
 	json_t *wanted; // id: message
 	json_int_t seq;
 	uint64_t calls;
+	char out[512]; // where the reply of `file` goes
+	struct rs_stream *file;
 	pthread_mutex_t lock;
 	char lines[LINES_MAX][LINE_BYTES];
 	unsigned lines_count;
@@ -178,11 +181,38 @@ static void gateway_request(struct rs_stream *stream, struct rs_message *message
 	relay_start(r, &platform.gateway.session, message);
 }
 
+static void write_file(const struct chain *data)
+{
+	FILE *file = fopen(platform.out, "w");
+
+	for (const struct chain_node *node = data->first; file && node; node = node->next)
+		fwrite(node->slice.data, 1, node->slice.len, file);
+	if (file)
+		fclose(file);
+	platform.file = NULL;
+	puts("reply");
+	fflush(stdout);
+}
+
+static void read_file(struct chain *to, const char *path)
+{
+	FILE *file = fopen(path, "r");
+	char bytes[4096];
+	size_t n;
+
+	while (file && (n = fread(bytes, 1, sizeof(bytes), file)) > 0)
+		chain_copy(to, platform.blocks, bytes, n);
+	if (file)
+		fclose(file);
+}
+
 static void gateway_payload(
 	struct rs_stream *stream, struct rs_message *message, bool next, bool complete)
 {
 	if (stream->user)
 		relay_on_payload(stream, message, next, complete);
+	else if (stream == platform.file)
+		write_file(&message->data);
 	else
 		print_chain("reply ", &message->data);
 }
@@ -279,6 +309,15 @@ static void run_line(char *line)
 		set_route(&message, id, 5000000);
 		push_text(&message.data, save);
 		rs_request(&platform.gateway.session, RS_REQUEST_RESPONSE, 0, &message, NULL, &error);
+	}
+	if (strcmp(verb, "file") == 0) {
+		char *in = strtok_r(NULL, " ", &save), *out = strtok_r(NULL, " ", &save);
+
+		snprintf(platform.out, sizeof(platform.out), "%s", out);
+		set_route(&message, id, 20000000);
+		read_file(&message.data, in);
+		platform.file = rs_request(
+			&platform.gateway.session, RS_REQUEST_RESPONSE, 0, &message, NULL, &error);
 	}
 	if (json && platform.watch)
 		send_item(platform.watch, json);
