@@ -17,6 +17,20 @@ static const struct api_param params_list[] = {
 	{"limit", "integer", "How many at most, up to 5000; 500 if not given."},
 	{0},
 };
+static const struct api_param params_instances[] = {
+	{"namespace", "string", "Only those of functions in this namespace."},
+	{"function", "string", "Only those of this function: NAME or NAMESPACE/NAME."},
+	{"node", "string", "Only those on this node."},
+	{"ended", "boolean", "1: also those that have ended and are not forgotten yet."},
+	{"after", "string", "Only those behind this one: the `next` of the page before."},
+	{"limit", "integer", "How many at most, up to 5000; 500 if not given."},
+	{0},
+};
+static const struct api_param params_logs[] = {
+	{"tail", "integer", "So many lines of what was written before; 100 if not given."},
+	{"follow", "boolean", "1: stay, and send what is written."},
+	{0},
+};
 static const struct api_param params_write[] = {
 	{"dry_run", "boolean", "1: change nothing, say what would change."},
 	{0},
@@ -62,9 +76,21 @@ const struct api_route api_routes[] = {
 	GETTING(KIND_GATEWAY, "/v1/gateways/{name}", "A gateway, with what it reports."),
 	WRITING(KIND_GATEWAY, "/v1/gateways/{name}", "a gateway"),
 	LISTING(KIND_NODE, "/v1/nodes", "Lists nodes."),
-	GETTING(KIND_NODE, "/v1/nodes/{name}", "A node."),
-	LISTING(KIND_INSTANCE, "/v1/instances", "Lists instances."),
-	GETTING(KIND_INSTANCE, "/v1/instances/{name}", "An instance."),
+	GETTING(KIND_NODE, "/v1/nodes/{name}", "A node, with its state and what it can hold."),
+	{"PATCH", "/v1/nodes/{name}", api_patch, KIND_NODE,
+		"Drains a node or makes it ineligible, by a JSON merge patch.", params_write,
+		API_BODY_PATCH, NULL},
+	{"DELETE", "/v1/nodes/{name}", api_delete, KIND_NODE,
+		"Forgets a node that is down; its instances are replaced elsewhere.", params_write,
+		API_BODY_NONE, NULL},
+	{"GET", "/v1/instances", api_list_instances, KIND_INSTANCE, "Lists instances.",
+		params_instances, API_BODY_NONE, NULL},
+	{"GET", "/v1/instances/{name}", api_get_instance, KIND_INSTANCE,
+		"An instance, with its state and why it is where it is.", NULL, API_BODY_NONE,
+		NULL},
+	{"GET", "/v1/instances/{name}/logs", api_logs, KIND_COUNT,
+		"What an instance wrote to standard output and error.", params_logs, API_BODY_NONE,
+		"text/plain"},
 	OBSERVING("/v1/events", api_events, "The history of changes, one JSON object a line.",
 		params_events, "application/x-ndjson"),
 	OBSERVING("/v1/stats", api_stats, "What gateways report, added up.", NULL, NULL),
@@ -206,6 +232,13 @@ bool api_query_number(const struct api_call *call, const char *name, uint64_t mi
 		"%s must be a whole number from %" PRIu64 " to %" PRIu64 ", but is '%.40s'", name,
 		min, max, text);
 	return false;
+}
+
+bool api_query_flag(const struct api_call *call, const char *name)
+{
+	const char *text = api_query(call, name);
+
+	return text && strcmp(text, "0") != 0 && strcmp(text, "false") != 0;
 }
 
 static bool param_known(const struct api_route *route, const char *name)

@@ -17,6 +17,7 @@
 #define API_LIST_DEFAULT 500
 #define API_LIST_MAX 5000
 
+struct fleet;
 struct telemetry;
 struct publisher;
 
@@ -24,6 +25,10 @@ struct api {
 	struct registry *registry;
 	struct telemetry *telemetry;
 	struct publisher *publisher;
+	struct fleet *fleet;  // NULL: there are no nodes and instances
+	// How the scheduler sees a function; NULL: it does not. A new reference.
+	json_t *(*explain)(void *user, const char *namespace, const char *name);
+	void *explain_user;
 	const char *version;  // of the program
 	char *openapi;        // made by api_init()
 	ns_t start_ns;
@@ -56,6 +61,10 @@ struct api_response {
 	bool follow;  // an event stream: body is empty, lines are the events behind follow_after
 	bool follow_more;  // and it stays open at the end of the history
 	uint64_t follow_after;
+	bool logs;  // a stream of what the instance writes: body is empty
+	bool logs_follow;
+	unsigned logs_tail;
+	char logs_id[40];
 };
 
 void api_init(struct api *api, struct registry *registry, struct telemetry *telemetry,

@@ -13,13 +13,6 @@
 
 // ---- events ----
 
-static bool flag(const struct api_call *call, const char *name)
-{
-	const char *text = api_query(call, name);
-
-	return text && strcmp(text, "0") != 0 && strcmp(text, "false") != 0;
-}
-
 void api_events(struct api_call *call)
 {
 	const struct registry *r = call->api->registry;
@@ -50,7 +43,7 @@ void api_events(struct api_call *call)
 	call->response->content_type = "application/x-ndjson";
 	call->response->follow = true;
 	call->response->follow_more =
-		flag(call, "follow") && strcmp(call->request->method, "HEAD") != 0;
+		api_query_flag(call, "follow") && strcmp(call->request->method, "HEAD") != 0;
 	call->response->follow_after = after;
 	api_wait(call);
 }

@@ -2,6 +2,7 @@
 // The API's handlers for resources: list, get, put, patch, delete. Main thread; no I/O.
 #include "controlplane/api_internal.h"
 #include "controlplane/discovery.h"
+#include "controlplane/fleet.h"
 #include "controlplane/merge.h"
 #include "controlplane/telemetry.h"
 
@@ -23,10 +24,32 @@ static void key_of(const struct api_call *call, char *key, size_t room)
 		snprintf(key, room, "%s", call->name);
 }
 
+static json_t *function_status(const struct api *api, const struct resource *res)
+{
+	json_t *status = fleet_function_status(api->fleet, res->namespace, res->name);
+	json_t *evaluation =
+		api->explain ? api->explain(api->explain_user, res->namespace, res->name) : NULL;
+
+	if (evaluation)
+		json_object_set_new(status, "evaluation", evaluation);
+	return status;
+}
+
+static json_t *status_of(const struct api_call *call, const struct resource *res)
+{
+	const struct api *api = call->api;
+
+	if (api->fleet && res->kind == KIND_NODE)
+		return fleet_node_status(api->fleet, res->name);
+	if (api->fleet && res->kind == KIND_FUNCTION)
+		return function_status(api, res);
+	return telemetry_status(api->telemetry, res, call->request->now);
+}
+
 static json_t *with_status(const struct api_call *call, const struct resource *res)
 {
 	json_t *out = resource_json(res);
-	json_t *status = telemetry_status(call->api->telemetry, res, call->request->now);
+	json_t *status = status_of(call, res);
 
 	if (status)
 		json_object_set_new(out, "status", status);
@@ -361,6 +384,22 @@ static void store_object(struct api_call *call, const struct resource *before, c
 	api_reply(call, before ? 200 : 201, with_status(call, res));
 }
 
+// A node whose host is there would come back at once. False: the error has been made.
+static bool may_delete(struct api_call *call, const char *key)
+{
+	const struct fleet_node *n =
+		call->route->kind == KIND_NODE && call->api->fleet
+			? fleet_node(call->api->fleet, key)
+			: NULL;
+
+	if (!n || !n->up)
+		return true;
+	api_error(call->response, 409, "node_up", NULL,
+		"node %s is up: drain it and stop its host first, then delete it once it is down",
+		key);
+	return false;
+}
+
 static const struct resource *existing(struct api_call *call, char *key, size_t room)
 {
 	key_of(call, key, room);
@@ -416,7 +455,7 @@ void api_delete(struct api_call *call)
 		no_resource(call, key);
 		return;
 	}
-	if (!dry_run(call, &dry) || !condition_met(call, before))
+	if (!dry_run(call, &dry) || !condition_met(call, before) || !may_delete(call, key))
 		return;
 	if (dry) {
 		reply_dry(call, "delete", before, NULL);

@@ -10,14 +10,20 @@
 
 void batch_write(struct batch *b, const char *key, char *text, uint64_t version)
 {
+	batch_write_bytes(b, key, text, text ? strlen(text) : 0, version);
+}
+
+void batch_write_bytes(
+	struct batch *b, const char *key, char *bytes, size_t len, uint64_t version)
+{
 	if (b->write_count == b->write_room) {
 		b->write_room = b->write_room ? b->write_room * 2 : 32;
 		b->writes = must(realloc(b->writes, b->write_room * sizeof(*b->writes)));
 	}
 	b->writes[b->write_count++] = (struct store_write){
 		.key = must(strdup(key)),
-		.value = text,
-		.len = text ? strlen(text) : 0,
+		.value = bytes,
+		.len = len,
 		.version = version,
 	};
 }
@@ -40,13 +46,20 @@ void batch_destroy(struct batch *b)
 	free(b);
 }
 
-int batch_begin_change(struct registry *r)
+static struct batch *collecting(struct registry *r)
 {
 	if (!r->collecting) {
 		r->collecting = must(calloc(1, sizeof(*r->collecting)));
 		r->collecting->changes =
 			must(malloc(REGISTRY_CHANGES_MAX * sizeof(*r->collecting->changes)));
+		r->collecting->last_seq = r->seq;
 	}
+	return r->collecting;
+}
+
+int batch_begin_change(struct registry *r)
+{
+	collecting(r);
 	if (r->collecting->count == REGISTRY_CHANGES_MAX)
 		return -EBUSY;
 	r->seq++;
@@ -137,11 +150,15 @@ static uint64_t published_after(const struct registry *r, const struct batch *b)
 
 struct batch *registry_seal(struct registry *r)
 {
+	bool rides = !r->sealed && r->rider && r->rider->pending(r->rider->user);
 	struct batch *b = r->collecting;
 	json_t *meta;
 
-	if (!b || !b->count || r->sealed)
+	if (r->sealed || (!rides && (!b || !b->count)))
 		return NULL;
+	b = collecting(r);
+	if (rides)
+		r->rider->ride(r->rider->user, b);
 	meta = json_pack("{s:s, s:I, s:I}", "epoch", r->epoch, "seq", (json_int_t)b->last_seq,
 		"published", (json_int_t)published_after(r, b));
 	b->compare = (struct store_compare){REGISTRY_META_KEY, r->meta_version};
@@ -191,6 +208,8 @@ bool registry_settle(struct registry *r, int error)
 		r->collecting = NULL;
 		r->seq = r->durable;
 		r->meta_version = r->meta_durable;
+		if (r->rider)
+			r->rider->landed(r->rider->user, error);
 		return true;
 	}
 	r->published = published_after(r, b);
@@ -199,6 +218,8 @@ bool registry_settle(struct registry *r, int error)
 	for (size_t i = 0; i < b->count && r->changed; i++)
 		r->changed(r->user, &b->changes[i]);
 	batch_destroy(b);
+	if (r->rider)
+		r->rider->landed(r->rider->user, 0);
 	return false;
 }
 

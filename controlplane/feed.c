@@ -48,6 +48,27 @@ void feed_remove(struct feed *f, struct feed_entry *e)
 	list_del(&e->link);
 }
 
+// Watchers that would never be told of what is not kept any more.
+static void begin_behind_floor(struct feed *f)
+{
+	list_for_each (at, &f->watchers) {
+		struct watcher *w = list_entry(at, struct watcher, all);
+
+		if ((w->state == WATCH_LIVE || w->state == WATCH_SNAPSHOT) &&
+			w->sent_seq < f->floor)
+			w->state = WATCH_BEGIN;
+	}
+}
+
+void feed_forget(struct feed *f, struct feed_entry *e)
+{
+	if (!list_linked(&e->link))
+		return;
+	f->floor = e->seq > f->floor ? e->seq : f->floor;
+	feed_remove(f, e);
+	begin_behind_floor(f);
+}
+
 static void drop_tombstones(struct feed *f)
 {
 	struct list *at = f->entries.next;
@@ -63,14 +84,7 @@ static void drop_tombstones(struct feed *f)
 		feed_remove(f, e);
 		f->ops->drop(f, e);
 	}
-	list_for_each (at_watcher, &f->watchers) {
-		struct watcher *w = list_entry(at_watcher, struct watcher, all);
-
-		// It would never be told of what was dropped.
-		if ((w->state == WATCH_LIVE || w->state == WATCH_SNAPSHOT) &&
-			w->sent_seq < f->floor)
-			w->state = WATCH_BEGIN;
-	}
+	begin_behind_floor(f);
 }
 
 void feed_settle(struct feed *f)
@@ -241,7 +255,7 @@ bool feed_reached(const struct feed *f, uint64_t seq)
 	list_for_each (at, &f->watchers) {
 		const struct watcher *w = list_entry(at, struct watcher, all);
 
-		if (w->state != WATCH_WAITING && w->applied_seq < seq)
+		if (w->applied_seq < seq)
 			return false;
 	}
 	return true;

@@ -84,6 +84,8 @@ void feed_fini(struct feed *f);
 void feed_put(struct feed *f, struct feed_entry *e, uint64_t seq, bool gone);
 // Takes an entry off without a trace: nobody was told of it, or it concerns nobody any more.
 void feed_remove(struct feed *f, struct feed_entry *e);
+// Takes a tombstone off: those that were not told of it get a snapshot.
+void feed_forget(struct feed *f, struct feed_entry *e);
 // Drops the oldest tombstones if there are too many, then tells watchers that there is something.
 // After a group of feed_put().
 void feed_settle(struct feed *f);
@@ -97,7 +99,7 @@ char *feed_next(struct watcher *w);
 // The peer acts by what it was told up to seq, as it says. What it was not sent on this connection
 // it cannot have applied: then it means another history.
 void feed_applied(struct watcher *w, uint64_t seq);
-// True if every peer that was told anything acts by what changed up to seq.
+// True if every peer that watches acts by what changed up to seq.
 bool feed_reached(const struct feed *f, uint64_t seq);
 
 // {"op": op, "seq": seq, members...} as text; takes members, which may be NULL.

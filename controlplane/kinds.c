@@ -120,7 +120,21 @@ static const struct field gateway_fields[] = {
 		.help = "Connections from one client address at most."},
 };
 
-// Nodes and instances are observed, not written; their fields come with function hosts.
+static const struct field node_fields[] = {
+	{"spec.eligible", FIELD_BOOL, .def = "true",
+		.help = "False: no new instances are put there."},
+	{"spec.drain", FIELD_BOOL, .def = "false",
+		.help = "True: its instances are replaced elsewhere, then stopped."},
+};
+
+// Instances are made by the scheduler.
+static const struct field instance_fields[] = {
+	{"spec.function", FIELD_STRING, FIELD_READ_ONLY, .help = "The function's name."},
+	{"spec.version", FIELD_INT, FIELD_READ_ONLY,
+		.help = "The function's version; grows when it needs new instances."},
+	{"spec.node", FIELD_STRING, FIELD_READ_ONLY, .help = "Where it runs."},
+	{"spec.desired", FIELD_STRING, FIELD_READ_ONLY, .help = "run or stop."},
+};
 
 static bool function_check(const json_t *spec, struct schema_error *error)
 {
@@ -218,7 +232,7 @@ const struct kind_info kinds[KIND_COUNT] = {
 		FIELDS(gateway_fields), gateway_check},
 	[KIND_NODE] = {"Node", "nodes", "node",
 		"A machine that runs a function host; it registers itself.", false, false, false,
-		NULL, 0, NULL},
+		FIELDS(node_fields), NULL},
 	[KIND_INSTANCE] = {"Instance", "instances", "instance", "A running copy of a function.",
-		false, true, false, NULL, 0, NULL},
+		false, true, false, FIELDS(instance_fields), NULL},
 };

@@ -5,9 +5,7 @@
 // thread and signals. A turn: settle what the store has finished (publish it, answer who waited),
 // run the API, run the peers, hand the next batch to the store. So all state belongs to this
 // thread, and changes that arrive while the disk is busy are stored together.
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +18,7 @@
 #include "controlplane/commit.h"
 #include "controlplane/http.h"
 #include "controlplane/options.h"
+#include "controlplane/orchestrator.h"
 #include "controlplane/peers.h"
 #include "controlplane/publish.h"
 #include "controlplane/registry.h"
@@ -29,6 +28,7 @@
 #include "lib/base/log.h"
 
 #define SUBSYSTEM "controlplane"
+#define TOKEN_MIN 16
 #define STOP_TIMEOUT (2 * NS_PER_SEC)
 
 struct server {
@@ -37,13 +37,17 @@ struct server {
 	struct registry registry;
 	struct committer committer;
 	struct publisher publisher;
+	struct orchestrator orchestrator;
 	struct telemetry *telemetry;
 	struct api api;
 	struct http control, metrics;
 	bool has_metrics, stop;
+	unsigned workers;
+	ns_t lease_ns;
 	struct loop *loop;
 	struct peers peers;
 	char peer_path[200];  // of a Unix socket, "" for TCP
+	char token[PEERS_TOKEN_MAX + 1];
 	int signal_fd, epoll_fd;
 	int exit_code;
 };
@@ -90,15 +94,38 @@ static bool start_store(struct server *s)
 
 static void on_change(void *user, const struct change *change)
 {
-	publisher_apply(&((struct server *)user)->publisher, change);
+	struct server *s = user;
+
+	publisher_apply(&s->publisher, change);
+	orchestrator_apply(&s->orchestrator, change);
 }
 
-static void start_core(struct server *s)
+static json_t *explain(void *user, const char *namespace, const char *name)
 {
+	return scheduler_explain(user, namespace, name);
+}
+
+static bool start_core(struct server *s)
+{
+	int rc;
+
 	publisher_init(&s->publisher, &s->registry);
-	registry_observe(&s->registry, on_change, s);
 	s->telemetry = telemetry_new(clock_now());
+	rc = orchestrator_start(&s->orchestrator, &s->registry, &s->publisher, s->store,
+		s->workers, s->lease_ns);
+	if (rc) {
+		log_error(SUBSYSTEM, "cannot start the scheduler: %s%s", strerror(-rc),
+			rc == -EBADMSG || rc == -EPROTO
+				? "; the store is damaged or of a newer version"
+				: "");
+		return false;
+	}
+	registry_observe(&s->registry, on_change, s);
 	api_init(&s->api, &s->registry, s->telemetry, &s->publisher, PENSTOCK_VERSION, clock_now());
+	s->api.fleet = &s->orchestrator.fleet;
+	s->api.explain = explain;
+	s->api.explain_user = &s->orchestrator.scheduler;
+	return true;
 }
 
 static void complain_listen(const char *what, const char *where, const char *flag, int error)
@@ -143,27 +170,12 @@ static bool start_metrics(struct server *s)
 	return rc == 0;
 }
 
-static bool is_local(const struct sockaddr_storage *addr)
-{
-	const struct sockaddr_in *in = (const struct sockaddr_in *)addr;
-	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)addr;
-
-	if (addr->ss_family == AF_INET)
-		return ntohl(in->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-	return addr->ss_family != AF_INET6 || IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
-}
-
 // Parses --peer; a plain path is a Unix socket, too.
 static int peer_address(struct server *s, struct sockaddr_storage *addr, socklen_t *len)
 {
 	const char *text = s->options.peer;
 	int rc = sockaddr_parse(text, addr, len);
 
-	if (!rc && !is_local(addr))
-		log_warn(SUBSYSTEM,
-			"--peer %s is no loopback address: whoever reaches it can follow the "
-			"configuration and pose as a gateway; let only gateways reach it",
-			text);
 	if (rc || addr->ss_family != AF_UNIX)
 		return rc;
 	snprintf(s->peer_path, sizeof(s->peer_path), "%s",
@@ -177,14 +189,55 @@ static int peer_address(struct server *s, struct sockaddr_storage *addr, socklen
 	return rc < 0 ? rc : 0;
 }
 
-static bool start_peers(struct server *s)
+static bool listen_peer(struct server *s)
 {
 	struct sockaddr_storage addr;
 	socklen_t len;
 	mode_t old;
+	int rc = peer_address(s, &addr, &len);
+
+	if (!rc) {
+		old = umask(0177);
+		rc = peers_listen(&s->peers, (const struct sockaddr *)&addr, len);
+		umask(old);
+	}
+	if (rc)
+		complain_listen("the peer socket", s->options.peer, "peer", rc);
+	return rc == 0;
+}
+
+static bool listen_peer_tcp(struct server *s)
+{
+	struct sockaddr_storage addr;
+	socklen_t len;
 	int rc;
 
-	s->loop = loop_new(NULL, &rc);
+	if (strcmp(s->options.peer_tcp, "off") == 0)
+		return true;
+	rc = sockaddr_parse(s->options.peer_tcp, &addr, &len);
+	if (!rc)
+		rc = peers_listen(&s->peers, (const struct sockaddr *)&addr, len);
+	if (rc)
+		complain_listen("the peer address", s->options.peer_tcp, "peer-tcp", rc);
+	else if (!address_is_local(&addr) && !*s->token)
+		log_warn(SUBSYSTEM,
+			"--peer-tcp %s without --token-file: nobody can join from another machine",
+			s->options.peer_tcp);
+	return rc == 0;
+}
+
+static bool start_peers(struct server *s)
+{
+	struct peers_config config = {
+		.registry = &s->registry,
+		.publisher = &s->publisher,
+		.telemetry = s->telemetry,
+		.orchestrator = &s->orchestrator,
+		.token = s->token,
+	};
+	int rc;
+
+	config.loop = s->loop = loop_new(NULL, &rc);
 	if (!s->loop) {
 		log_error(SUBSYSTEM,
 			"cannot start io_uring: %s; the kernel must be 6.1 or newer and "
@@ -192,18 +245,10 @@ static bool start_peers(struct server *s)
 			strerror(-rc));
 		return false;
 	}
-	rc = peer_address(s, &addr, &len);
-	if (rc) {
-		complain_listen("the peer socket", s->options.peer, "peer", rc);
-		return false;
-	}
-	old = umask(0177);
-	rc = peers_start(&s->peers, s->loop, &s->registry, &s->publisher, s->telemetry,
-		(const struct sockaddr *)&addr, len);
-	umask(old);
+	rc = peers_start(&s->peers, &config);
 	if (rc)
-		complain_listen("the peer socket", s->options.peer, "peer", rc);
-	return rc == 0;
+		log_error(SUBSYSTEM, "cannot start the peers' side: %s", strerror(-rc));
+	return rc == 0 && listen_peer(s) && listen_peer_tcp(s);
 }
 
 static bool watch(struct server *s, int fd)
@@ -225,7 +270,7 @@ static bool start_waiting(struct server *s)
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	good = s->epoll_fd >= 0 && watch(s, s->signal_fd) && watch(s, s->committer.event_fd) &&
 	       watch(s, loop_fd(s->loop)) && watch(s, http_fd(&s->control)) &&
-	       watch(s, s->control.watch_fd);
+	       watch(s, s->control.watch_fd) && watch(s, s->orchestrator.scheduler.event_fd);
 	if (s->has_metrics)
 		good = good && watch(s, http_fd(&s->metrics));
 	if (!good)
@@ -295,9 +340,11 @@ static void hand_over(struct server *s)
 static int sleep_ms(const struct server *s)
 {
 	ns_t next = timer_wheel_next(loop_timers(s->loop)), now = clock_now();
+	ns_t due = orchestrator_next(&s->orchestrator);
 	int ms = -1, limits[2] = {http_timeout_ms(&s->control),
 			     s->has_metrics ? http_timeout_ms(&s->metrics) : -1};
 
+	next = due < next ? due : next;
 	if (next != NS_NEVER)
 		ms = next <= now
 			     ? 0
@@ -337,6 +384,8 @@ static void turn(struct server *s)
 	if (s->has_metrics)
 		http_run(&s->metrics);
 	loop_step(s->loop, 0);
+	scheduler_quiet(&s->orchestrator.scheduler);
+	orchestrator_tick(&s->orchestrator, clock_now());
 	hand_over(s);
 }
 
@@ -357,7 +406,7 @@ static void stop_peers(struct server *s)
 {
 	ns_t until = clock_now() + STOP_TIMEOUT;
 
-	if (s->peers.listener || s->peers.count)
+	if (s->loop)
 		peers_stop(&s->peers);
 	while (s->peers.count && clock_now() < until)
 		loop_step(s->loop, until);
@@ -378,6 +427,7 @@ static void stop(struct server *s)
 		http_stop(&s->metrics);
 	stop_peers(s);
 	committer_stop(&s->committer);
+	orchestrator_stop(&s->orchestrator);
 	api_fini(&s->api);
 	publisher_fini(&s->publisher);
 	telemetry_destroy(s->telemetry);
@@ -394,13 +444,59 @@ static bool start(struct server *s)
 {
 	if (!start_store(s))
 		return false;
-	start_core(s);
-	if (!start_control(s))
+	if (!start_core(s) || !start_control(s))
 		return false;
 	if (!start_metrics(s) || !start_peers(s) || !start_waiting(s)) {
 		unlink(s->options.control);
 		return false;
 	}
+	return true;
+}
+
+// The first line of the file. False after a complaint.
+static bool read_token(struct server *s)
+{
+	const char *path = s->options.token_file;
+	FILE *file;
+	bool good;
+
+	if (!*path)
+		return true;
+	file = fopen(path, "re");
+	good = file && fgets(s->token, sizeof(s->token), file);
+	s->token[strcspn(s->token, "\r\n")] = 0;
+	if (file)
+		fclose(file);
+	good = good && strlen(s->token) >= TOKEN_MIN;
+	if (!good)
+		log_error(SUBSYSTEM,
+			"cannot use --token-file %s: it must hold one line of %d to %d characters, "
+			"such as `head -c 24 /dev/urandom | base64` makes",
+			path, TOKEN_MIN, PEERS_TOKEN_MAX - 1);
+	return good;
+}
+
+static bool number(const char *text, const char *flag, long min, long max, long *out)
+{
+	char *end;
+
+	*out = strtol(text, &end, 10);
+	if (*text && !*end && *out >= min && *out <= max)
+		return true;
+	fprintf(stderr, "--%s must be a whole number from %ld to %ld, but is '%s'\n", flag, min, max,
+		text);
+	return false;
+}
+
+static bool read_numbers(struct server *s)
+{
+	long lease, workers;
+
+	if (!number(s->options.lease, "lease", 1, 3600, &lease) ||
+		!number(s->options.workers, "workers", 1, SCHEDULER_WORKERS_MAX, &workers))
+		return false;
+	s->lease_ns = lease * NS_PER_SEC;
+	s->workers = (unsigned)workers;
 	return true;
 }
 
@@ -418,7 +514,11 @@ int main(int argc, char **argv)
 			s->options.log_level);
 		return 2;
 	}
+	if (!read_numbers(s))
+		return 2;
 	log_set_level(level);
+	if (!read_token(s))
+		return 2;
 	block_signals();
 	if (!start(s))
 		return 1;

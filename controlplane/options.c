@@ -23,7 +23,13 @@ static const struct {
 		"PATH            Unix socket of the API, mode 0660, group penstock if there is "
 		"one"),
 	OPTION("peer", peer, "unix:/run/penstock/peer.sock",
-		"PATH|HOST:PORT  where gateways connect; a Unix socket has mode 0600"),
+		"PATH|HOST:PORT  where gateways and hosts connect; a Unix socket has mode 0600"),
+	OPTION("peer-tcp", peer_tcp, "off",
+		"HOST:PORT|off   where those of other machines do; port 7879 is usual"),
+	OPTION("token-file", token_file, "",
+		"PATH            the join token that they must know; without one none joins"),
+	OPTION("lease", lease, "10", "SECONDS         a node is down so long after its host left"),
+	OPTION("workers", workers, "2", "N               threads that plan placements, 1 to 16"),
 	OPTION("state", state, "/var/lib/penstock", "DIR             where state is kept"),
 	OPTION("metrics", metrics, "127.0.0.1:9478", "HOST:PORT|off   metrics for Prometheus"),
 	OPTION("log-level", log_level, "info", "LEVEL           error, warn, info or debug"),
@@ -32,7 +38,7 @@ static const struct {
 
 static void help(FILE *out)
 {
-	fputs("penstock-controlplane: keeps what is wanted and tells gateways.\n\n"
+	fputs("penstock-controlplane: keeps what is wanted and tells gateways and hosts.\n\n"
 	      "usage: penstock-controlplane [--NAME VALUE]...\n\n",
 		out);
 	for (size_t i = 0; i < TABLE_COUNT; i++)
@@ -73,8 +79,8 @@ static bool set_pair(struct options *o, const yaml_document_t *doc, const yaml_n
 	rc = set(o, (const char *)key->data.scalar.value, (const char *)value->data.scalar.value);
 	if (rc == -ENOENT)
 		fprintf(err,
-			"%s:%zu: unknown name '%s'; known are control, peer, state, metrics, "
-			"log-level\n",
+			"%s:%zu: unknown name '%s'; known are control, peer, peer-tcp, token-file, "
+			"lease, workers, state, metrics, log-level\n",
 			path, line, key->data.scalar.value);
 	else if (rc)
 		fprintf(err, "%s:%zu: the value is too long\n", path, line);
@@ -144,6 +150,9 @@ static enum options_result flags(struct options *o, int argc, char **argv, const
 	static const struct option longs[] = {{"control", required_argument, NULL, 0},
 		{"peer", required_argument, NULL, 0}, {"state", required_argument, NULL, 0},
 		{"metrics", required_argument, NULL, 0}, {"log-level", required_argument, NULL, 0},
+		{"peer-tcp", required_argument, NULL, 0},
+		{"token-file", required_argument, NULL, 0}, {"lease", required_argument, NULL, 0},
+		{"workers", required_argument, NULL, 0},
 		{"config", required_argument, NULL, 'c'}, {"version", no_argument, NULL, 'v'},
 		{"help", no_argument, NULL, 'h'}, {0}};
 	int index, c;

@@ -7,7 +7,8 @@
 #define OPTIONS_CONFIG_DEFAULT "/etc/penstock/controlplane.yaml"
 
 struct options {
-	char control[200], peer[200], state[200], metrics[200], log_level[16];
+	char control[200], peer[200], peer_tcp[200], token_file[200], state[200], metrics[200];
+	char lease[16], workers[16], log_level[16];
 };
 
 enum options_result { OPTIONS_RUN, OPTIONS_EXIT, OPTIONS_WRONG };

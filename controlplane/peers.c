@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The control plane's side of docs/PEER-PROTOCOL.md: sessions of gateways, their watches and
-// reports. Main thread, within loop_step() or when a change is published.
+// The control plane's side of docs/PEER-PROTOCOL.md: sessions of gateways and hosts, their watches
+// and requests. Main thread, within loop_step() or when a change is published.
 //
-//   accepted ──SETUP good──▶ greeted ──penstock.watch──▶ watching
+//   accepted ──SETUP good──▶ greeted (a role) ──penstock.watch, .assign──▶ watching
 //       └──SETUP bad: REJECTED_SETUP──▶ down ◀── lost, silent, or a newer one of the same name
 //
-// A watch's stream is fed by a watcher of the publisher. What that has is pulled only as far as the
-// gateway has granted credit and QUEUED_BYTES_MAX allows, so a gateway that stops reading costs
-// this much and no more.
-#include "controlplane/peers.h"
+// A watch's stream is fed by a watcher of a feed. What that has is pulled only as far as the peer
+// has granted credit and QUEUED_BYTES_MAX allows, so a peer that stops reading costs this much and
+// no more. What the roles say is in peer_gateway.c and peer_host.c.
+#include "controlplane/peers_internal.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "controlplane/registry_internal.h"
+#include "controlplane/sockets.h"
 #include "lib/base/log.h"
 #include "lib/rsocket/metadata.h"
 
@@ -25,19 +27,10 @@
 #define QUEUED_BYTES_MAX ((size_t)256 << 10)
 #define BLOCK_BYTES (16u << 10)
 #define BLOCKS_BYTES_MAX ((size_t)256 << 20)
-#define STREAMS_OF_PEER_MAX 8
+#define STREAMS_OF_PEER_MAX 24
 
-struct peer {
-	struct link link;
-	struct list all;
-	struct peers *peers;
-	bool greeted, superseded, warned;
-	enum rs_metadata_kind metadata;
-	char name[PEER_NAME_MAX + 1];
-	char why[240];  // a SETUP was refused
-	struct watcher watcher;
-	struct rs_stream *watch;  // NULL: none
-};
+static const struct peer_role *const roles[] = {&peer_role_gateway, &peer_role_host};
+#define ROLE_COUNT (sizeof(roles) / sizeof(roles[0]))
 
 static struct peer *peer_of(struct rs_session *s)
 {
@@ -65,30 +58,59 @@ static uint32_t refuse(struct peer *peer, uint32_t code, const char **why)
 	return code;
 }
 
-// Closes an older connection of the same name: a gateway that was restarted must not wait until its
-// old self has timed out.
-static void supersede(struct peers *p, const char *name)
+void peer_supersede(struct peer *peer)
 {
-	list_for_each (at, &p->all) {
+	list_for_each (at, &peer->peers->all) {
 		struct peer *old = list_entry(at, struct peer, all);
 
-		if (!old->greeted || old->superseded || strcmp(old->name, name) != 0)
+		if (old == peer || old->role != peer->role || old->superseded ||
+			strcmp(old->name, peer->name) != 0)
 			continue;
-		log_info(SUBSYSTEM, "gateway %s connected again: its older connection is closed",
-			name);
+		log_info(SUBSYSTEM, "%s %s connected again: its older connection is closed",
+			old->role->name, old->name);
 		old->superseded = true;
+		peer_end_watch(old);
 		link_close(&old->link);
 	}
 }
 
-static void note(struct peers *p, const char *type, const char *name, const char *text)
+// Takes as long wherever the difference is.
+static bool same_secret(const char *a, const char *b)
 {
-	// A batch that is full of other changes may lose it; the log has it.
-	registry_note(p->registry, type, KIND_GATEWAY, name, text, clock_wall());
+	size_t a_len = strlen(a), b_len = strlen(b);
+	unsigned char differs = a_len != b_len;
+
+	for (size_t i = 0; i < b_len; i++)
+		differs |= (unsigned char)(b[i] ^ a[a_len ? i % a_len : 0]);
+	return !differs;
 }
 
-// 0, or the code to refuse with; peer->why says why.
-static uint32_t check_hello(struct peer *peer, const json_t *hello)
+// To register is to be trusted with code and calls: from afar only with the join token.
+static bool may_join(struct peer *peer, const json_t *hello)
+{
+	const char *expected = peer->peers->token;
+	const char *given = json_string_value(json_object_get(hello, "token"));
+
+	if (!peer->remote || (*expected && same_secret(given ? given : "", expected)))
+		return true;
+	snprintf(peer->why, sizeof(peer->why), "%s",
+		*expected ? "the join token is missing or wrong: give this machine the token of "
+			    "the control plane (--token-file)"
+			  : "this control plane has no join token, and without one nobody joins "
+			    "from another machine: start it with --token-file");
+	return false;
+}
+
+static const struct peer_role *role_named(const char *name)
+{
+	for (size_t i = 0; name && i < ROLE_COUNT; i++)
+		if (strcmp(roles[i]->name, name) == 0)
+			return roles[i];
+	return NULL;
+}
+
+// False with peer->why.
+static bool hello_good(struct peer *peer, const json_t *hello)
 {
 	const json_t *protocol = json_object_get(hello, "protocol");
 	const json_t *min = json_object_get(protocol, "min"),
@@ -106,55 +128,34 @@ static uint32_t check_hello(struct peer *peer, const json_t *hello)
 			") speaks protocol %d alone: run the same version of Penstock on both "
 			"sides",
 			PROTOCOL_VERSION);
-	else if (!role || strcmp(role, "gateway") != 0)
-		snprintf(peer->why, sizeof(peer->why), "the role must be gateway, but is %.32s",
-			role ? role : "missing");
+	else if (!role_named(role))
+		snprintf(peer->why, sizeof(peer->why),
+			"the role must be gateway or host, but is %.32s", role ? role : "missing");
 	else if (!name || !format_name.valid(name))
-		snprintf(peer->why, sizeof(peer->why), "the gateway's name must be %s",
+		snprintf(peer->why, sizeof(peer->why), "the %s's name must be %s", role,
 			format_name.rule);
 	else
-		return 0;
-	return RS_ERROR_REJECTED_SETUP;
-}
-
-static int greet(struct peer *peer, const json_t *hello)
-{
-	const char *version = json_string_value(json_object_get(hello, "version"));
-	const char *start = json_string_value(json_object_get(hello, "start"));
-	const struct telemetry_hello h = {
-		.name = json_string_value(json_object_get(hello, "name")),
-		.version = version ? version : "",
-		.start = start ? start : "",
-		.workers = (unsigned)json_integer_value(json_object_get(hello, "workers")),
-	};
-	int rc = telemetry_connected(peer->peers->telemetry, &h, clock_now(), clock_wall());
-
-	if (rc)
-		return rc;
-	supersede(peer->peers, h.name);
-	snprintf(peer->name, sizeof(peer->name), "%s", h.name);
-	peer->greeted = true;
-	note(peer->peers, "connected", peer->name, h.version);
-	log_info(SUBSYSTEM, "gateway %s connected: version %s, %u workers", h.name, h.version,
-		h.workers);
-	return 0;
+		return may_join(peer, hello);
+	return false;
 }
 
 static uint32_t on_setup(struct rs_session *s, struct rs_setup *setup, const char **why)
 {
 	struct peer *peer = peer_of(s);
 	json_t *hello = parse(&setup->message.data);
-	uint32_t code = check_hello(peer, hello);
+	bool good = hello_good(peer, hello);
 
 	peer->metadata = rs_metadata_kind(setup->metadata_mime);
-	if (!code && greet(peer, hello) != 0) {
-		snprintf(peer->why, sizeof(peer->why),
-			"%d gateways are connected, the most that are served",
-			TELEMETRY_GATEWAYS_MAX);
-		code = RS_ERROR_REJECTED_SETUP;
+	if (good) {
+		snprintf(peer->name, sizeof(peer->name), "%s",
+			json_string_value(json_object_get(hello, "name")));
+		peer->role = role_named(json_string_value(json_object_get(hello, "role")));
+		good = peer->role->greet(peer, hello) == 0;
+		if (!good)
+			peer->role = NULL;
 	}
 	json_decref(hello);
-	return code ? refuse(peer, code, why) : 0;
+	return good ? 0 : refuse(peer, RS_ERROR_REJECTED_SETUP, why);
 }
 
 // ---- watch ----
@@ -171,7 +172,7 @@ static int send_item(struct peer *peer, const char *text)
 	return rs_payload(peer->watch, &message, true, false);
 }
 
-static void end_watch(struct peer *peer)
+void peer_end_watch(struct peer *peer)
 {
 	if (!peer->watch)
 		return;
@@ -184,15 +185,15 @@ static void fail_watch(struct peer *peer, int error)
 {
 	struct rs_stream *stream = peer->watch;
 
-	log_error(SUBSYSTEM, "gateway %s: an item could not be sent: %s; its watch starts again",
-		peer->name, strerror(-error));
-	end_watch(peer);
+	log_error(SUBSYSTEM, "%s %s: an item could not be sent: %s; its watch starts again",
+		peer->role->name, peer->name, strerror(-error));
+	peer_end_watch(peer);
 	rs_error(stream, RS_ERROR_CANCELED, "out of buffers: watch again");
 }
 
 static void warn_waiting(struct peer *peer)
 {
-	if (peer->watcher.state != WATCH_WAITING || peer->warned)
+	if (peer->watcher.state != WATCH_WAITING || peer->warned || peer->peers->publisher->held)
 		return;
 	peer->warned = true;
 	log_warn(SUBSYSTEM,
@@ -202,7 +203,7 @@ static void warn_waiting(struct peer *peer)
 		peer->name, peer->name);
 }
 
-static void pump(struct peer *peer)
+void peer_pump(struct peer *peer)
 {
 	while (peer->watch && rs_stream_credit(peer->watch) > 0 &&
 		rs_stream_queued_bytes(peer->watch) < QUEUED_BYTES_MAX) {
@@ -222,74 +223,58 @@ static void pump(struct peer *peer)
 
 static void on_ready(struct watcher *w)
 {
-	pump(container_of(w, struct peer, watcher));
+	peer_pump(container_of(w, struct peer, watcher));
 }
 
-static void start_watch(
-	struct peer *peer, struct rs_stream *stream, const struct rs_message *message)
+void peer_watch(struct peer *peer, struct rs_stream *stream, struct feed *feed, const json_t *data)
 {
-	json_t *request = parse(&message->data);
-	const char *epoch = json_string_value(json_object_get(request, "epoch"));
-	json_int_t after = json_integer_value(json_object_get(request, "after"));
+	const char *epoch = json_string_value(json_object_get(data, "epoch"));
+	json_int_t after = json_integer_value(json_object_get(data, "after"));
 	struct rs_stream *old = peer->watch;
 
-	if (stream->type != RS_REQUEST_STREAM || !json_is_object(request)) {
-		rs_error(stream, RS_ERROR_INVALID,
-			"penstock.watch is a REQUEST_STREAM with a JSON object {\"epoch\", "
-			"\"after\"}");
-	} else {
-		end_watch(peer);
-		if (old)
-			rs_error(old, RS_ERROR_CANCELED,
-				"a newer watch of this connection took its place");
-		peer->watch = stream;
-		stream->user = peer;
-		feed_watch(&peer->peers->publisher->feed, &peer->watcher, peer->name,
-			epoch ? epoch : "", after > 0 ? (uint64_t)after : 0, on_ready);
-	}
-	json_decref(request);
+	peer_end_watch(peer);
+	if (old)
+		rs_error(old, RS_ERROR_CANCELED,
+			"a newer watch of this connection took its place");
+	peer->watch = stream;
+	stream->user = peer;
+	feed_watch(feed, &peer->watcher, peer->name, epoch ? epoch : "",
+		after > 0 ? (uint64_t)after : 0, on_ready);
 }
 
 // ---- requests ----
 
-static void take_report(
-	struct peer *peer, struct rs_stream *stream, const struct rs_message *message)
+static void handle(struct peer *peer, const struct peer_route *route, struct rs_stream *stream,
+	const struct rs_message *message)
 {
-	json_t *report = parse(&message->data);
-	int rc = telemetry_report(peer->peers->telemetry, peer->name, report, clock_now());
+	json_t *data = parse(&message->data);
 
-	json_decref(report);
-	if (rc)
-		log_debug(SUBSYSTEM, "gateway %s: a report was not understood", peer->name);
-	// Asked as anything but fire-and-forget, it wants an answer.
-	if (stream->type != RS_REQUEST_FNF)
-		rs_error(stream, RS_ERROR_INVALID, "penstock.report is a REQUEST_FNF");
+	if (stream->type == route->type && json_is_object(data))
+		route->handle(peer, stream, data);
+	else if (stream->type != RS_REQUEST_FNF)
+		// Asked as anything but fire-and-forget, it wants an answer.
+		rs_error(stream, RS_ERROR_INVALID, route->wants);
+	json_decref(data);
 }
 
 static void on_request(struct rs_stream *stream, struct rs_message *message)
 {
-	static const struct {
-		const char *route;
-		bool watch;
-	} routes[] = {{"penstock.watch", true}, {"penstock.report", false}};
 	struct peer *peer = peer_of(stream->session);
+	const struct peer_role *role = peer->role;
 	struct rs_route route;
 	int rc = rs_route_find(peer->metadata, &message->metadata, &route);
 
-	if (peer->superseded)
+	if (peer->superseded || !role)
 		rc = -ESTALE;
-	for (size_t i = 0; !rc && i < 2; i++) {
-		if (strcmp(route.text, routes[i].route) != 0)
-			continue;
-		if (routes[i].watch)
-			start_watch(peer, stream, message);
-		else
-			take_report(peer, stream, message);
-		return;
+	for (size_t i = 0; !rc && i < role->route_count; i++) {
+		if (strcmp(route.text, role->routes[i].name) == 0) {
+			handle(peer, &role->routes[i], stream, message);
+			return;
+		}
 	}
 	if (stream->type != RS_REQUEST_FNF)
 		rs_error(stream, RS_ERROR_REJECTED,
-			"no such request: there are penstock.watch and penstock.report");
+			"no such request for this role: see docs/PEER-PROTOCOL.md");
 }
 
 static void on_request_n(struct rs_stream *stream, uint32_t n)
@@ -298,7 +283,7 @@ static void on_request_n(struct rs_stream *stream, uint32_t n)
 
 	(void)n;
 	if (stream == peer->watch)
-		pump(peer);
+		peer_pump(peer);
 }
 
 static void on_pulled(struct rs_stream *stream, size_t bytes)
@@ -311,13 +296,32 @@ static void on_cancel(struct rs_stream *stream)
 	struct peer *peer = peer_of(stream->session);
 
 	if (stream == peer->watch)
-		end_watch(peer);
+		peer_end_watch(peer);
 }
 
 static void on_lost(struct rs_stream *stream, bool sent)
 {
 	(void)sent;
-	on_cancel(stream);
+	if (stream->requester)
+		peer_logs_end(stream, "the connection to its host broke");
+	else
+		on_cancel(stream);
+}
+
+// Only logs are asked of a peer.
+static void on_payload(
+	struct rs_stream *stream, struct rs_message *message, bool next, bool complete)
+{
+	peer_logs_item(stream, message, next, complete);
+}
+
+static void on_error(struct rs_stream *stream, uint32_t code, struct chain *text)
+{
+	char why[200];
+
+	(void)code;
+	why[chain_read(text, 0, why, sizeof(why) - 1)] = 0;
+	peer_logs_end(stream, why);
 }
 
 static const struct rs_handler handler = {
@@ -325,6 +329,8 @@ static const struct rs_handler handler = {
 	.closed = link_ended,
 	.setup = on_setup,
 	.request = on_request,
+	.payload = on_payload,
+	.error = on_error,
 	.request_n = on_request_n,
 	.pulled = on_pulled,
 	.cancel = on_cancel,
@@ -338,12 +344,13 @@ static void on_down(struct link *link, const char *why)
 	struct peer *peer = container_of(link, struct peer, link);
 	struct peers *p = peer->peers;
 
-	end_watch(peer);
-	if (peer->greeted && !peer->superseded) {
-		telemetry_disconnected(p->telemetry, peer->name, why, clock_wall());
-		note(p, "disconnected", peer->name, why);
+	peer_end_watch(peer);
+	peer_logs_lost(peer);
+	if (peer->role && !peer->superseded) {
+		peer->role->gone(peer, why);
 		if (!p->stopping)
-			log_warn(SUBSYSTEM, "gateway %s disconnected: %s", peer->name, why);
+			log_warn(SUBSYSTEM, "%s %s disconnected: %s", peer->role->name, peer->name,
+				why);
 	}
 	list_del(&peer->all);
 	p->count--;
@@ -352,6 +359,14 @@ static void on_down(struct link *link, const char *why)
 }
 
 static const struct link_ops link_ops = {.down = on_down};
+
+static bool is_remote(int fd)
+{
+	struct sockaddr_storage addr = {0};
+	socklen_t len = sizeof(addr);
+
+	return getpeername(fd, (struct sockaddr *)&addr, &len) != 0 || !address_is_local(&addr);
+}
 
 static void on_accept(struct loop_listener *l, int fd, void *user)
 {
@@ -375,6 +390,8 @@ static void on_accept(struct loop_listener *l, int fd, void *user)
 	}
 	peer = must(calloc(1, sizeof(*peer)));
 	peer->peers = p;
+	peer->remote = is_remote(fd);
+	list_init(&peer->logs);
 	if (link_serve(&peer->link, &p->hub, fd, &config, &link_ops, peer) != 0) {
 		free(peer);
 		return;
@@ -383,30 +400,49 @@ static void on_accept(struct loop_listener *l, int fd, void *user)
 	p->count++;
 }
 
-int peers_start(struct peers *p, struct loop *loop, struct registry *registry,
-	struct publisher *publisher, struct telemetry *telemetry, const struct sockaddr *address,
-	socklen_t len)
+int peers_start(struct peers *p, const struct peers_config *config)
 {
-	int error = -ENOMEM;
-
 	*p = (struct peers){
-		.loop = loop, .registry = registry, .publisher = publisher, .telemetry = telemetry};
+		.loop = config->loop,
+		.registry = config->registry,
+		.publisher = config->publisher,
+		.telemetry = config->telemetry,
+		.orchestrator = config->orchestrator,
+	};
+	snprintf(p->token, sizeof(p->token), "%s", config->token ? config->token : "");
 	list_init(&p->all);
 	p->blocks = buf_pool_new(BLOCK_BYTES, BLOCKS_BYTES_MAX);
 	p->pool = p->blocks ? rs_pool_new(PEERS_MAX * STREAMS_OF_PEER_MAX, p->blocks) : NULL;
 	if (!p->pool)
+		return -ENOMEM;
+	link_hub_init(&p->hub, config->loop, p->pool);
+	return 0;
+}
+
+int peers_listen(struct peers *p, const struct sockaddr *address, socklen_t len)
+{
+	int error = -ENOSPC;
+	struct loop_listener *l = NULL;
+
+	if (p->listener_count < PEERS_LISTENERS_MAX)
+		l = loop_listen(p->loop, address, len, on_accept, p, &error);
+	if (!l)
 		return error;
-	link_hub_init(&p->hub, loop, p->pool);
-	p->listener = loop_listen(loop, address, len, on_accept, p, &error);
-	return p->listener ? 0 : error;
+	p->listeners[p->listener_count++] = l;
+	return 0;
+}
+
+void peers_tick(struct peers *p)
+{
+	if (p->orchestrator)
+		orchestrator_tick(p->orchestrator, clock_now());
 }
 
 void peers_stop(struct peers *p)
 {
 	p->stopping = true;
-	if (p->listener)
-		loop_listener_close(p->listener);
-	p->listener = NULL;
+	while (p->listener_count)
+		loop_listener_close(p->listeners[--p->listener_count]);
 	list_for_each_safe (at, after, &p->all)
 		link_close(&list_entry(at, struct peer, all)->link);
 }

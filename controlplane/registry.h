@@ -58,6 +58,14 @@ struct batch {
 	struct store_compare compare;  // nobody else has written meanwhile
 };
 
+// Whoever stores something of its own in the registry's batches.
+struct registry_rider {
+	bool (*pending)(void *user);
+	void (*ride)(void *user, struct batch *batch);  // with batch_write_bytes()
+	void (*landed)(void *user, int error);          // after the observer was told of the batch
+	void *user;
+};
+
 struct registry_table {
 	struct resource **items;  // by key
 	size_t count, room;
@@ -79,6 +87,7 @@ struct registry {
 	struct store_stat stat;  // told by the committing thread
 	void (*changed)(void *user, const struct change *change);
 	void *user;
+	const struct registry_rider *rider;  // NULL: none
 };
 
 // Reads everything from the store; an empty one is given an epoch. 0 or -E... .

@@ -20,4 +20,7 @@ void batch_add_change(struct registry *r, enum kind kind, struct resource *befor
 	struct resource *after, char *line);
 // Adds a write of a text (taken; NULL: removal).
 void batch_write(struct batch *b, const char *key, char *text, uint64_t version);
+// The same with bytes.
+void batch_write_bytes(
+	struct batch *b, const char *key, char *bytes, size_t len, uint64_t version);
 void batch_destroy(struct batch *b);

@@ -2,6 +2,7 @@
 // Directories and listening sockets of the daemon.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -16,5 +17,9 @@ int directory_of_make(const char *path, mode_t mode);
 int socket_listen_unix(const char *path, mode_t mode, const char *group);
 // "127.0.0.1:9478", "[::1]:9478". The descriptor, or -EINVAL, -EADDRINUSE, -E... .
 int socket_listen_tcp(const char *address);
+struct sockaddr_storage;
+
+// A loopback address or a Unix socket's.
+bool address_is_local(const struct sockaddr_storage *addr);
 // Whether somebody listens on this Unix socket: 1, 0, or -ENOTSOCK.
 int socket_answers(const char *path);

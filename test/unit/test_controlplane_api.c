@@ -302,7 +302,7 @@ static void test_nodes_and_instances_are_empty(void **state)
 	assert_int_equal(ask(f, "GET", "/v1/nodes/n1", NULL), 404);
 	assert_error(f, "not_found", NULL, "register themselves");
 	assert_int_equal(ask(f, "PUT", "/v1/nodes/n1", "{}"), 405);
-	assert_string_equal(f->last.allow, "GET");
+	assert_string_equal(f->last.allow, "GET, PATCH, DELETE");
 }
 
 // ---- paths and methods ----

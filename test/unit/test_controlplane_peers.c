@@ -247,9 +247,14 @@ static int setup(void **state)
 	e->blocks = buf_pool_new(16384, 64u << 20);
 	e->pool = rs_pool_new(256, e->blocks);
 	link_hub_init(&e->hub, e->client_loop, e->pool);
-	assert_int_equal(peers_start(&e->peers, e->server_loop, &e->registry, &e->publisher,
-				 e->telemetry, (struct sockaddr *)&e->addr, sizeof(e->addr)),
+	assert_int_equal(peers_start(&e->peers,
+				 &(struct peers_config){.loop = e->server_loop,
+					 .registry = &e->registry,
+					 .publisher = &e->publisher,
+					 .telemetry = e->telemetry}),
 		0);
+	assert_int_equal(
+		peers_listen(&e->peers, (struct sockaddr *)&e->addr, sizeof(e->addr)), 0);
 	put_json(e, KIND_GATEWAY, "{\"metadata\":{\"name\":\"gw1\"}}");
 	*state = e;
 	return 0;
@@ -379,8 +384,10 @@ static void test_setup_is_checked(void **state)
 		{"{\"role\":\"gateway\",\"name\":\"gw1\"}", "speaks protocol 1 alone"},
 		{"{\"protocol\":{\"min\":2,\"max\":9},\"role\":\"gateway\",\"name\":\"gw1\"}",
 			"run the same version"},
+		{"{\"protocol\":{\"min\":1,\"max\":1},\"role\":\"boss\",\"name\":\"gw1\"}",
+			"must be gateway or host"},
 		{"{\"protocol\":{\"min\":1,\"max\":1},\"role\":\"host\",\"name\":\"gw1\"}",
-			"must be gateway"},
+			"no hosts are served"},
 		{"{\"protocol\":{\"min\":1,\"max\":1},\"role\":\"gateway\",\"name\":\"GW 1\"}",
 			"small letters"},
 		{"{\"protocol\":{\"min\":1,\"max\":1},\"role\":\"gateway\"}", "small letters"},

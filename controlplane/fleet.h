@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fleet: nodes whose hosts connect, and the instances that are wanted and observed on them.
+//
+// Intent (which instances, where, run or stop) comes in when it is durable, and goes to hosts as a
+// feed a node. Observation (state, ready, load) comes from hosts' reports; it is soft, and lost with
+// a restart. Out of both come the targets that gateways are sent to, and what the scheduler is told.
+//
+//   intent:  fleet_place ─▶ RUN ──fleet_stop──▶ UNROUTING ──gateways act by it, or 2 s──▶ STOP
+//   told:                "run"     (no target any more)                                 "stop"
+//            any ──fleet_end, or fleet_stop of one that is lost──▶ ENDED, told "gone"
+//   node:    connected: up ──connection lost──▶ up, lease runs ──lease over──▶ down ──SETUP──▶ up
+//
+// Main thread; no I/O, no clock.
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "controlplane/feed.h"
+#include "controlplane/strmap.h"
+#include "lib/base/clock.h"
+
+#define FLEET_NODES_MAX 20000
+#define FLEET_UNROUTE_MAX (2 * NS_PER_SEC)
+#define FLEET_UNROUTE_AT_START (5 * NS_PER_SEC)
+#define FLEET_LEASE (10 * NS_PER_SEC)
+#define FLEET_TOMBSTONES_MAX 1024  // of a node
+#define FLEET_ID_BYTES 33
+#define FLEET_KEY_MAX 130  // NAMESPACE/NAME
+
+enum instance_intent { INTENT_RUN, INTENT_UNROUTING, INTENT_STOP, INTENT_ENDED };
+
+enum instance_state {
+	INSTANCE_PENDING,  // the host has not spoken of it
+	INSTANCE_STARTING,
+	INSTANCE_RUNNING,
+	INSTANCE_STOPPING,
+	INSTANCE_EXITED,
+	INSTANCE_FAILED,
+	INSTANCE_STATES,
+};
+
+extern const char *const instance_state_names[INSTANCE_STATES];
+
+struct fleet_function {
+	struct strmap_node node;
+	struct list instances;
+	size_t count;
+	char namespace[64], name[64];
+	char key[FLEET_KEY_MAX];
+};
+
+struct fleet_node {
+	struct strmap_node node;
+	struct fleet *fleet;
+	struct feed feed;  // of struct fleet_instance
+	struct list instances;
+	struct list leases;  // on fleet->leases while it is up and not connected
+	size_t count;
+	char name[64], address[200], version[64], start[80], machine[80];
+	uint64_t cpu_milli, memory, slots;  // 0: without limit
+	json_t *attributes;                 // of strings
+	bool known;      // a host has said what it is, now or before a restart
+	bool connected, up;
+	bool reported;   // on this connection
+	bool waited_for; // not heard of since the start of this program, and may still be
+	bool eligible, draining;
+	ns_t lease_until;  // while it is up and not connected
+	ns_t since_wall_ns;
+	json_t *functions;  // of the last report, by NAMESPACE/NAME@VERSION
+};
+
+struct fleet_instance {
+	struct feed_entry entry;
+	struct strmap_node node;
+	struct list of_node, of_function, unrouting;
+	bool lost;  // its node was given up
+	struct fleet_node *host;
+	struct fleet_function *function;
+	char id[FLEET_ID_BYTES];
+	uint64_t version;  // of the function
+	enum instance_intent intent;
+	uint64_t unrouted_seq;  // of the service without it
+	ns_t unroute_until;
+	json_t *spec;  // as the host is told
+	json_t *why;   // it was put there
+	ns_t created_wall_ns;
+	// observed
+	enum instance_state state;
+	bool ready;
+	bool named;  // in the reports of this connection
+	unsigned restarts;
+	json_int_t pid;
+	json_t *exit;  // of its last end; NULL
+	char reason[200];
+	ns_t since_wall_ns;
+};
+
+struct fleet_events {
+	// A node came up, went down, or says something new of itself.
+	void (*node)(void *user, const struct fleet_node *n);
+	// What is observed of an instance has changed: state or ready.
+	void (*instance)(void *user, const struct fleet_instance *i);
+	// The targets of a function may have changed: returns the seq under which gateways are told;
+	// 0: nobody is.
+	uint64_t (*targets)(void *user, const struct fleet_function *f);
+	// Whether all gateways act by what they were told up to seq.
+	bool (*reached)(void *user, uint64_t seq);
+};
+
+struct fleet {
+	const struct fleet_events *events;
+	void *user;
+	char epoch[32];
+	uint64_t seq;
+	ns_t lease_ns;
+	struct strmap nodes, instances, functions;
+	struct list leases, unrouting;
+	size_t waited_for;  // nodes
+	bool starting;      // intent is being loaded: gateways may know more than we do
+};
+
+struct fleet_placement {
+	const char *id, *namespace, *function, *node;
+	uint64_t version;
+	json_t *spec, *why;  // new references are taken
+	ns_t created_wall_ns;
+};
+
+struct fleet_hello {
+	const char *name, *version, *start, *machine, *address;
+	uint64_t cpu_milli, memory, slots;
+	json_t *attributes;
+};
+
+// epoch: of the store; this start is told apart by `start`.
+void fleet_init(struct fleet *f, const struct fleet_events *events, void *user, const char *epoch,
+	uint32_t start, ns_t lease_ns);
+void fleet_fini(struct fleet *f);
+
+// ---- nodes ----
+
+struct fleet_node *fleet_node(const struct fleet *f, const char *name);
+// Makes it if it is new: down until a host connects; with wait, up on a lease that begins now, as
+// after a restart of the control plane. NULL: there are too many.
+struct fleet_node *fleet_node_add(struct fleet *f, const char *name, bool wait, ns_t now);
+// The node has no instances and no host.
+void fleet_node_remove(struct fleet *f, struct fleet_node *n);
+// Its instances, if any, need not be waited for after a start.
+void fleet_node_heard(struct fleet_node *n);
+// Whether a host that says this may take the node's name now. False: why is a sentence.
+bool fleet_may_connect(const struct fleet *f, const struct fleet_hello *hello, char *why, size_t room);
+// 0, or -ENOSPC: there are too many nodes.
+int fleet_connected(
+	struct fleet *f, const struct fleet_hello *hello, ns_t now, ns_t wall_ns);
+void fleet_disconnected(struct fleet *f, struct fleet_node *n, ns_t now);
+// 0, or -EINVAL: not a report of this host.
+int fleet_report(struct fleet *f, struct fleet_node *n, const json_t *report, ns_t wall_ns);
+// ready, down, draining, ineligible.
+const char *fleet_node_state(const struct fleet_node *n);
+
+// ---- intent ----
+
+// Durable: the instance is to run. One that is there already stays as it is.
+void fleet_place(struct fleet *f, const struct fleet_placement *p);
+// Durable: it is to stop; lost: its node was given up.
+void fleet_stop(struct fleet *f, const char *id, bool lost, ns_t now);
+// Durable: it has ended, as its host reported.
+void fleet_end(struct fleet *f, const char *id);
+// Durable: there is no such instance any more.
+void fleet_forget(struct fleet *f, const char *id);
+struct fleet_instance *fleet_instance(const struct fleet *f, const char *id);
+struct fleet_function *fleet_function(const struct fleet *f, const char *namespace, const char *name);
+
+// ---- time ----
+
+// Does what is due: leases that are over, gateways that were waited for.
+void fleet_tick(struct fleet *f, ns_t now);
+// When to call it next; NS_NEVER. It is also due when a gateway has told what it applied.
+ns_t fleet_next(const struct fleet *f);
+// True as long as nodes that should run instances have not reported since the start.
+bool fleet_waits(const struct fleet *f);
+
+// ---- what is shown ----
+
+// The targets of a function for gateways. A new reference.
+json_t *fleet_targets(const struct fleet *f, const char *namespace, const char *name);
+json_t *fleet_node_status(const struct fleet *f, const char *name);
+json_t *fleet_function_status(const struct fleet *f, const char *namespace, const char *name);
+json_t *fleet_instance_json(const struct fleet_instance *i);

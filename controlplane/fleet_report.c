@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// What hosts report of their instances. Main thread; no I/O. What a report says is checked: a host
+// of another version may say things that this one does not expect, and they are left out.
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "controlplane/fleet.h"
+#include "controlplane/registry_internal.h"
+
+#define FUNCTIONS_MAX 10000  // of a node
+
+const char *const instance_state_names[INSTANCE_STATES] = {
+	[INSTANCE_PENDING] = "pending",
+	[INSTANCE_STARTING] = "starting",
+	[INSTANCE_RUNNING] = "running",
+	[INSTANCE_STOPPING] = "stopping",
+	[INSTANCE_EXITED] = "exited",
+	[INSTANCE_FAILED] = "failed",
+};
+
+static enum instance_state state_of(const json_t *seen)
+{
+	const char *text = json_string_value(json_object_get(seen, "state"));
+
+	for (int s = 0; text && s < INSTANCE_STATES; s++)
+		if (strcmp(text, instance_state_names[s]) == 0)
+			return s;
+	return INSTANCE_STATES;
+}
+
+static void observe(
+	struct fleet *f, struct fleet_instance *i, enum instance_state state, bool ready)
+{
+	bool retarget = ready != i->ready;
+
+	if (state == i->state && !retarget)
+		return;
+	i->state = state;
+	i->ready = ready;
+	// Gateways first: every moment counts there.
+	if (retarget)
+		f->events->targets(f->user, i->function);
+	f->events->instance(f->user, i);
+}
+
+static void take_details(struct fleet_instance *i, const json_t *seen, ns_t wall_ns)
+{
+	const char *reason = json_string_value(json_object_get(seen, "reason"));
+	json_t *exit = json_object_get(seen, "exit");
+	json_int_t restarts = json_integer_value(json_object_get(seen, "restarts"));
+	json_int_t since_ms = json_integer_value(json_object_get(seen, "since_ms"));
+
+	i->restarts = restarts > 0 && restarts < INT32_MAX ? (unsigned)restarts : 0;
+	i->pid = json_integer_value(json_object_get(seen, "pid"));
+	snprintf(i->reason, sizeof(i->reason), "%s", reason ? reason : "");
+	if (json_is_object(exit)) {
+		json_decref(i->exit);
+		i->exit = json_pack("{s:I, s:I}", "code",
+			json_integer_value(json_object_get(exit, "code")), "signal",
+			json_integer_value(json_object_get(exit, "signal")));
+	}
+	if (since_ms >= 0 && since_ms < wall_ns / NS_PER_MS)
+		i->since_wall_ns = wall_ns - since_ms * NS_PER_MS;
+}
+
+static void take_instance(struct fleet *f, struct fleet_node *n, const json_t *seen, ns_t wall_ns)
+{
+	const char *id = json_string_value(json_object_get(seen, "id"));
+	struct fleet_instance *i = id ? fleet_instance(f, id) : NULL;
+	enum instance_state state = state_of(seen);
+	bool ready = json_is_true(json_object_get(seen, "ready"));
+
+	// Not ours, or of a time before it was placed elsewhere: the next snapshot ends it.
+	if (!i || i->host != n || state == INSTANCE_STATES)
+		return;
+	i->named = true;
+	take_details(i, seen, wall_ns);
+	observe(f, i, state, ready && state == INSTANCE_RUNNING);
+}
+
+// The first report of a connection names all: what it leaves out is not there.
+static void miss_others(struct fleet *f, struct fleet_node *n)
+{
+	list_for_each_safe (at, after, &n->instances) {
+		struct fleet_instance *i = list_entry(at, struct fleet_instance, of_node);
+
+		if (!i->named && i->intent != INTENT_ENDED)
+			observe(f, i, INSTANCE_PENDING, false);
+	}
+}
+
+// Kept as they are, for status; only what is used is checked where it is used.
+static void take_functions(struct fleet_node *n, const json_t *functions)
+{
+	if (!json_is_array(functions))
+		return;
+	for (size_t k = 0; k < json_array_size(functions); k++) {
+		json_t *seen = json_array_get(functions, k);
+		const char *namespace = json_string_value(json_object_get(seen, "namespace"));
+		const char *name = json_string_value(json_object_get(seen, "function"));
+		char key[FLEET_KEY_MAX + 24];
+
+		if (!namespace || !name || strlen(namespace) > 63 || strlen(name) > 63)
+			continue;
+		snprintf(key, sizeof(key), "%s/%s@%" JSON_INTEGER_FORMAT, namespace, name,
+			json_integer_value(json_object_get(seen, "version")));
+		if (json_object_get(n->functions, key) ||
+			json_object_size(n->functions) < FUNCTIONS_MAX)
+			json_object_set(n->functions, key, seen);
+	}
+}
+
+int fleet_report(struct fleet *f, struct fleet_node *n, const json_t *report, ns_t wall_ns)
+{
+	const char *start = json_string_value(json_object_get(report, "start"));
+	const json_t *instances = json_object_get(report, "instances");
+	bool first = !n->reported;
+
+	if (!start || strcmp(start, n->start) != 0)
+		return -EINVAL;
+	if (first) {
+		json_object_clear(n->functions);
+		list_for_each (at, &n->instances)
+			list_entry(at, struct fleet_instance, of_node)->named = false;
+	}
+	n->reported = true;
+	for (size_t k = 0; k < json_array_size(instances); k++)
+		take_instance(f, n, json_array_get(instances, k), wall_ns);
+	if (first)
+		miss_others(f, n);
+	take_functions(n, json_object_get(report, "functions"));
+	fleet_node_heard(n);
+	return 0;
+}

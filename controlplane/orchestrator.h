@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Joins the parts: what is stored (registry), what is decided (scheduler), what there is (fleet) and
+// what gateways are told (publisher).
+//
+//   function put ─▶ registry, durable ─▶ job ─▶ scheduler ─▶ log, durable ─▶ fleet ─▶ host
+//   host reports ─▶ fleet ─┬─▶ publisher ─▶ gateways
+//                          └─▶ scheduler (instance ready, failed, exited; node up, down)
+//
+// Main thread.
+#pragma once
+
+#include "controlplane/fleet.h"
+#include "controlplane/publish.h"
+#include "controlplane/registry.h"
+#include "controlplane/scheduler.h"
+
+struct orchestrator {
+	struct registry *registry;
+	struct publisher *publisher;
+	struct fleet fleet;
+	struct scheduler scheduler;
+	struct registry_rider rider;
+	ns_t now;
+	bool holding;  // the publisher, until hosts have reported
+};
+
+// After the publisher was made and before anybody watches. 0 or -E... .
+int orchestrator_start(struct orchestrator *o, struct registry *registry,
+	struct publisher *publisher, struct store *store, unsigned workers, ns_t lease_ns);
+void orchestrator_stop(struct orchestrator *o);
+// A durable change of a resource, after the publisher was told of it.
+void orchestrator_apply(struct orchestrator *o, const struct change *change);
+// A host has said hello. 0; -EBUSY: the name is held; -ENOSPC; why is a sentence then.
+int orchestrator_connect(struct orchestrator *o, const struct fleet_hello *hello, char *why,
+	size_t room);
+// What is due, and what became possible: after reports and when orchestrator_next() is reached.
+void orchestrator_tick(struct orchestrator *o, ns_t now);
+ns_t orchestrator_next(const struct orchestrator *o);

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// Function hosts: greeting, assignments, reports. Main thread.
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "controlplane/peers_internal.h"
+#include "lib/base/log.h"
+
+#define SUBSYSTEM "peers"
+#define ATTRIBUTES_MAX 64
+#define ATTRIBUTE_VALUE_MAX 255
+
+static uint64_t number(const json_t *object, const char *name)
+{
+	json_int_t value = json_integer_value(json_object_get(object, name));
+
+	return value > 0 ? (uint64_t)value : 0;
+}
+
+static const char *text(const json_t *hello, const char *name, size_t max)
+{
+	const char *value = json_string_value(json_object_get(hello, name));
+
+	return value && strlen(value) <= max ? value : "";
+}
+
+// Those that are well-formed; a new reference.
+static json_t *attributes_of(const json_t *hello)
+{
+	json_t *given = json_object_get(hello, "attributes"), *out = json_object(), *value;
+	const char *key;
+
+	json_object_foreach(given, key, value)
+	{
+		if (json_object_size(out) < ATTRIBUTES_MAX && format_label_key.valid(key) &&
+			json_is_string(value) &&
+			json_string_length(value) <= ATTRIBUTE_VALUE_MAX &&
+			strlen(json_string_value(value)) == json_string_length(value))
+			json_object_set(out, key, value);
+	}
+	return out;
+}
+
+static int connect_host(struct peer *peer, const json_t *hello)
+{
+	const json_t *capacity = json_object_get(hello, "capacity");
+	const struct fleet_hello h = {
+		.name = peer->name,
+		.version = text(hello, "version", 63),
+		.start = text(hello, "start", 79),
+		.machine = text(hello, "machine", 79),
+		.address = text(hello, "address", 199),
+		.cpu_milli = number(capacity, "cpu_milli"),
+		.memory = number(capacity, "memory"),
+		.slots = number(capacity, "instances"),
+		.attributes = attributes_of(hello),
+	};
+	int rc = -EINVAL;
+
+	if (!*h.start)
+		snprintf(peer->why, sizeof(peer->why), "a host must say its start");
+	else if (!format_address.valid(h.address))
+		snprintf(peer->why, sizeof(peer->why), "the host's address must be %s",
+			format_address.rule);
+	else
+		rc = orchestrator_connect(
+			peer->peers->orchestrator, &h, peer->why, sizeof(peer->why));
+	json_decref(h.attributes);
+	return rc;
+}
+
+static struct fleet_node *node_of(const struct peer *peer)
+{
+	return fleet_node(&peer->peers->orchestrator->fleet, peer->name);
+}
+
+static int greet(struct peer *peer, const json_t *hello)
+{
+	int rc;
+
+	if (!peer->peers->orchestrator) {
+		snprintf(peer->why, sizeof(peer->why), "no hosts are served here");
+		return -ENOTSUP;
+	}
+	rc = connect_host(peer, hello);
+	if (rc)
+		return rc;
+	// The same host, or the same machine after a restart.
+	peer_supersede(peer);
+	log_info(SUBSYSTEM, "host %s connected: version %s at %s", peer->name,
+		node_of(peer)->version, node_of(peer)->address);
+	return 0;
+}
+
+static void gone(struct peer *peer, const char *why)
+{
+	struct fleet_node *n = node_of(peer);
+
+	(void)why;
+	if (n)
+		fleet_disconnected(&peer->peers->orchestrator->fleet, n, clock_now());
+}
+
+static void take_assign(struct peer *peer, struct rs_stream *stream, const json_t *data)
+{
+	struct fleet_node *n = node_of(peer);
+
+	if (n)
+		peer_watch(peer, stream, &n->feed, data);
+}
+
+static void take_report(struct peer *peer, struct rs_stream *stream, const json_t *report)
+{
+	struct fleet_node *n = node_of(peer);
+
+	(void)stream;
+	if (!n || fleet_report(&peer->peers->orchestrator->fleet, n, report, clock_wall()))
+		log_debug(SUBSYSTEM, "host %s: a report was not understood", peer->name);
+	peers_tick(peer->peers);
+}
+
+static const struct peer_route routes[] = {
+	{"penstock.assign", RS_REQUEST_STREAM, take_assign,
+		"penstock.assign is a REQUEST_STREAM with a JSON object {\"epoch\", \"after\"}"},
+	{"penstock.report", RS_REQUEST_FNF, take_report,
+		"penstock.report is a REQUEST_FNF with a JSON object"},
+};
+
+const struct peer_role peer_role_host = {
+	.name = "host",
+	.greet = greet,
+	.routes = routes,
+	.route_count = sizeof(routes) / sizeof(routes[0]),
+	.gone = gone,
+};

@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: Apache-2.0
+// The threads around the scheduler's core: scheduler.h has the picture; the log is in
+// scheduler_log.c.
+//
+// Everything in the core happens under `lock`, planning happens outside. A worker waits for its
+// plan's answer, so it owns the plan again before it looks at it. The applier thread applies, ticks
+// and sleeps until the core wants to be asked again.
+#include "controlplane/scheduler.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "controlplane/registry_internal.h"
+#include "controlplane/scheduler_internal.h"
+
+#define APPLY_BUDGET 16
+#define SLEEP_MAX (60 * NS_PER_SEC)
+
+ns_t scheduler_now(const struct scheduler *s)
+{
+	return clock_now() + s->wall_offset_ns;
+}
+
+size_t scheduler_backlog(const struct scheduler *s)
+{
+	return s->core->state->log.out.len + s->backlog_bytes;
+}
+
+// ---- workers ----
+
+// Waits for work; false: the end. Called and left with the lock held.
+static bool next_work(struct scheduler *s, struct sched_ticket *t, uint64_t *token)
+{
+	while (!s->stop) {
+		if (scheduler_backlog(s) < SCHEDULER_BACKLOG_MAX &&
+			sched_core_dequeue(s->core, SCHED_MASK_ALL, scheduler_now(s), t, token) == 0)
+			return true;
+		pthread_cond_wait(&s->work, &s->lock);
+	}
+	return false;
+}
+
+// Submits and waits for the answer. 0, or -ESTALE: the work is somebody else's now. Lock held.
+static int submit(struct scheduler_worker *w, struct sched_plan *plan)
+{
+	struct scheduler *s = w->scheduler;
+	int rc;
+
+	plan->user = w;
+	w->result = false;
+	rc = sched_core_submit(s->core, plan, scheduler_now(s));
+	if (rc)
+		return rc;
+	pthread_cond_signal(&s->apply);
+	while (!w->result)
+		pthread_cond_wait(&w->answered, &s->lock);
+	return 0;
+}
+
+// One attempt. 0: done; -EAGAIN: once more. Called and left with the lock held.
+static int attempt(struct scheduler_worker *w, const struct sched_ticket *t, uint64_t token)
+{
+	struct scheduler *s = w->scheduler;
+	struct sched_plan *plan;
+	int rc;
+
+	while (!s->stop && s->core->state->published->index < sched_worker_min_index(w->planner))
+		pthread_cond_wait(&s->work, &s->lock);
+	pthread_mutex_unlock(&s->lock);
+	rc = sched_worker_plan(w->planner, sched_snapshot_pin(w->reader, s->core->state),
+		scheduler_now(s), &plan);
+	sched_reader_unpin(w->reader);
+	pthread_mutex_lock(&s->lock);
+	if (s->stop)
+		return 0;
+	if (rc == -EAGAIN)
+		return rc;
+	if (rc == -ENOENT) {
+		sched_core_drop(s->core, t, token, scheduler_now(s));
+		return 0;
+	}
+	if (!rc && submit(w, plan))
+		return 0;
+	if (!rc)
+		rc = sched_worker_result(w->planner);
+	if (rc && rc != -EAGAIN && !s->stop)
+		sched_core_nack(s->core, t, token, scheduler_now(s));
+	return rc == -EAGAIN && !s->stop ? rc : 0;
+}
+
+static void *work(void *arg)
+{
+	struct scheduler_worker *w = arg;
+	struct scheduler *s = w->scheduler;
+	struct sched_ticket t;
+	uint64_t token;
+
+	pthread_mutex_lock(&s->lock);
+	while (next_work(s, &t, &token)) {
+		sched_worker_begin(w->planner, &t, token);
+		while (attempt(w, &t, token) == -EAGAIN)
+			;
+		pthread_cond_signal(&s->apply);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+// ---- the applier ----
+
+static void answer(struct scheduler *s)
+{
+	struct sched_plan *plan;
+
+	while ((plan = sched_core_result(s->core))) {
+		struct scheduler_worker *w = plan->user;
+
+		w->result = true;
+		pthread_cond_signal(&w->answered);
+	}
+}
+
+void scheduler_kick(struct scheduler *s)
+{
+	const uint64_t one = 1;
+
+	if (s->core->state->head.index != s->core->state->published->index)
+		sched_publish(s->core->state);
+	pthread_cond_broadcast(&s->work);
+	if (s->core->state->log.out.len && write(s->event_fd, &one, sizeof(one)) < 0)
+		return;  // full: it is readable already
+}
+
+static void sleep_until(struct scheduler *s, ns_t until)
+{
+	ns_t at = until - s->wall_offset_ns, most = clock_now() + SLEEP_MAX;
+	struct timespec ts;
+
+	at = until == NS_NEVER || at > most ? most : at;
+	ts = (struct timespec){at / NS_PER_SEC, at % NS_PER_SEC};
+	pthread_cond_timedwait(&s->apply, &s->lock, &ts);
+}
+
+static void *apply(void *arg)
+{
+	struct scheduler *s = arg;
+
+	pthread_mutex_lock(&s->lock);
+	while (!s->stop) {
+		uint32_t applied = sched_core_apply(s->core, APPLY_BUDGET, scheduler_now(s));
+		bool more = sched_core_tick(s->core, scheduler_now(s));
+
+		answer(s);
+		scheduler_kick(s);
+		if (!applied && !more && !s->core->queue.count)
+			sleep_until(s, sched_core_next(s->core));
+	}
+	sched_core_stop(s->core);
+	answer(s);
+	pthread_cond_broadcast(&s->work);
+	pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+// ---- events ----
+
+// After an event: whatever it calls for is done by the threads.
+static void done(struct scheduler *s)
+{
+	scheduler_kick(s);
+	pthread_cond_signal(&s->apply);
+	pthread_mutex_unlock(&s->lock);
+}
+
+int scheduler_job_put(struct scheduler *s, const struct sched_spec *spec)
+{
+	const struct sched_spec *old;
+	uint32_t slot;
+	int rc = 0;
+
+	pthread_mutex_lock(&s->lock);
+	slot = sched_job_find(s->core->state, spec->namespace, spec->name);
+	old = slot == SCHED_NONE ? NULL
+				 : sched_job_spec(sched_job_at(&s->core->state->head, slot));
+	// The same again, as after a restart, is no event.
+	if (!old || old->stopped || old->groups[0].count != spec->groups[0].count ||
+		old->groups[0].max_parallel != spec->groups[0].max_parallel ||
+		memcmp(&old->groups[0].ask, &spec->groups[0].ask, sizeof(struct sched_res)) != 0 ||
+		old->opaque_len != spec->opaque_len ||
+		memcmp(old->opaque, spec->opaque, spec->opaque_len) != 0)
+		rc = sched_core_job_put(s->core, spec, scheduler_now(s), &slot);
+	done(s);
+	return rc;
+}
+
+void scheduler_job_delete(struct scheduler *s, const char *namespace, const char *name)
+{
+	uint32_t slot;
+
+	pthread_mutex_lock(&s->lock);
+	slot = sched_job_find(s->core->state, namespace, name);
+	if (slot != SCHED_NONE)
+		sched_core_job_stop(s->core, slot, true, scheduler_now(s));
+	done(s);
+}
+
+void scheduler_node_put(struct scheduler *s, const char *name,
+	const struct sched_attribute *attributes, uint32_t count, const struct sched_res *capacity)
+{
+	uint32_t slot;
+
+	pthread_mutex_lock(&s->lock);
+	sched_core_node_put(s->core, name, attributes, count, capacity, &slot);
+	done(s);
+}
+
+void scheduler_node_state(
+	struct scheduler *s, const char *name, int status, bool eligible, bool draining)
+{
+	const struct sched_node *n;
+	uint32_t slot;
+
+	pthread_mutex_lock(&s->lock);
+	slot = sched_node_find(s->core->state, name);
+	n = sched_node_at(&s->core->state->head, slot);
+	if (n)
+		sched_core_node_state(s->core, slot,
+			status == SCHEDULER_NODE_STATUS_KEPT ? n->status : (uint8_t)status,
+			eligible, draining, scheduler_now(s));
+	done(s);
+}
+
+void scheduler_node_delete(struct scheduler *s, const char *name)
+{
+	uint32_t slot;
+
+	pthread_mutex_lock(&s->lock);
+	slot = sched_node_find(s->core->state, name);
+	if (slot != SCHED_NONE)
+		sched_core_node_del(s->core, slot, scheduler_now(s));
+	done(s);
+}
+
+void scheduler_report(struct scheduler *s, const char *id, enum sched_status status, bool ready)
+{
+	struct sched_report report = {.status = (uint8_t)status, .ready = ready};
+
+	if (!scheduler_id_parse(id, &report.id))
+		return;
+	pthread_mutex_lock(&s->lock);
+	sched_core_report(s->core, &report, 1, scheduler_now(s));
+	done(s);
+}
+
+// ---- starting and stopping ----
+
+static int start_worker(struct scheduler *s, struct scheduler_worker *w, uint64_t seed)
+{
+	const struct sched_worker_config config = {.algorithm = SCHED_LEAST_LOADED};
+	int rc;
+
+	w->scheduler = s;
+	pthread_cond_init(&w->answered, NULL);
+	s->worker_count++;
+	w->planner = sched_worker_new(&config, seed);
+	w->reader = sched_reader_new(&s->core->state->pages);
+	if (!w->planner || !w->reader)
+		return -ENOMEM;
+	rc = pthread_create(&w->thread, NULL, work, w);
+	w->started = rc == 0;
+	return -rc;
+}
+
+static int start_threads(struct scheduler *s, unsigned workers, uint64_t seed)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&s->lock);
+	for (unsigned i = 0; !rc && i < workers && i < SCHEDULER_WORKERS_MAX; i++)
+		rc = start_worker(s, &s->workers[i], seed + i + 1);
+	if (!rc) {
+		rc = -pthread_create(&s->applier, NULL, apply, s);
+		s->applier_started = rc == 0;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return rc;
+}
+
+static void init_locks(struct scheduler *s)
+{
+	pthread_condattr_t monotonic;
+
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->work, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->apply, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+}
+
+int scheduler_start(struct scheduler *s, struct store *store, unsigned workers, uint64_t seed,
+	const struct scheduler_deeds *deeds, void *user)
+{
+	int rc;
+
+	*s = (struct scheduler){.deeds = deeds, .user = user};
+	init_locks(s);
+	s->wall_offset_ns = clock_wall() - clock_now();
+	s->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	s->core = sched_core_new(NULL, seed);
+	s->reader = s->core ? sched_reader_new(&s->core->state->pages) : NULL;
+	rc = s->event_fd < 0 ? -errno : s->reader ? 0 : -ENOMEM;
+	if (!rc)
+		rc = scheduler_load(s, store);
+	if (!rc)
+		rc = sched_core_start(s->core, scheduler_now(s));
+	if (!rc)
+		rc = start_threads(s, workers, seed);
+	if (rc)
+		scheduler_stop(s);
+	return rc;
+}
+
+static void stop_threads(struct scheduler *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->stop = true;
+	pthread_cond_broadcast(&s->work);
+	pthread_cond_signal(&s->apply);
+	pthread_mutex_unlock(&s->lock);
+	if (s->applier_started)
+		pthread_join(s->applier, NULL);
+	for (unsigned i = 0; i < s->worker_count; i++)
+		if (s->workers[i].started)
+			pthread_join(s->workers[i].thread, NULL);
+}
+
+void scheduler_stop(struct scheduler *s)
+{
+	stop_threads(s);
+	for (unsigned i = 0; i < s->worker_count; i++) {
+		struct scheduler_worker *w = &s->workers[i];
+
+		if (w->planner)
+			sched_worker_destroy(w->planner);
+		if (w->reader)
+			sched_reader_destroy(w->reader);
+		pthread_cond_destroy(&w->answered);
+	}
+	if (s->reader)
+		sched_reader_destroy(s->reader);
+	sched_core_destroy(s->core);
+	sched_bytes_fini(&s->riding);
+	sched_bytes_fini(&s->spare);
+	free(s->ids);
+	free(s->logs);
+	pthread_mutex_destroy(&s->lock);
+	pthread_cond_destroy(&s->work);
+	pthread_cond_destroy(&s->apply);
+	if (s->event_fd >= 0)
+		close(s->event_fd);
+}

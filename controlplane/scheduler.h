@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// The scheduler's threads and its log. sched/ is pure; this brings threads, time and durability.
+//
+//   main: event ──┐                         ┌── worker: pin a snapshot, plan ──┐
+//                 ▼                         ▼                                  ▼
+//        core, under one lock:  broker ─▶ evaluation             plan queue ─▶ applier: applied head
+//                 │
+//                 └─ log bytes ─▶ main: rides in the registry's next batch ─▶ durable ─▶ deeds
+//
+// Planning holds no lock. What is in the log is told to nobody (deeds) before it is durable. A commit
+// that fails is tried again with the next batch: the bytes stay here.
+//
+// All functions belong to the main thread.
+#pragma once
+
+#include <jansson.h>
+#include <pthread.h>
+
+#include "controlplane/registry.h"
+#include "sched/sched.h"
+
+#define SCHEDULER_WORKERS_MAX 16
+#define SCHEDULER_ID_BYTES 33
+#define SCHEDULER_LOG_PREFIX "sched/log/"
+#define SCHEDULER_CHECKPOINT_KEY "sched/checkpoint"
+#define SCHEDULER_BACKLOG_MAX ((size_t)8 << 20)  // not yet durable; then no more work is handed out
+#define SCHEDULER_NODE_STATUS_KEPT (-1)
+
+struct scheduler_placement {
+	const char *id, *namespace, *name, *node;
+	uint32_t version;
+	const void *opaque;  // of the job's version
+	size_t opaque_len;
+	const struct sched_instance *instance;
+};
+
+// What has become durable, in its order. Called from scheduler_landed() and scheduler_start().
+struct scheduler_deeds {
+	void (*placed)(void *user, const struct scheduler_placement *p);
+	void (*stopped)(void *user, const char *id, bool lost);
+	void (*ended)(void *user, const char *id);
+	void (*gone)(void *user, const char *id);
+};
+
+struct scheduler_worker {
+	struct scheduler *scheduler;
+	struct sched_worker *planner;
+	struct sched_reader *reader;
+	pthread_t thread;
+	pthread_cond_t answered;
+	bool result, started;
+};
+
+struct scheduler {
+	struct sched_core *core;
+	pthread_mutex_t lock;
+	pthread_cond_t work;   // for workers: there may be some, or the state is newer
+	pthread_cond_t apply;  // for the applier: plans, events
+	pthread_t applier;
+	bool applier_started, stop;
+	struct scheduler_worker workers[SCHEDULER_WORKERS_MAX];
+	unsigned worker_count;
+	struct sched_reader *reader;  // of the main thread
+	int event_fd;                 // readable when the log has bytes
+	ns_t wall_offset_ns;
+	const struct scheduler_deeds *deeds;
+	void *user;
+	struct sched_bytes riding;  // with the store, or waiting for its next batch
+	struct sched_bytes spare;   // swapped with the core's log
+	size_t backlog_bytes;       // of riding, for the threads
+	char (*ids)[SCHEDULER_ID_BYTES];  // of instances, by slot, as far as it is durable
+	uint32_t id_room;
+	size_t log_bytes, checkpoint_bytes;  // in the store
+	uint64_t *logs;                      // the records' numbers
+	size_t log_count, log_room;
+	bool checkpointing;  // with the store is a checkpoint, which replaces the logs
+	size_t ridden;       // bytes of `riding` that are with the store
+};
+
+// Reads the log; tells the deeds of what is there; starts the threads. 0 or -E... .
+int scheduler_start(struct scheduler *s, struct store *store, unsigned workers, uint64_t seed,
+	const struct scheduler_deeds *deeds, void *user);
+// Stops the threads. What was not durable is lost.
+void scheduler_stop(struct scheduler *s);
+
+// ---- events ----
+
+// 0; -EINVAL: beyond a limit of the scheduler; -ENOMEM.
+int scheduler_job_put(struct scheduler *s, const struct sched_spec *spec);
+// Stops all its instances and forgets it.
+void scheduler_job_delete(struct scheduler *s, const char *namespace, const char *name);
+// Calls each for the jobs that are not stopped.
+void scheduler_each_job(struct scheduler *s,
+	void (*each)(void *user, const char *namespace, const char *name), void *user);
+void scheduler_node_put(struct scheduler *s, const char *name,
+	const struct sched_attribute *attributes, uint32_t count, const struct sched_res *capacity);
+// status: enum sched_node_status, or SCHEDULER_NODE_STATUS_KEPT.
+void scheduler_node_state(
+	struct scheduler *s, const char *name, int status, bool eligible, bool draining);
+void scheduler_node_delete(struct scheduler *s, const char *name);
+// Calls each for the nodes.
+void scheduler_each_node(
+	struct scheduler *s, void (*each)(void *user, const char *name), void *user);
+void scheduler_report(
+	struct scheduler *s, const char *id, enum sched_status status, bool ready);
+
+// Clears event_fd: its bytes are about to be looked at.
+void scheduler_quiet(struct scheduler *s);
+
+// ---- durability: the registry's rider (registry.h) ----
+
+bool scheduler_pending(struct scheduler *s);
+void scheduler_ride(struct scheduler *s, struct batch *batch);
+void scheduler_landed(struct scheduler *s, int error);
+
+// ---- what is shown ----
+
+// How the last evaluation of the job went; NULL if there was none. A new reference.
+json_t *scheduler_explain(struct scheduler *s, const char *namespace, const char *name);
+// Why an instance was put where it is. A new reference.
+json_t *scheduler_why(const struct sched_instance *i);
+
+struct scheduler_numbers {
+	uint32_t nodes, jobs, instances, ready, outstanding, blocked;
+	uint64_t evaluations, plans, placed, stopped, rejected;
+	size_t backlog_bytes;
+};
+void scheduler_numbers(struct scheduler *s, struct scheduler_numbers *out);

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is shown of the scheduler, from snapshots. Main thread.
+#include <stdlib.h>
+#include <string.h>
+
+#include "controlplane/registry_internal.h"
+#include "controlplane/scheduler_internal.h"
+
+static const char *const trigger_names[SCHED_TRIGGERS] = {
+	[SCHED_JOB_PUT] = "the function was changed",
+	[SCHED_JOB_STOP] = "the function was deleted",
+	[SCHED_NODE_UPDATE] = "a node went down",
+	[SCHED_NODE_DRAIN] = "a node is drained",
+	[SCHED_INSTANCE_ENDED] = "an instance ended",
+	[SCHED_INSTANCE_READY] = "an instance is ready",
+	[SCHED_QUEUED_INSTANCES] = "room appeared",
+	[SCHED_MAX_PLANS] = "too many conflicts before",
+	[SCHED_CONTINUE] = "the rest of many",
+	[SCHED_FAILED_FOLLOW_UP] = "an evaluation failed before",
+	[SCHED_RESCHEDULE] = "time to try again",
+	[SCHED_PREEMPTION] = "others needed the room",
+};
+
+static const char *const dimension_names[SCHED_DIMS] = {
+	[SCHED_DIM_CPU] = "cpu",
+	[SCHED_DIM_MEMORY] = "memory",
+	[SCHED_DIM_DISK] = "disk",
+	[SCHED_DIM_SLOTS] = "instances",
+	[SCHED_DIM_DISTINCT_HOSTS] = "distinct_hosts",
+	[SCHED_DIM_NOT_READY] = "not_ready",
+	[SCHED_DIM_INELIGIBLE] = "ineligible",
+};
+
+static const char *const status_names[] = {
+	[SCHED_EVAL_PENDING] = "pending",
+	[SCHED_EVAL_BLOCKED] = "blocked",
+	[SCHED_EVAL_COMPLETE] = "complete",
+	[SCHED_EVAL_FAILED] = "failed",
+	[SCHED_EVAL_CANCELLED] = "cancelled",
+};
+
+static void set(json_t *out, const char *name, uint64_t value)
+{
+	json_object_set_new(out, name, json_integer((json_int_t)value));
+}
+
+static const char *trigger_name(uint8_t trigger)
+{
+	return trigger < SCHED_TRIGGERS && trigger_names[trigger] ? trigger_names[trigger] : "";
+}
+
+json_t *scheduler_why(const struct sched_instance *i)
+{
+	json_t *out = json_object();
+
+	set(out, "evaluation", i->why.eval);
+	json_object_set_new(out, "trigger", json_string(trigger_name(i->why.trigger)));
+	set(out, "considered", i->why.considered);
+	set(out, "infeasible", i->why.infeasible);
+	set(out, "full", i->why.exhausted);
+	json_object_set_new(out, "score", json_real((double)i->why.score));
+	json_object_set_new(out, "runner_up", json_real((double)i->why.runner_up));
+	return out;
+}
+
+static json_t *explain(const struct sched_eval *e)
+{
+	const struct sched_explain *x = &e->explain;
+	json_t *out = json_object(), *excluded = json_object();
+
+	set(out, "id", e->id);
+	json_object_set_new(out, "status", json_string(status_names[e->status]));
+	json_object_set_new(out, "trigger", json_string(trigger_name(e->trigger)));
+	set(out, "considered", x->considered);
+	set(out, "feasible", x->feasible);
+	set(out, "wanted", x->wanted);
+	set(out, "placed", x->placed);
+	set(out, "failed", x->failed);
+	set(out, "stopped", x->stopped);
+	for (int d = 0; d < SCHED_DIMS; d++)
+		if (x->by_dimension[d])
+			set(excluded, dimension_names[d], x->by_dimension[d]);
+	json_object_set_new(out, "excluded_nodes", excluded);
+	return out;
+}
+
+json_t *scheduler_explain(struct scheduler *s, const char *namespace, const char *name)
+{
+	const struct sched_snapshot *now;
+	const struct sched_eval *e;
+	uint32_t slot, last = SCHED_NONE;
+	json_t *out = NULL;
+
+	pthread_mutex_lock(&s->lock);
+	slot = sched_job_find(s->core->state, namespace, name);
+	if (slot != SCHED_NONE)
+		last = sched_job_at(&s->core->state->head, slot)->last_eval;
+	now = &s->core->state->head;
+	e = sched_eval_at(now, last);
+	if (e)
+		out = explain(e);
+	pthread_mutex_unlock(&s->lock);
+	return out;
+}
+
+void scheduler_each_job(struct scheduler *s,
+	void (*each)(void *user, const char *namespace, const char *name), void *user)
+{
+	const struct sched_snapshot *now = sched_snapshot_pin(s->reader, s->core->state);
+
+	for (uint32_t k = 0; k < now->tables[SCHED_TABLE_JOBS].high; k++) {
+		const struct sched_job *job = sched_job_at(now, k);
+
+		if (job && !sched_job_spec(job)->stopped)
+			each(user, sched_job_spec(job)->namespace, sched_job_spec(job)->name);
+	}
+	sched_reader_unpin(s->reader);
+}
+
+void scheduler_each_node(
+	struct scheduler *s, void (*each)(void *user, const char *name), void *user)
+{
+	const struct sched_snapshot *now = sched_snapshot_pin(s->reader, s->core->state);
+
+	for (uint32_t k = 0; k < now->tables[SCHED_TABLE_NODES].high; k++)
+		if (sched_node_at(now, k))
+			each(user, sched_node_at(now, k)->info->name);
+	sched_reader_unpin(s->reader);
+}
+
+void scheduler_numbers(struct scheduler *s, struct scheduler_numbers *out)
+{
+	const struct sched_core *c = s->core;
+	struct sched_broker_stats broker;
+	struct sched_applier_stats applier;
+
+	pthread_mutex_lock(&s->lock);
+	broker = sched_broker_stats(c->broker);
+	applier = sched_applier_stats(c->applier);
+	*out = (struct scheduler_numbers){
+		.nodes = c->state->head.counts[SCHED_TABLE_NODES],
+		.jobs = c->state->head.counts[SCHED_TABLE_JOBS],
+		.instances = c->state->head.counts[SCHED_TABLE_INSTANCES],
+		.ready = broker.ready,
+		.outstanding = broker.outstanding,
+		.blocked = sched_blocked_stats(c->blocked).blocked,
+		.evaluations = c->evals_made,
+		.plans = applier.plans,
+		.placed = applier.placed,
+		.stopped = applier.stopped,
+		.rejected = applier.rejected_nodes,
+		.backlog_bytes = scheduler_backlog(s),
+	};
+	pthread_mutex_unlock(&s->lock);
+}
