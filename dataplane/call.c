@@ -210,28 +210,48 @@ static int forward(struct relay *r, const struct service *s, const struct client
 					      : start(r, s, via, stream, message);
 }
 
+// A route that is not known from an earlier call. NULL: the call was refused.
+static const struct service *find_service(struct relay *r, enum rs_metadata_kind kind,
+	struct rs_stream *stream, const struct chain *metadata, struct rs_route *route)
+{
+	uint64_t version = table_version(r->table);
+	const struct service *s;
+
+	if (rs_route_find(kind, metadata, route)) {
+		*route = (struct rs_route){0};
+		refuse(r, stream, NULL, route, REFUSE_NO_ROUTE);
+		return NULL;
+	}
+	s = table_find(r->table, route->text, route->len);
+	if (s)
+		route_memo_keep(&r->routes, version, kind, metadata, route, s);
+	else
+		refuse(r, stream, NULL, route, REFUSE_NO_SERVICE);
+	return s;
+}
+
 void call_begin(struct rs_stream *stream, struct rs_message *message)
 {
 	struct client *client = client_of(stream->session);
 	struct relay *r = client->relay;
+	enum rs_metadata_kind kind = client->mime->kind;
+	const struct route_memo_entry *known;
 	const struct service *s;
-	struct rs_route route = {0};
+	struct rs_route route;
 	int rc;
 
 	counter_add(&r->counters.calls, 1);
-	if (rs_route_find(client->mime->kind, &message->metadata, &route)) {
-		route.len = 0;
-		refuse(r, stream, NULL, &route, REFUSE_NO_ROUTE);
+	known = route_memo_find(&r->routes, r->table, kind, &message->metadata);
+	s = known ? known->service
+		  : find_service(r, kind, stream, &message->metadata, &route);
+	if (!s)
 		return;
-	}
-	s = table_find(r->table, route.text, route.len);
-	if (!s) {
-		refuse(r, stream, NULL, &route, REFUSE_NO_SERVICE);
-		return;
-	}
 	rc = forward(r, s, client, stream, message);
-	if (rc)
-		refuse(r, stream, s, &route, refusal_of(rc));
+	if (!rc)
+		return;
+	if (known)
+		route_memo_route(known, &route);
+	refuse(r, stream, s, &route, refusal_of(rc));
 }
 
 // From the client

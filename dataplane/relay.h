@@ -7,6 +7,7 @@
 
 #include "dataplane/client/mime.h"
 #include "dataplane/capacity.h"
+#include "dataplane/route_memo.h"
 #include "dataplane/table.h"
 #include "dataplane/tcp/tcp.h"
 #include "lib/base/hist.h"
@@ -117,6 +118,7 @@ struct relay {
 	struct loop *loop;
 	struct timer_wheel *timers;
 	struct table *table;
+	struct route_memo routes;
 	struct buf_pool *blocks;
 	struct rs_pool *pool;
 	struct link_hub hub;

@@ -57,6 +57,7 @@ struct table {
 	uint32_t prefixes[ROUTE_LENGTHS];            // services with a prefix of this length
 	uint64_t prefix_lengths[ROUTE_LENGTHS / 64]; // atomic; a bit a length in use
 	struct slot slots[SERVICES_MAX];
+	uint64_t version; // atomic; see table_version()
 };
 
 static uint32_t key_hash(const void *key, uint32_t len, uint32_t seed)
@@ -89,6 +90,7 @@ struct table *table_new(struct rte_rcu_qsbr *qsbr)
 		free(t);
 		return NULL;
 	}
+	t->version = 1;
 	list_init(&t->retired);
 	for (uint32_t i = 0; i < SERVICES_MAX; i++)
 		t->slots[i] = (struct slot){.generation = 1, .next_free = i + 1};
@@ -318,6 +320,18 @@ static void prefix_count(struct table *t, const struct service *s, int change)
 		__atomic_store_n(word, *word & ~bit, __ATOMIC_RELEASE);
 }
 
+// After a change can be seen, before a grace period begins that frees what it replaced: so a reader
+// that still sees the old version is one that the grace period waits for.
+static void changed(struct table *t)
+{
+	__atomic_store_n(&t->version, t->version + 1, __ATOMIC_RELEASE);
+}
+
+uint64_t table_version(const struct table *t)
+{
+	return __atomic_load_n(&t->version, __ATOMIC_ACQUIRE);
+}
+
 static struct slot *slot_find(struct table *t, const struct key *key)
 {
 	void *data;
@@ -334,6 +348,7 @@ static void replace(struct table *t, struct slot *slot, struct service *service)
 	service->slot = old->slot;
 	service->generation = old->generation;
 	__atomic_store_n(&slot->service, service, __ATOMIC_RELEASE);
+	changed(t);
 	retire(t, old, -1, -1);
 }
 
@@ -359,6 +374,7 @@ static int insert(struct table *t, const struct key *key, struct service *servic
 	t->free_slot = slot->next_free;
 	t->services++;
 	prefix_count(t, service, 1);
+	changed(t);
 	return 0;
 }
 
@@ -404,6 +420,7 @@ static void remove_slot(struct table *t, struct slot *slot)
 	__atomic_store_n(&slot->service, NULL, __ATOMIC_RELEASE);
 	t->services--;
 	prefix_count(t, s, -1);
+	changed(t);
 	retire(t, s, position, (int32_t)(slot - t->slots));
 }
 

@@ -91,6 +91,10 @@ unsigned table_services(const struct table *table);
 // `[namespace/]name[@version]` as called; the default namespace is "default".
 const struct service *table_find(const struct table *table, const char *route, uint8_t len);
 
+// Reader. Not 0, and another one after each change: what table_find() returned may be used again, also
+// after quiescence, while this is what it was before that call.
+uint64_t table_version(const struct table *table);
+
 struct target *target_ref(struct target *target);
 // From any thread.
 void target_unref(struct target *target);
