@@ -41,7 +41,7 @@ uint8_t *sched_bytes_take(struct sched_bytes *b, size_t n)
 {
 	uint8_t *at;
 
-	if (b->failed || (b->len + n > b->room && !grow(b, n)))
+	if (b->failed || ((b->len + n > b->room || !b->data) && !grow(b, n)))
 		return NULL;
 	at = b->data + b->len;
 	b->len += n;
@@ -374,7 +374,6 @@ static void put_eligibility(struct sched_bytes *b, const struct sched_eligibilit
 	sched_put_u8(b, e->escaped);
 	for (size_t i = 0; i < SCHED_CLASSES_TRACKED / 64; i++)
 		sched_put_uint(b, e->eligible[i]);
-	put_res(b, &e->least_ask);
 }
 
 static void get_eligibility(struct reader *r, struct sched_eligibility *e)
@@ -383,7 +382,6 @@ static void get_eligibility(struct reader *r, struct sched_eligibility *e)
 	e->escaped = reader_u8(r) != 0;
 	for (size_t i = 0; i < SCHED_CLASSES_TRACKED / 64; i++)
 		e->eligible[i] = sched_get_uint(r);
-	get_res(r, &e->least_ask);
 }
 
 static void put_explain(struct sched_bytes *b, const struct sched_explain *x)

@@ -269,7 +269,7 @@ int sched_replay(struct sched_state *st, const void *bytes, size_t len)
 
 	if (!d)
 		return -ENOMEM;
-	sched_decoder_init(d, bytes, len);
+	sched_decoder_init(d, len ? bytes : "", len);
 	st->replaying = true;
 	while ((rc = sched_decode_begin(d)) > 0) {
 		st->head.index = d->index;

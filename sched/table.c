@@ -253,12 +253,8 @@ void *sched_table_write(struct sched_pages *p, struct sched_table *t, uint32_t r
 
 	if (row >= sched_table_max(t))
 		return NULL;
-	// Rows come into being leaf by leaf, so that all below `high` can be read.
-	while (row >= t->high) {
-		if (!write_leaf(p, t, t->high))
-			return NULL;
-		t->high = ((t->high >> t->leaf_bits) + 1) << t->leaf_bits;
-	}
 	leaf = write_leaf(p, t, row);
+	if (leaf && row >= t->high)
+		t->high = row + 1;
 	return leaf ? leaf->rows + (size_t)(row & ((1u << t->leaf_bits) - 1)) * t->row_bytes : NULL;
 }

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tables of fixed-size rows with cheap immutable snapshots: pages, copied when they are written.
 //
-// A table is a radix tree: three levels of 64 pointers above leaves of 2^leaf_bits rows. Each page
-// bears the version in which it was made. The writer works at `version`; a page of an older version
-// may be seen by a snapshot, so it is copied before it is written, and the old one is retired.
-// Publishing is to hand out the top pointers and to go on to the next version: constant time,
-// however large the table.
+// A table is a radix tree: three levels of 64 pointers above leaves of 2^leaf_bits rows; pages that
+// were never written are not there. Each page bears the version in which it was made. The writer
+// works at `version`; a page of an older version may be seen by a snapshot, so it is copied before
+// it is written, and the old one is retired. Publishing is to hand out the top pointers and to go
+// on to the next version: constant time, however large the table.
 //
 //   writer: write row ──page of this version?──yes──▶ write in place
 //                              │no
-//                              └──▶ copy, link the copy (same for the pages above), retire the old
-//                              page
+//                              └──▶ copy, link it (and the pages above), retire the old page
 //
 // A page retired at version v is seen only by snapshots older than v. It is used again once every
 // reader's pin is at v or later (sched_pages_reclaim).
@@ -42,7 +41,7 @@ struct sched_leaf {
 // A value: copying it is taking a snapshot of the table.
 struct sched_table {
 	struct sched_inner *top;
-	uint32_t high; // rows [0, high) exist
+	uint32_t high; // no row at or beyond was ever written
 	uint32_t row_bytes;
 	uint32_t leaf_bits;
 	uint32_t pool; // of its leaves
@@ -86,28 +85,22 @@ struct sched_table sched_table_make(struct sched_pages *p, uint32_t row_bytes, u
 // Rows a table can have at most.
 uint32_t sched_table_max(const struct sched_table *t);
 
-static inline void *sched_table_leaf(const struct sched_table *t, uint32_t row)
+// For reading. NULL if it was never written, nor any row near it.
+static inline const void *sched_table_row(const struct sched_table *t, uint32_t row)
 {
 	uint32_t n = row >> t->leaf_bits;
 	const struct sched_inner *inner = t->top;
-
-	inner = inner->child[n >> 2 * SCHED_FAN_BITS];
-	inner = inner->child[n >> SCHED_FAN_BITS & (SCHED_FAN - 1)];
-	return inner->child[n & (SCHED_FAN - 1)];
-}
-
-// For reading. NULL if there is no such row.
-static inline const void *sched_table_row(const struct sched_table *t, uint32_t row)
-{
 	const struct sched_leaf *leaf;
 
 	if (row >= t->high)
 		return NULL;
-	leaf = sched_table_leaf(t, row);
-	return leaf->rows + (size_t)(row & ((1u << t->leaf_bits) - 1)) * t->row_bytes;
+	inner = inner->child[n >> 2 * SCHED_FAN_BITS];
+	inner = inner ? inner->child[n >> SCHED_FAN_BITS & (SCHED_FAN - 1)] : NULL;
+	leaf = inner ? inner->child[n & (SCHED_FAN - 1)] : NULL;
+	return leaf ? leaf->rows + (size_t)(row & ((1u << t->leaf_bits) - 1)) * t->row_bytes : NULL;
 }
 
-// For writing; rows up to this one come into being, zeroed. NULL: out of memory or of rows.
+// For writing; a row that was never written is zeroed. NULL: out of memory or of rows.
 void *sched_table_write(struct sched_pages *p, struct sched_table *t, uint32_t row);
 
 // Retires a malloc'd block that snapshots may refer to. Without memory for the note it is leaked.

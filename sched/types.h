@@ -263,7 +263,6 @@ struct sched_eligibility {
 	uint32_t known;
 	bool escaped; // constraints on unique.* attributes: any node may be it
 	uint64_t eligible[SCHED_CLASSES_TRACKED / 64];
-	struct sched_res least_ask; // of what could not be placed
 };
 
 struct sched_eval {

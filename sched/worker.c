@@ -105,7 +105,6 @@ static int choose(struct planning *p, uint32_t group, const struct sched_want *w
 	p->failed += n - k;
 	p->group_failed[group] = true;
 	sched_filter_eligibility(&r.filter, &p->eligibility);
-	p->eligibility.least_ask = p->spec->groups[group].ask;
 	return 0;
 }
 

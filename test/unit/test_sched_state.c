@@ -47,6 +47,13 @@ static void map_holds_what_an_array_holds(void **state)
 	sched_map_fini(&map);
 }
 
+static uint64_t row_value(const struct sched_table *t, uint32_t i)
+{
+	const uint64_t *row = sched_table_row(t, i);
+
+	return row ? *row : 0;
+}
+
 static void snapshots_do_not_change(void **state)
 {
 	struct sched_pages p;
@@ -69,14 +76,13 @@ static void snapshots_do_not_change(void **state)
 		}
 		snapshots[k] = t;
 		for (uint32_t i = 0; i < t.high && i < 5000; i++)
-			copies[k][i] = *(const uint64_t *)sched_table_row(&t, i);
+			copies[k][i] = row_value(&t, i);
 		sched_pages_publish(&p);
 		sched_pages_reclaim(&p);
 	}
 	for (int k = 0; k < 20; k++)
 		for (uint32_t i = 0; i < snapshots[k].high && i < 5000; i++)
-			assert_true(copies[k][i] ==
-				    *(const uint64_t *)sched_table_row(&snapshots[k], i));
+			assert_true(copies[k][i] == row_value(&snapshots[k], i));
 	assert_true(p.retired_count > 0);
 	// With the reader gone everything old comes back.
 	sched_reader_unpin(reader);
@@ -106,6 +112,24 @@ static void memory_of_old_versions_is_used_again(void **state)
 			before = sched_pages_bytes(&p);
 	}
 	assert_int_equal(sched_pages_bytes(&p), before);
+	sched_pages_fini(&p);
+}
+
+static void what_was_never_written_costs_nothing(void **state)
+{
+	struct sched_pages p;
+	struct sched_table t;
+
+	sched_pages_init(&p);
+	t = sched_table_make(&p, 64, 4);
+	assert_null(sched_table_row(&t, 0));
+	assert_non_null(sched_table_write(&p, &t, sched_table_max(&t) - 1));
+	assert_null(sched_table_write(&p, &t, sched_table_max(&t)));
+	assert_null(sched_table_write(&p, &t, SCHED_NONE));
+	assert_null(sched_table_row(&t, 0));
+	assert_non_null(sched_table_row(&t, sched_table_max(&t) - 1));
+	assert_null(sched_table_row(&t, SCHED_NONE));
+	assert_true(sched_pages_bytes(&p) < 1 << 20);
 	sched_pages_fini(&p);
 }
 
@@ -332,6 +356,7 @@ int main(void)
 		cmocka_unit_test(map_holds_what_an_array_holds),
 		cmocka_unit_test(snapshots_do_not_change),
 		cmocka_unit_test(memory_of_old_versions_is_used_again),
+		cmocka_unit_test(what_was_never_written_costs_nothing),
 		cmocka_unit_test(readers_are_limited),
 		cmocka_unit_test(readers_see_whole_transactions),
 		cmocka_unit_test(replay_gives_the_same_state),
