@@ -27,7 +27,8 @@ static inline struct reader reader_of(const void *data, size_t len)
 {
 	const uint8_t *at = data;
 
-	return (struct reader){.at = at, .end = at + len, .bad = false};
+	// No arithmetic on NULL, which stands for no bytes.
+	return (struct reader){.at = at, .end = len ? at + len : at, .bad = false};
 }
 
 static inline size_t reader_left(const struct reader *r)
@@ -88,7 +89,7 @@ static inline struct writer writer_of(void *data, size_t room)
 {
 	uint8_t *at = data;
 
-	return (struct writer){.at = at, .end = at + room, .bad = false};
+	return (struct writer){.at = at, .end = room ? at + room : at, .bad = false};
 }
 
 static inline size_t writer_left(const struct writer *w)
