@@ -55,10 +55,11 @@ install_packages() {
 build_only=()
 
 build() {
-	local dir=$1 log=$1.log
+	local dir=$1 log=$1/build.log
 	shift
 	if ! [ -e "$dir/build.ninja" ]; then
 		rm -rf "$dir"
+		mkdir -p "$dir"
 		if ! meson setup "$dir" "$root" "$@" >"$log" 2>&1; then
 			tail -n 20 "$log" >&2
 			die "meson setup failed; all it said is in $log"
@@ -68,7 +69,6 @@ build() {
 		{ grep -B 3 -A 15 -E '^FAILED|ERROR:' "$log" || cat "$log"; } | tail -n 40 >&2
 		die "the build failed; all it said is in $log"
 	fi
-	rm -f "$log"
 }
 
 # --- huge pages ---
