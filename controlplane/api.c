@@ -168,7 +168,7 @@ void api_error(struct api_response *r, unsigned status, const char *code, const 
 	if (field)
 		json_object_set_new(error, "field", api_string(field));
 	json_object_set_new(body, "error", error);
-	r->follow = false;
+	r->follow = r->logs = false;
 	r->etag[0] = 0;
 	set_body(r, status, body);
 }

@@ -11,7 +11,7 @@
 // is suspended until the next batch settles. libmicrohttpd does not look at a suspended connection,
 // so an epoll of our own sees the client leave; otherwise 64 clients that left would use up all
 // places.
-#include "controlplane/http.h"
+#include "controlplane/http_internal.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -135,17 +135,20 @@ static ssize_t follower_read(void *cls, uint64_t pos, char *out, size_t room)
 	return 0;
 }
 
+int http_connection_fd(struct MHD_Connection *connection)
+{
+	return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+}
+
 // The epoll sees the client's end of the stream, which libmicrohttpd does not while it is
 // suspended.
-static void follower_watch(struct follower *f)
+void http_watch(struct http *h, struct MHD_Connection *connection)
 {
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(f->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-	struct epoll_event event = {.events = EPOLLRDHUP | EPOLLET};
-
 	// By fd, not by pointer: a late event of a socket that is closed already finds nobody.
-	event.data.fd = info->connect_fd;
-	epoll_ctl(f->http->watch_fd, EPOLL_CTL_ADD, info->connect_fd, &event);
+	struct epoll_event event = {
+		.events = EPOLLRDHUP | EPOLLET, .data.fd = http_connection_fd(connection)};
+
+	epoll_ctl(h->watch_fd, EPOLL_CTL_ADD, event.data.fd, &event);
 }
 
 static struct MHD_Response *follower_response(struct exchange *x)
@@ -176,7 +179,7 @@ static struct MHD_Response *follower_response(struct exchange *x)
 	if (f->more) {
 		x->http->api->followers++;
 		MHD_add_response_header(r, MHD_HTTP_HEADER_CONNECTION, "close");
-		follower_watch(f);
+		http_watch(x->http, x->connection);
 	}
 	return r;
 }
@@ -190,14 +193,13 @@ static void see_who_left(struct http *h)
 	for (int i = 0; i < n; i++) {
 		list_for_each (at, &h->followers) {
 			struct follower *f = list_entry(at, struct follower, link);
-			const union MHD_ConnectionInfo *info = MHD_get_connection_info(
-				f->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
-			if (!f->more || info->connect_fd != events[i].data.fd)
+			if (!f->more || http_connection_fd(f->connection) != events[i].data.fd)
 				continue;
 			f->dead = true;
 			follower_resume(f);
 		}
+		http_logs_left(h, events[i].data.fd);
 	}
 }
 
@@ -216,7 +218,9 @@ static struct MHD_Response *plain_response(struct api_response *a)
 static enum MHD_Result answer(struct exchange *x)
 {
 	struct api_response *a = &x->response;
-	struct MHD_Response *r = a->follow ? follower_response(x) : NULL;
+	struct MHD_Response *r = a->follow ? follower_response(x)
+				 : a->logs ? http_logs_response(x->http, x->connection, a)
+					   : NULL;
 	enum MHD_Result result;
 
 	if (!r)
@@ -398,6 +402,7 @@ int http_start(struct http *h, struct api *api, int listen_fd, const char *only_
 	*h = (struct http){.api = api, .only_path = only_path};
 	list_init(&h->waiting);
 	list_init(&h->followers);
+	list_init(&h->tails);
 	h->watch_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (h->watch_fd < 0) {
 		close(listen_fd);
@@ -458,6 +463,7 @@ void http_stop(struct http *h)
 		f->dead = true;
 		follower_resume(f);
 	}
+	http_logs_left(h, -1);
 	// What waits now was never settled: say so. A suspended connection must not meet the
 	// daemon's end.
 	http_settled(h, -ECANCELED);

@@ -13,6 +13,7 @@
 #define HTTP_TIMEOUT_S 60
 
 struct MHD_Daemon;
+struct peers;
 
 struct http {
 	struct MHD_Daemon *daemon;
@@ -21,6 +22,8 @@ struct http {
 	int watch_fd;           // an epoll of followers' sockets, to see those that leave
 	struct list waiting;    // exchanges held back until they are durable
 	struct list followers;
+	struct list tails;    // of logs
+	struct peers *peers;  // who knows logs; NULL: nobody
 	bool again;  // something was resumed: run before sleeping
 };
 

@@ -248,6 +248,7 @@ static bool start_peers(struct server *s)
 	rc = peers_start(&s->peers, &config);
 	if (rc)
 		log_error(SUBSYSTEM, "cannot start the peers' side: %s", strerror(-rc));
+	s->control.peers = &s->peers;
 	return rc == 0 && listen_peer(s) && listen_peer_tcp(s);
 }
 

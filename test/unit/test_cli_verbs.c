@@ -202,7 +202,11 @@ static void wrong_usage_is_exit_code_2(void **state)
 		{"call echo --to nonsense", "an address such as"},
 		{"call echo --metadata x --to 127.0.0.1:1", "TYPE=TEXT"},
 		{"top --sort luck", "--sort takes"},
-		{"explain instance x", "only routes"},
+		{"explain weather x", "routes and instances"},
+		{"scale echo many", "whole number"},
+		{"scale echo", "usage: penstock scale FUNCTION N"},
+		{"drain", "usage: penstock drain NODE"},
+		{"logs echo --tail few", "whole number"},
 		{"completion fish", "bash and zsh"},
 		{"help nosuch", "there is no verb"},
 		{"status extra", "unexpected 'extra'"},
@@ -675,6 +679,11 @@ static void explain_finds_the_longest_prefix(void **state)
 			"{\"kind\":\"Function\",\"metadata\":{\"name\":\"thumbnail\",\"namespace\":"
 			"\"default\"}}]}"},
 		{"GET /v1/endpoints?", 200, list},
+		{"GET /v1/instances?limit=500&function=default%2Fthumbnail ", 200,
+			"{\"items\":[{\"metadata\":{\"name\":\"a1\"},\"spec\":{\"node\":\"n1\",\"version\":3,"
+			"\"desired\":\"run\"},\"status\":{\"ready\":true}},"
+			"{\"metadata\":{\"name\":\"a2\"},\"spec\":{\"node\":\"n2\",\"version\":3,"
+			"\"desired\":\"run\"},\"status\":{\"ready\":false}}]}"},
 		END,
 	};
 
@@ -693,10 +702,82 @@ static void explain_finds_the_longest_prefix(void **state)
 	assert_int_equal(run_with(&f, answers, "explain route b/special"), CLI_DONE);
 	assert_int_equal(run_with(&f, answers, "explain route special"), CLI_REFUSED);
 	assert_int_equal(run_with(&f, answers, "explain route thumbnail"), CLI_DONE);
-	expect_text(out_text, "A function");
+	expect_text(out_text, "n1          3          1\n");
+	assert_null(strstr(out_text, "n2"));
 	assert_int_equal(run_with(&f, answers, "explain route thumbnali"), CLI_REFUSED);
 	expect_text(err_text, "did you mean thumbnail?");
 	assert_int_equal(run_with(&f, answers, "explain route orders -n imagery"), CLI_REFUSED);
+}
+
+static void explain_tells_why_an_instance_is_there(void **state)
+{
+	struct fake f;
+	const struct answer answers[] = {
+		{"GET /v1/instances/0123456789abcdef", 200,
+			"{\"metadata\":{\"name\":\"0123456789abcdef\",\"namespace\":\"default\"},"
+			"\"spec\":{\"function\":\"echo\",\"version\":2,\"node\":\"n1\",\"desired\":\"run\"},"
+			"\"status\":{\"state\":\"running\",\"ready\":true,\"restarts\":4,\"since\":\"T\","
+			"\"why\":{\"evaluation\":9,\"trigger\":\"a node went down\",\"considered\":3,"
+			"\"infeasible\":1,\"full\":1,\"score\":0.5,\"runner_up\":0}}}"},
+		END,
+	};
+
+	assert_int_equal(run_with(&f, answers, "explain instance 0123456789abcdef"), CLI_DONE);
+	expect_text(out_text, "version 2, on node n1");
+	expect_text(out_text, "running since T and takes calls");
+	expect_text(out_text, "started again 4 times");
+	expect_text(out_text, "evaluation 9, because a node went down");
+	expect_text(out_text, "Of 3 nodes considered, 1 could not take it by state or constraint "
+			      "and 1 had no room");
+	assert_int_equal(run_with(&f, answers, "explain instance ffff"), CLI_REFUSED);
+}
+
+static void scale_and_drain_patch(void **state)
+{
+	struct fake f;
+	const struct answer answers[] = {
+		{"GET /v1/functions/img/echo ", 200,
+			"{\"spec\":{\"scale\":{\"min\":1,\"max\":10}}}"},
+		{"PATCH /v1/functions/img/echo ", 200, "{}"},
+		{"PATCH /v1/nodes/n1 ", 200, "{}"},
+		{"PATCH /v1/nodes/n2 ", 404, "{\"error\":{\"message\":\"there is no node n2\"}}"},
+		END,
+	};
+
+	assert_int_equal(run_with(&f, answers, "scale img/echo 5"), CLI_DONE);
+	assert_string_equal(f.body, "{\"spec\":{\"scale\":{\"min\":5}}}");
+	expect_text(out_text, "function/img/echo scaled from 1 to 5\n");
+	assert_int_equal(run_with(&f, answers, "scale echo 20 -n img"), CLI_DONE);
+	assert_string_equal(f.body, "{\"spec\":{\"scale\":{\"min\":20,\"max\":20}}}");
+	assert_int_equal(run_with(&f, answers, "drain n1"), CLI_DONE);
+	assert_string_equal(f.body, "{\"spec\":{\"drain\":true,\"eligible\":false}}");
+	assert_int_equal(run_with(&f, answers, "drain n1 --undo"), CLI_DONE);
+	assert_string_equal(f.body, "{\"spec\":{\"drain\":false,\"eligible\":true}}");
+	assert_int_equal(run_with(&f, answers, "drain n2"), CLI_REFUSED);
+	expect_text(err_text, "there is no node n2");
+}
+
+static void logs_of_one_and_of_all(void **state)
+{
+	struct fake f;
+	const struct answer answers[] = {
+		{"GET /v1/instances?limit=500&function=default%2Fecho", 200,
+			"{\"items\":[{\"metadata\":{\"name\":\"aaaaaaaa11\"}},"
+			"{\"metadata\":{\"name\":\"bbbbbbbb22\"}}]}"},
+		{"GET /v1/instances?limit=500&function=default%2Fnone", 200, "{\"items\":[]}"},
+		{"GET /v1/instances/aaaaaaaa11/logs?tail=7 ", 200, "one\ntwo\n"},
+		{"GET /v1/instances/aaaaaaaa11/logs?tail=100", 200, "one\ntwo\n"},
+		{"GET /v1/instances/bbbbbbbb22/logs?tail=100", 200, "three\n"},
+		END,
+	};
+
+	assert_int_equal(run_with(&f, answers, "logs aaaaaaaa11 --tail 7"), CLI_DONE);
+	assert_string_equal(out_text, "one\ntwo\n");
+	assert_int_equal(run_with(&f, answers, "logs echo"), CLI_DONE);
+	assert_string_equal(
+		out_text, "aaaaaaaa | one\naaaaaaaa | two\nbbbbbbbb | three\n");
+	assert_int_equal(run_with(&f, answers, "logs none"), CLI_REFUSED);
+	expect_text(err_text, "no instance of a function none");
 }
 
 static void call_needs_a_gateway_with_an_address(void **state)
@@ -867,6 +948,9 @@ int main(void)
 		cmocka_unit_test(status_tells_what_is_wrong),
 		cmocka_unit_test(events_are_lines),
 		cmocka_unit_test(explain_finds_the_longest_prefix),
+		cmocka_unit_test(explain_tells_why_an_instance_is_there),
+		cmocka_unit_test(scale_and_drain_patch),
+		cmocka_unit_test(logs_of_one_and_of_all),
 		cmocka_unit_test(call_needs_a_gateway_with_an_address),
 		cmocka_unit_test(doctor_looks_below_its_root),
 		cmocka_unit_test(the_man_page_is_true),

@@ -20,6 +20,7 @@ static const struct column function_columns[] = {
 	{"MIN", "spec.scale.min"},
 	{"MAX", "spec.scale.max"},
 	{"INSTANCES", "status.instances"},
+	{"READY", "status.ready"},
 	{"CLASS", "spec.call.class", .wide = true},
 	{"VERSION", "metadata.version", .wide = true},
 	{"AGE", "metadata.created", .format = format_age},
@@ -55,6 +56,9 @@ static const struct column node_columns[] = {
 	{"STATE", "status.state"},
 	{"ADDRESS", "status.address"},
 	{"INSTANCES", "status.instances"},
+	{"READY", "status.ready"},
+	{"CPU", "status.capacity.cpu_milli", .wide = true},
+	{"MEMORY", "status.capacity.memory", .wide = true},
 	{"RELEASE", "status.version", .wide = true},
 	{"AGE", "metadata.created", .format = format_age},
 };
@@ -65,6 +69,10 @@ static const struct column instance_columns[] = {
 	{"VERSION", "spec.version"},
 	{"NODE", "spec.node"},
 	{"STATE", "status.state"},
+	{"READY", "status.ready"},
+	{"RESTARTS", "status.restarts"},
+	{"PID", "status.pid", .wide = true},
+	{"REASON", "status.reason", .wide = true},
 	{"AGE", "metadata.created", .format = format_age},
 };
 

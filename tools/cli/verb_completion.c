@@ -75,7 +75,15 @@ static void write_words(FILE *out)
 	if (write_case(out, WORDS_SHELL, 0))
 		fputs("echo \"bash zsh\" ;;\n", out);
 	if (write_case(out, WORDS_EXPLAIN, 0))
-		fputs("echo route ;;\n", out);
+		fputs("echo \"route instance\" ;;\n", out);
+	if (write_case(out, WORDS_EXPLAIN, 1))
+		fputs("[[ $noun == instance ]] && penstock get instances -o name 2>/dev/null "
+		      "| sed 's,^[^/]*/,,' ;;\n",
+			out);
+	if (write_case(out, WORDS_FUNCTION, 0))
+		fputs("penstock get functions -o name 2>/dev/null | sed 's,^[^/]*/,,' ;;\n", out);
+	if (write_case(out, WORDS_NODE, 0))
+		fputs("penstock get nodes -o name 2>/dev/null | sed 's,^[^/]*/,,' ;;\n", out);
 }
 
 static void write_value_cases(

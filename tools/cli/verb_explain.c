@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tools/cli/api.h"
+#include "tools/cli/explain.h"
 #include "tools/cli/format.h"
 #include "tools/cli/output.h"
 #include "tools/cli/suggest.h"
@@ -145,12 +146,8 @@ static enum cli_exit print(struct cli *cli, const struct search *s)
 
 	fprintf(cli->out, "%s in namespace %s: %s%s\n", s->route, s->ns,
 		exact ? "declared as it is" : "by the longest prefix, ", exact ? "" : s->best);
-	if (kind && strcmp(kind, "Function") == 0) {
-		fprintf(cli->out,
-			"A function; its hosts take calls when they report live instances "
-			"(penstock get instances). Until then: REJECTED.\n");
-		return CLI_DONE;
-	}
+	if (kind && strcmp(kind, "Function") == 0)
+		return explain_hosts(cli, first);
 	print_targets(cli, s->found, count);
 	if (count[ADDRESS_UP] + count[ADDRESS_IDLE] + count[ADDRESS_CONNECTING] > 0)
 		fputs("Each call goes to the less loaded of two that are not down; idle ones are "
@@ -205,15 +202,17 @@ static enum cli_exit run(struct cli *cli, const void *values, int argc, char **a
 {
 	if (strcmp(argv[0], "route") == 0)
 		return explain_route(cli, argv[1]);
-	return cli_usage(
-		cli, "only routes can be explained in this version: penstock explain route NAME");
+	if (strcmp(argv[0], "instance") == 0)
+		return explain_instance(cli, argv[1]);
+	return cli_usage(cli, "routes and instances can be explained: penstock explain route NAME");
 }
 
 const struct verb verb_explain = {
 	.name = "explain",
-	.words = "route NAME",
-	.summary = "Tell where a call to a route would go, and why",
-	.examples = "penstock explain route orders\npenstock explain route imagery/person.find",
+	.words = "route|instance NAME",
+	.summary = "Tell where a call to a route would go, or why an instance is where it is",
+	.examples = "penstock explain route orders\npenstock explain route imagery/person.find\n"
+		    "penstock explain instance 12804192f07d1c34",
 	.words_min = 2,
 	.words_max = 2,
 	.complete = WORDS_EXPLAIN,

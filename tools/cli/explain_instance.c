@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// explain: instances and the hosts of functions, from what the control plane knows.
+#include "tools/cli/explain.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/cli/api.h"
+#include "tools/cli/format.h"
+#include "tools/cli/nouns.h"
+#include "tools/cli/output.h"
+#include "tools/cli/table.h"
+
+static const char *text(const json_t *value, const char *path)
+{
+	const char *found = json_string_value(json_at(value, path));
+
+	return found ? found : "";
+}
+
+static long long number(const json_t *value, const char *path)
+{
+	return (long long)json_integer_value(json_at(value, path));
+}
+
+// ---- an instance ----
+
+static void print_why(FILE *out, const json_t *why)
+{
+	long long considered = number(why, "considered");
+
+	fprintf(out, "Placed by evaluation %lld, because %s.\n", number(why, "evaluation"),
+		text(why, "trigger"));
+	fprintf(out,
+		"Of %lld node%s considered, %lld could not take it by state or constraint and %lld "
+		"had no room.\n",
+		considered, considered == 1 ? "" : "s", number(why, "infeasible"),
+		number(why, "full"));
+	fprintf(out, "This one scored %.3f (free room left, 1 is best)",
+		json_real_value(json_at(why, "score")));
+	if (json_real_value(json_at(why, "runner_up")) > 0)
+		fprintf(out, "; the next best %.3f", json_real_value(json_at(why, "runner_up")));
+	fputs(".\n", out);
+}
+
+static void print_instance(FILE *out, const json_t *i)
+{
+	const char *reason = text(i, "status.reason");
+
+	fprintf(out, "%s: instance of %s/%s, version %lld, on node %s\n",
+		text(i, "metadata.name"), text(i, "metadata.namespace"), text(i, "spec.function"),
+		number(i, "spec.version"), text(i, "spec.node"));
+	fprintf(out, "It is to %s; it is %s since %s and %s calls.%s%s\n", text(i, "spec.desired"),
+		text(i, "status.state"), text(i, "status.since"),
+		json_is_true(json_at(i, "status.ready")) &&
+				strcmp(text(i, "spec.desired"), "run") == 0
+			? "takes"
+			: "takes no",
+		*reason ? " " : "", reason);
+	if (number(i, "status.restarts"))
+		fprintf(out, "It was started again %lld times.\n", number(i, "status.restarts"));
+	if (json_at(i, "status.why"))
+		print_why(out, json_at(i, "status.why"));
+}
+
+enum cli_exit explain_instance(struct cli *cli, const char *id)
+{
+	char *path = noun_path(noun_find("instance"), NULL, id);
+	struct api_reply reply;
+	enum cli_exit exit;
+
+	if (!path)
+		return CLI_REFUSED;
+	exit = api_get(cli, path, &reply);
+	if (exit != CLI_DONE)
+		api_complain(cli, id, &reply);
+	else if (cli->format == FORMAT_JSON || cli->format == FORMAT_YAML)
+		output_value(cli, reply.body);
+	else
+		print_instance(cli->out, reply.body);
+	api_reply_end(&reply);
+	free(path);
+	return exit;
+}
+
+// ---- the hosts of a function ----
+
+// Counts instances that take calls, by "NODE version".
+static json_t *count_hosts(const json_t *instances)
+{
+	json_t *hosts = json_object(), *item;
+	char key[160];
+	size_t i;
+
+	json_array_foreach(instances, i, item)
+	{
+		if (!json_is_true(json_at(item, "status.ready")) ||
+			strcmp(text(item, "spec.desired"), "run") != 0)
+			continue;
+		snprintf(key, sizeof(key), "%s %lld", text(item, "spec.node"),
+			number(item, "spec.version"));
+		json_object_set_new(hosts, key,
+			json_integer(json_integer_value(json_object_get(hosts, key)) + 1));
+	}
+	return hosts;
+}
+
+static void print_hosts(struct cli *cli, const json_t *hosts)
+{
+	struct table t = {0};
+	const char *key;
+	json_t *count;
+
+	table_column(&t, "NODE", false);
+	table_column(&t, "VERSION", true);
+	table_column(&t, "INSTANCES", true);
+	json_object_foreach((json_t *)(uintptr_t)hosts, key, count)
+	{
+		const char *space = strchr(key, ' ');
+		char cell[TABLE_CELL_MAX];
+
+		snprintf(cell, sizeof(cell), "%.*s", (int)(space - key), key);
+		table_cell(&t, cell);
+		table_cell(&t, space + 1);
+		format_plain(count, cell, sizeof(cell));
+		table_cell(&t, cell);
+	}
+	table_print(&t, cli->out);
+	table_fini(&t);
+	fputs("Each call goes to the less loaded of two of these hosts; there an idle instance "
+	      "takes it.\n",
+		cli->out);
+}
+
+static void print_why_none(struct cli *cli, const json_t *function)
+{
+	const json_t *evaluation = json_at(function, "status.evaluation");
+	const json_t *excluded = json_at(evaluation, "excluded_nodes");
+	const char *what;
+	json_t *nodes;
+
+	fprintf(cli->out, "No instance takes calls: they are REJECTED. Wanted are %lld, starting %lld, "
+			  "failed %lld.\n",
+		number(function, "spec.scale.min"), number(function, "status.starting"),
+		number(function, "status.failed"));
+	if (!number(evaluation, "failed"))
+		return;
+	fprintf(cli->out, "The last evaluation found no room for %lld:\n",
+		number(evaluation, "failed"));
+	json_object_foreach((json_t *)(uintptr_t)excluded, what, nodes)
+		fprintf(cli->out, "  %s excluded %lld node(s)\n", what,
+			(long long)json_integer_value(nodes));
+	if (!number(evaluation, "considered"))
+		fputs("  there is no node: start penstock-fnhost\n", cli->out);
+}
+
+enum cli_exit explain_hosts(struct cli *cli, const json_t *function)
+{
+	enum cli_exit exit;
+	char query[200];
+	json_t *instances, *hosts;
+
+	snprintf(query, sizeof(query), "function=%s%%2F%s", text(function, "metadata.namespace"),
+		text(function, "metadata.name"));
+	instances = api_list(cli, "/v1/instances", query, &exit);
+	if (!instances)
+		return exit;
+	hosts = count_hosts(instances);
+	if (json_object_size(hosts))
+		print_hosts(cli, hosts);
+	else
+		print_why_none(cli, function);
+	json_decref(hosts);
+	json_decref(instances);
+	return CLI_DONE;
+}
