@@ -39,6 +39,7 @@
 #pragma once
 
 #include "sched/core.h"
+#include "sched/explain.h"
 #include "sched/worker.h"
 
 // Takes the bytes collected since the last time, with the index of the last transaction in them;

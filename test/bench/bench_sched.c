@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a placement costs: jobs x count on nodes, through broker, worker, applier and encoder, in
 // one thread. bench-sched [JOBS COUNT NODES [WORKERS]]; without arguments a few sizes.
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/clock.h"
-#include "lib/base/hist.h"
+#include "lib/base/rng.h"
 #include "sched/sched.h"
 
 struct bench {
@@ -16,7 +17,6 @@ struct bench {
 	uint32_t worker_count;
 	uint64_t log_bytes, plans, evals;
 	struct sched_bytes spare;
-	struct hist *latency;
 };
 
 static void must(int rc, const char *what)
@@ -27,11 +27,9 @@ static void must(int rc, const char *what)
 	}
 }
 
-static void add_nodes(struct bench *b, uint32_t nodes, uint64_t instances)
+static void add_nodes(struct bench *b, uint32_t nodes, uint32_t slots)
 {
-	// Room for a quarter more than is asked for.
-	uint32_t each = (uint32_t)(instances / nodes * 5 / 4 + 2);
-	struct sched_res capacity = {each * 100, each * 64, UINT32_MAX, UINT32_MAX};
+	struct sched_res capacity = {slots * 100, slots * 64, UINT32_MAX, UINT32_MAX};
 
 	for (uint32_t i = 0; i < nodes; i++) {
 		char name[32], rack[16];
@@ -108,58 +106,157 @@ static uint32_t round_of_work(struct bench *b)
 	return busy;
 }
 
-static void run(uint32_t jobs, uint32_t count, uint32_t nodes, uint32_t workers)
+static struct bench start_bench(uint32_t workers)
 {
 	struct bench b = {.core = sched_core_new(NULL, 1), .worker_count = workers};
-	struct sched_applier_stats stats;
-	size_t empty, bytes;
-	ns_t start, submitted, done;
 
 	must(sched_core_start(b.core, 0), "start");
 	for (uint32_t w = 0; w < workers; w++) {
 		b.workers[w] = sched_worker_new(NULL, 100 + w);
 		b.readers[w] = sched_reader_new(&b.core->state->pages);
 	}
-	add_nodes(&b, nodes, (uint64_t)jobs * count);
+	return b;
+}
+
+static void end_bench(struct bench *b)
+{
+	for (uint32_t w = 0; w < b->worker_count; w++) {
+		sched_worker_destroy(b->workers[w]);
+		sched_reader_destroy(b->readers[w]);
+	}
+	sched_core_destroy(b->core);
+	sched_bytes_fini(&b->spare);
+}
+
+static void work_off(struct bench *b)
+{
+	while (round_of_work(b))
+		sched_core_tick(b->core, 1);
+	sched_log_take(b->core, &b->spare);
+	b->log_bytes += b->spare.len;
+}
+
+// Of this process: others may use the machine at the same time.
+static ns_t cpu_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (ns_t)ts.tv_sec * NS_PER_SEC + ts.tv_nsec;
+}
+
+static void run(uint32_t jobs, uint32_t count, uint32_t nodes, uint32_t workers)
+{
+	struct bench b = start_bench(workers);
+	struct sched_applier_stats stats;
+	size_t empty, bytes;
+	ns_t start, submitted, done, cpu;
+
+	// Room for a quarter more than is asked for.
+	add_nodes(&b, nodes, (uint32_t)((uint64_t)jobs * count / nodes * 5 / 4 + 2));
 	empty = sched_state_bytes(b.core->state);
 	start = clock_now();
 	for (uint32_t k = 0; k < jobs; k++)
 		add_job(&b, k, count);
 	submitted = clock_now();
-	while (round_of_work(&b))
-		sched_core_tick(b.core, 1);
+	cpu = cpu_now();
+	work_off(&b);
 	done = clock_now();
-	sched_log_take(b.core, &b.spare);
-	b.log_bytes += b.spare.len;
+	cpu = cpu_now() - cpu;
 	bytes = sched_state_bytes(b.core->state);
 	stats = sched_applier_stats(b.core->applier);
-	printf("%6u jobs x %-6u on %5u nodes, %2u workers: %9.0f placements/s (%.0f with "
-	       "submitting), "
-	       "%.2f us each, %llu plans, %llu node plans rejected, %.1f log bytes and %.0f bytes "
-	       "of memory each, "
-	       "%.0f a node\n",
+	printf("%6u jobs x %-6u on %5u nodes, %2u workers: %9.0f placements/s, %5.2f us of CPU "
+	       "each, "
+	       "%.2f plans a job, %.1f log bytes and %.0f bytes of memory each, %.0f a node; "
+	       "submitting "
+	       "%.2f us a job\n",
 		jobs, count, nodes, workers,
 		(double)stats.placed * 1e9 / (double)(done - submitted),
-		(double)stats.placed * 1e9 / (double)(done - start),
-		(double)(done - submitted) / 1e3 / (double)stats.placed,
-		(unsigned long long)b.plans, (unsigned long long)stats.rejected_nodes,
+		(double)cpu / 1e3 / (double)stats.placed, (double)b.plans / jobs,
 		(double)b.log_bytes / (double)stats.placed,
-		(double)(bytes - empty) / (double)stats.placed, (double)empty / nodes);
+		(double)(bytes - empty) / (double)stats.placed, (double)empty / nodes,
+		(double)(submitted - start) / 1e3 / jobs);
 	if (stats.placed != (uint64_t)jobs * count)
-		must(-1, "not all were placed");
-	for (uint32_t w = 0; w < workers; w++) {
-		sched_worker_destroy(b.workers[w]);
-		sched_reader_destroy(b.readers[w]);
+		must(-EIO, "not all were placed");
+	end_bench(&b);
+}
+
+// Filled to the last slot by 40 jobs: how often do workers collide?
+static void fill(uint32_t nodes, uint32_t slots, uint32_t workers)
+{
+	struct bench b = start_bench(workers);
+	struct sched_applier_stats stats;
+
+	add_nodes(&b, nodes, slots);
+	for (uint32_t k = 0; k < 40; k++)
+		add_job(&b, k, nodes * slots / 40);
+	work_off(&b);
+	stats = sched_applier_stats(b.core->applier);
+	printf("filled to the last of %u slots by 40 jobs, %u workers: %llu placed, %.2f plans a "
+	       "job, "
+	       "%.2f node plans rejected for 100 placements\n",
+		nodes * slots, workers, (unsigned long long)stats.placed, (double)b.plans / 40,
+		100.0 * (double)stats.rejected_nodes / (double)stats.placed);
+	end_bench(&b);
+}
+
+// Single placements on unevenly loaded nodes: the score of the node chosen against the best of all.
+static void quality(uint32_t nodes)
+{
+	struct bench b = start_bench(1);
+	const struct sched_snapshot *s = &b.core->state->head;
+	struct sched_res ask = {100, 64, 0, 1};
+	double ratio = 0, worst = 1;
+	struct rng rng;
+	uint32_t singles = 2000;
+
+	rng_seed(&rng, 5);
+	add_nodes(&b, nodes, 100);
+	// Each job has a size of its own, so that loads differ.
+	for (uint32_t k = 0; k < nodes / 4; k++)
+		add_job(&b, k, 1 + rng_below(&rng, 300));
+	work_off(&b);
+	for (uint32_t k = 0; k < nodes; k++)
+		if (rng_below(&rng, 2))
+			must(sched_core_node_state(b.core, k, SCHED_NODE_READY, false, false, 1),
+				"state");
+	for (uint32_t k = 0; k < nodes / 8; k++)
+		add_job(&b, 100000 + k, 1 + rng_below(&rng, 100));
+	work_off(&b);
+	for (uint32_t k = 0; k < nodes; k++)
+		must(sched_core_node_state(b.core, k, SCHED_NODE_READY, true, false, 1), "state");
+	for (uint32_t k = 0; k < singles; k++) {
+		double best = 0, got;
+		uint32_t slot;
+		char name[32];
+
+		for (uint32_t i = 0; i < nodes; i++) {
+			const struct sched_node *n = sched_node_at(s, i);
+			double score =
+				sched_score(SCHED_LEAST_LOADED, &n->capacity, &n->used, &ask);
+
+			best = score > best ? score : best;
+		}
+		add_job(&b, 200000 + k, 1);
+		round_of_work(&b);
+		snprintf(name, sizeof(name), "job-%u", 200000 + k);
+		slot = sched_job_at(s, sched_job_find(b.core->state, "default", name))
+			       ->first_instance;
+		got = sched_instance_at(s, slot)->why.score / best;
+		got = got > 1 ? 1 : got;
+		ratio += got / singles;
+		worst = got < worst ? got : worst;
 	}
-	sched_core_destroy(b.core);
-	sched_bytes_fini(&b.spare);
+	printf("score of the node chosen against the best of %u: %.4f on average, %.4f at worst\n",
+		nodes, ratio, worst);
+	end_bench(&b);
 }
 
 int main(int argc, char **argv)
 {
 	static const uint32_t sizes[][4] = {{1000, 100, 1000, 1}, {1000, 100, 1000, 8},
 		{20000, 1, 1000, 1}, {20000, 1, 5000, 2}, {1, 100000, 1000, 1},
-		{1000, 1000, 5000, 2}};
+		{1000, 1000, 5000, 1}, {1000, 1000, 5000, 8}};
 
 	if (argc >= 4) {
 		run((uint32_t)atoi(argv[1]), (uint32_t)atoi(argv[2]), (uint32_t)atoi(argv[3]),
@@ -168,5 +265,8 @@ int main(int argc, char **argv)
 	}
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
 		run(sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3]);
+	fill(100, 100, 8);
+	quality(1000);
+	quality(5000);
 	return 0;
 }

@@ -940,6 +940,32 @@ static void constraints_say_what_they_excluded(void **state)
 	assert_int_equal(world_named(w, job, 0)->why.eval, world_last_eval(w, job)->id);
 }
 
+static void waiting_is_explained_in_a_sentence(void **state)
+{
+	struct world *w = *state;
+	struct sched_constraint rack = {"rack", "r9", SCHED_OP_NE};
+	char text[300];
+	uint32_t job;
+
+	world_node_with(w, "a", 1000, 1000, &(struct sched_attribute){"rack", "r9"}, 1);
+	world_node(w, "b", 1000, 250);
+	world_node_status(w, world_node(w, "c", 1000, 1000), SCHED_NODE_DOWN);
+	w->group.constraints = &rack;
+	w->group.constraint_count = 1;
+	job = world_job(w, "j", 5);
+	world_run(w);
+	assert_string_equal(
+		sched_explain_text(world_head(w), world_last_eval(w, job), text, sizeof(text)),
+		"placed 2 of 5; 3 wait: of 3 nodes 1 are excluded by: rack != r9, 1 lack memory, "
+		"1 are not ready");
+	// Cut, never beyond its room.
+	memset(text, 'x', sizeof(text));
+	sched_explain_text(world_head(w), world_last_eval(w, job), text, 20);
+	assert_string_equal(text, "placed 2 of 5; 3 wa");
+	assert_int_equal(text[20], 'x');
+	sched_explain_text(world_head(w), world_last_eval(w, job), text, 0);
+}
+
 static void a_node_is_forgotten(void **state)
 {
 	struct world *w = *state;
@@ -1012,6 +1038,7 @@ int main(void)
 		TEST(a_large_job_lets_others_through),
 		TEST(constraints_hold),
 		TEST(constraints_say_what_they_excluded),
+		TEST(waiting_is_explained_in_a_sentence),
 		TEST(a_node_is_forgotten),
 		TEST(bad_jobs_are_refused),
 	};

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Explanations as text. The words for operators and resources stand in tables.
+#include "sched/explain.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static const char *const operators[SCHED_OPS] = {
+	[SCHED_OP_EQ] = "=",
+	[SCHED_OP_NE] = "!=",
+	[SCHED_OP_LT] = "<",
+	[SCHED_OP_LE] = "<=",
+	[SCHED_OP_GT] = ">",
+	[SCHED_OP_GE] = ">=",
+	[SCHED_OP_SET] = "is set",
+	[SCHED_OP_UNSET] = "is not set",
+	[SCHED_OP_CONTAINS] = "contains",
+	[SCHED_OP_CONTAINS_ANY] = "contains any of",
+};
+
+static const char *const dimensions[SCHED_DIMS] = {
+	[SCHED_DIM_CPU] = "lack CPU",
+	[SCHED_DIM_MEMORY] = "lack memory",
+	[SCHED_DIM_DISK] = "lack disk",
+	[SCHED_DIM_SLOTS] = "have all the instances they take",
+	[SCHED_DIM_DISTINCT_HOSTS] = "have an instance of the job already",
+	[SCHED_DIM_NOT_READY] = "are not ready",
+	[SCHED_DIM_INELIGIBLE] = "are draining or not eligible",
+};
+
+const struct sched_constraint *sched_constraint_by_number(
+	const struct sched_spec *spec, uint32_t number)
+{
+	if (number < spec->constraint_count)
+		return &spec->constraints[number];
+	number -= spec->constraint_count;
+	for (uint32_t g = 0; g < spec->group_count; g++) {
+		if (number < spec->groups[g].constraint_count)
+			return &spec->groups[g].constraints[number];
+		number -= spec->groups[g].constraint_count;
+	}
+	return NULL;
+}
+
+struct text {
+	char *out;
+	size_t room, len;
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct text *t, const char *format, ...)
+{
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(t->out + t->len, t->room - t->len, format, args);
+	va_end(args);
+	if (n > 0)
+		t->len += (size_t)n < t->room - t->len ? (size_t)n : t->room - t->len - 1;
+}
+
+static void add_constraint(
+	struct text *t, const struct sched_spec *spec, uint32_t number, uint32_t nodes)
+{
+	const struct sched_constraint *c = spec ? sched_constraint_by_number(spec, number) : NULL;
+
+	if (!c)
+		add(t, " %u are excluded by a constraint that is gone,", nodes);
+	else if (c->op == SCHED_OP_SET || c->op == SCHED_OP_UNSET)
+		add(t, " %u are excluded by: %s %s,", nodes, c->attribute, operators[c->op]);
+	else
+		add(t, " %u are excluded by: %s %s %s,", nodes, c->attribute, operators[c->op],
+			c->value);
+}
+
+const char *sched_explain_text(
+	const struct sched_snapshot *s, const struct sched_eval *e, char *out, size_t room)
+{
+	const struct sched_explain *x = &e->explain;
+	const struct sched_job *j = sched_job_at(s, e->job);
+	const struct sched_spec *spec = j ? sched_job_spec(j) : NULL;
+	struct text t = {out, room, 0};
+
+	if (!room)
+		return out;
+	out[0] = 0;
+	add(&t, "placed %u of %u", x->placed, x->wanted);
+	if (x->stopped)
+		add(&t, ", stopped %u", x->stopped);
+	if (x->updated)
+		add(&t, ", updated %u in place", x->updated);
+	if (x->conflicts)
+		add(&t, ", %u conflicts with other plans", x->conflicts);
+	if (!x->failed)
+		return out;
+	add(&t, "; %u wait: of %u nodes", x->failed, x->considered);
+	for (int i = 0; i < SCHED_EXPLAIN_CONSTRAINTS; i++)
+		if (x->by_constraint[i].nodes)
+			add_constraint(&t, spec, x->by_constraint[i].constraint,
+				x->by_constraint[i].nodes);
+	for (int i = 0; i < SCHED_DIMS; i++)
+		if (x->by_dimension[i])
+			add(&t, " %u %s,", x->by_dimension[i], dimensions[i]);
+	if (t.len && out[t.len - 1] == ',')
+		out[t.len - 1] = 0;
+	return out;
+}
