@@ -21,6 +21,7 @@ struct rs_session {
 	uint32_t streams_count;
 	uint32_t streams_peer; // of these, opened by the peer
 	uint32_t next_id;      // of our next request
+	uint32_t peer_id_max;  // of the peer's requests so far
 
 	// input
 	struct chain partial;    // copied beginning of an incomplete frame

@@ -61,6 +61,11 @@ static bool id_free(struct rs_session *s, const struct rs_frame *f)
 			s, RS_ERROR_CONNECTION, "request on a stream id that is not the peer's");
 		return false;
 	}
+	// Ids usually ascend (rule 19): a new highest one needs no look.
+	if (f->stream > s->peer_id_max) {
+		s->peer_id_max = f->stream;
+		return true;
+	}
 	return !rs_stream_find(s, f->stream); // rule 21
 }
 
