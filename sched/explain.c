@@ -2,6 +2,7 @@
 // Explanations as text. The words for operators and resources stand in tables.
 #include "sched/explain.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -104,4 +105,35 @@ const char *sched_explain_text(
 	if (t.len && out[t.len - 1] == ',')
 		out[t.len - 1] = 0;
 	return out;
+}
+
+// ---- ids ----
+
+const char *sched_id_text(const struct sched_id *id, char out[static SCHED_ID_TEXT])
+{
+	snprintf(out, SCHED_ID_TEXT, "%016llx%08x%08x", (unsigned long long)id->nonce, id->seq,
+		id->slot);
+	return out;
+}
+
+static int digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+int sched_id_parse(const char *text, struct sched_id *id)
+{
+	uint64_t parts[2] = {0, 0};
+
+	for (int i = 0; i < SCHED_ID_TEXT - 1; i++) {
+		int d = digit(text[i]);
+
+		if (d < 0)
+			return -EINVAL;
+		parts[i / 16] = parts[i / 16] << 4 | (uint64_t)d;
+	}
+	if (text[SCHED_ID_TEXT - 1])
+		return -EINVAL;
+	*id = (struct sched_id){parts[0], (uint32_t)(parts[1] >> 32), (uint32_t)parts[1]};
+	return 0;
 }

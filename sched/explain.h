@@ -11,3 +11,9 @@ const char *sched_explain_text(
 // A constraint by its number, NULL if the job has none such.
 const struct sched_constraint *sched_constraint_by_number(
 	const struct sched_spec *spec, uint32_t number);
+
+// An instance's id as 32 hexadecimal digits.
+#define SCHED_ID_TEXT 33
+const char *sched_id_text(const struct sched_id *id, char out[static SCHED_ID_TEXT]);
+// 0 or -EINVAL.
+int sched_id_parse(const char *text, struct sched_id *id);

@@ -16,7 +16,7 @@
 struct touched {
 	uint32_t node;
 	struct sched_res used; // as it would be
-	bool places, updates, rejected;
+	bool places, updates, full, rejected;
 };
 
 struct rejects {
@@ -124,6 +124,17 @@ static const struct sched_instance *wanted(const struct sched_applier *a, const 
 	return i && i->desired == SCHED_RUN ? i : NULL;
 }
 
+// Adds what comes if it fits on top of all before it: so no sum can overflow.
+static void come(const struct sched_applier *a, struct touched *t, const struct sched_res *ask)
+{
+	const struct sched_node *n = sched_node_at(&a->st->head, t->node);
+
+	if (sched_fit(&n->capacity, &t->used, ask) == SCHED_DIMS)
+		sched_res_add(&t->used, ask);
+	else
+		t->full = true;
+}
+
 static void propose_leaving(struct sched_applier *a, const struct sched_plan *plan)
 {
 	for (uint32_t k = 0; k < plan->stop_count; k++) {
@@ -139,9 +150,12 @@ static void propose_leaving(struct sched_applier *a, const struct sched_plan *pl
 
 		if (!t || !(i->flags & SCHED_INSTANCE_HOLDS))
 			continue;
-		sched_res_sub(&t->used, &i->ask);
-		sched_res_add(&t->used, &plan->updates[k].ask);
 		t->updates = true;
+		// What grows by nothing fits, also on a node that has shrunk.
+		if (memcmp(&i->ask, &plan->updates[k].ask, sizeof(i->ask)) == 0)
+			continue;
+		sched_res_sub(&t->used, &i->ask);
+		come(a, t, &plan->updates[k].ask);
 	}
 }
 
@@ -158,7 +172,7 @@ static uint32_t propose_coming(
 			missing++;
 			continue;
 		}
-		sched_res_add(&t->used, &spec->groups[plan->places[k].group].ask);
+		come(a, t, &spec->groups[plan->places[k].group].ask);
 		t->places = true;
 	}
 	return missing;
@@ -166,7 +180,6 @@ static uint32_t propose_coming(
 
 static bool node_fits(const struct sched_applier *a, const struct touched *t)
 {
-	static const struct sched_res nothing;
 	const struct sched_node *n = sched_node_at(&a->st->head, t->node);
 
 	if (!t->places && !t->updates)
@@ -175,7 +188,7 @@ static bool node_fits(const struct sched_applier *a, const struct touched *t)
 		return false;
 	if (t->updates && n->status != SCHED_NODE_READY)
 		return false;
-	return sched_fit(&n->capacity, &t->used, &nothing) == SCHED_DIMS;
+	return !t->full;
 }
 
 // Worker and applier share the fit function, so a rejection that the snapshot should have foreseen

@@ -497,6 +497,8 @@ static void check_rest(struct sim *s)
 		for (uint32_t g = 0; j && g < sched_job_spec(j)->group_count; g++)
 			check_group(s, k, g);
 	}
+	if (s->core->evals_made != s->core->evals_ended)
+		fail(s, "at rest not all evaluations that were made have ended");
 	if (b.blocked)
 		fail(s, "at rest, with room for all, evaluations are blocked");
 	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_EVALS].high; k++) {

@@ -299,6 +299,23 @@ static void b48_full_node(void **state)
 	assert_int_equal(h.plan.rejected[0], a);
 }
 
+// Two asks whose sum does not fit 32 bits.
+static void b48_huge_asks(void **state)
+{
+	struct world *w = *state;
+	uint32_t a = world_node(w, "a", 1000, 1000), job;
+	struct hand h;
+
+	w->group.ask.cpu_milli = 1u << 31;
+	job = world_job(w, "j", 2);
+	hand_plan(w, &h, job);
+	on(&h, a);
+	on(&h, a);
+	apply(w, &h);
+	assert_int_equal(h.plan.placed, 0);
+	assert_int_equal(sched_node_at(world_head(w), a)->used.cpu_milli, 0);
+}
+
 static void b49_full_plus_evict_fits(void **state)
 {
 	struct world *w = *state;
@@ -490,6 +507,7 @@ int main(void)
 		TEST(b45_not_ready_or_draining),
 		TEST(b47_ineligible_takes_in_place_only),
 		TEST(b48_full_node),
+		TEST(b48_huge_asks),
 		TEST(b49_full_plus_evict_fits),
 		TEST(b50_in_place_counts_once),
 		TEST(b55_stops_are_differences),

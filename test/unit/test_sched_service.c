@@ -966,6 +966,20 @@ static void waiting_is_explained_in_a_sentence(void **state)
 	sched_explain_text(world_head(w), world_last_eval(w, job), text, 0);
 }
 
+static void ids_are_text_and_back(void **state)
+{
+	struct sched_id id = {0x0123456789abcdefull, 0xfedcba98, 7}, back;
+	char text[SCHED_ID_TEXT];
+
+	assert_string_equal(sched_id_text(&id, text), "0123456789abcdeffedcba9800000007");
+	assert_int_equal(sched_id_parse(text, &back), 0);
+	assert_memory_equal(&id, &back, sizeof(id));
+	assert_int_equal(sched_id_parse("0123456789abcdeffedcba980000000", &back), -EINVAL);
+	assert_int_equal(sched_id_parse("0123456789abcdeffedcba98000000071", &back), -EINVAL);
+	assert_int_equal(sched_id_parse("0123456789abcdeffedcba980000000G", &back), -EINVAL);
+	assert_int_equal(sched_id_parse("", &back), -EINVAL);
+}
+
 static void a_node_is_forgotten(void **state)
 {
 	struct world *w = *state;
@@ -1039,6 +1053,7 @@ int main(void)
 		TEST(constraints_hold),
 		TEST(constraints_say_what_they_excluded),
 		TEST(waiting_is_explained_in_a_sentence),
+		TEST(ids_are_text_and_back),
 		TEST(a_node_is_forgotten),
 		TEST(bad_jobs_are_refused),
 	};
