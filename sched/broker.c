@@ -11,63 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/base/rng.h"
-#include "sched/map.h"
-
-#define QUEUES (SCHED_TYPES + 1) // one for the failed
-#define PRIORITIES (SCHED_PRIORITY_MAX + 1)
-
-enum state {
-	FREE,
-	WAITING, // for wait_until; its job knows nothing of it
-	DELAYED, // nacked, waits for its redelivery; holds its job
-	PENDING, // another of its job is the holder
-	READY,
-	OUTSTANDING,
-};
-
-struct entry {
-	struct sched_ticket t;
-	uint64_t token;
-	ns_t due;
-	ns_t left;           // of the nack timeout while paused
-	uint32_t heap_at;    // SCHED_NONE: no deadline
-	uint32_t next, prev; // of its list
-	uint16_t deliveries;
-	uint8_t state;
-	bool paused, failed, requeue;
-	struct sched_ticket again; // requeue: what to enqueue after the ack
-};
-
-struct job {
-	uint32_t holder, pending; // pending: best first
-	uint32_t waiting;         // for its time; the newest such
-	uint32_t pending_count;
-	uint64_t changed; // index of the last plan committed for it
-};
-
-struct fifo {
-	uint32_t first, last;
-};
-
-struct sched_broker {
-	struct sched_broker_config config;
-	bool enabled;
-	struct entry *entries;
-	uint32_t entry_room, free; // free: list by next
-	struct job *jobs;
-	uint32_t job_room;
-	struct sched_map by_eval;
-	uint32_t *heap;
-	uint32_t heap_count;
-	struct fifo queues[QUEUES][PRIORITIES];
-	uint64_t used[QUEUES][2]; // a bit a priority
-	uint32_t turn;            // the type that goes first among equals
-	struct sched_ticket *cancelled;
-	uint32_t cancelled_count, cancelled_room;
-	struct rng rng;
-	struct sched_broker_stats stats;
-};
+#include "sched/broker_internal.h"
 
 const struct sched_broker_config sched_broker_defaults = {
 	.nack_timeout_ns = 60 * NS_PER_SEC,
@@ -134,72 +78,6 @@ bool sched_broker_enabled(const struct sched_broker *b)
 	return b->enabled;
 }
 
-// ---- the heap of deadlines ----
-
-static void heap_set(struct sched_broker *b, uint32_t at, uint32_t entry)
-{
-	b->heap[at] = entry;
-	b->entries[entry].heap_at = at;
-}
-
-static bool before(const struct sched_broker *b, uint32_t x, uint32_t y)
-{
-	const struct entry *a = &b->entries[x], *c = &b->entries[y];
-
-	return a->due != c->due ? a->due < c->due : a->t.eval < c->t.eval;
-}
-
-static void heap_up(struct sched_broker *b, uint32_t at)
-{
-	uint32_t entry = b->heap[at];
-
-	for (; at > 0 && before(b, entry, b->heap[(at - 1) / 2]); at = (at - 1) / 2)
-		heap_set(b, at, b->heap[(at - 1) / 2]);
-	heap_set(b, at, entry);
-}
-
-static void heap_down(struct sched_broker *b, uint32_t at)
-{
-	uint32_t entry = b->heap[at];
-
-	for (uint32_t child; (child = 2 * at + 1) < b->heap_count; at = child) {
-		if (child + 1 < b->heap_count && before(b, b->heap[child + 1], b->heap[child]))
-			child++;
-		if (!before(b, b->heap[child], entry))
-			break;
-		heap_set(b, at, b->heap[child]);
-	}
-	heap_set(b, at, entry);
-}
-
-static void disarm(struct sched_broker *b, uint32_t i)
-{
-	uint32_t at = b->entries[i].heap_at, last;
-
-	if (at == SCHED_NONE)
-		return;
-	b->entries[i].heap_at = SCHED_NONE;
-	last = b->heap[--b->heap_count];
-	if (last == i)
-		return;
-	heap_set(b, at, last);
-	heap_up(b, at);
-	heap_down(b, b->entries[last].heap_at);
-}
-
-static void arm(struct sched_broker *b, uint32_t i, ns_t due)
-{
-	disarm(b, i);
-	b->entries[i].due = due;
-	heap_set(b, b->heap_count++, i);
-	heap_up(b, b->heap_count - 1);
-}
-
-ns_t sched_broker_next(const struct sched_broker *b)
-{
-	return b->heap_count ? b->entries[b->heap[0]].due : NS_NEVER;
-}
-
 // ---- room ----
 
 static int grow_entries(struct sched_broker *b)
@@ -258,7 +136,7 @@ static int entry_new(struct sched_broker *b, const struct sched_ticket *t)
 
 static void entry_free(struct sched_broker *b, uint32_t i)
 {
-	disarm(b, i);
+	sched_broker_disarm(b, i);
 	sched_map_del(&b->by_eval, b->entries[i].t.eval);
 	b->entries[i].state = FREE;
 	b->entries[i].next = b->free;
@@ -291,81 +169,6 @@ uint32_t sched_broker_cancelled(struct sched_broker *b, struct sched_ticket *out
 	if (n)
 		memcpy(out, b->cancelled + b->cancelled_count, n * sizeof(*out));
 	return n;
-}
-
-// ---- ready queues ----
-
-static void make_ready(struct sched_broker *b, uint32_t i)
-{
-	struct entry *e = &b->entries[i];
-	uint32_t q = e->failed ? SCHED_TYPE_FAILED : e->t.type, p = e->t.priority;
-	struct fifo *f = &b->queues[q][p];
-
-	e->state = READY;
-	e->next = SCHED_NONE;
-	if (f->last == SCHED_NONE)
-		f->first = i;
-	else
-		b->entries[f->last].next = i;
-	f->last = i;
-	b->used[q][p / 64] |= 1ull << p % 64;
-	if (e->failed) {
-		b->stats.failed++;
-		return;
-	}
-	b->stats.ready++;
-	b->stats.ready_by_type[q]++;
-}
-
-static int top_priority(const struct sched_broker *b, uint32_t q)
-{
-	if (b->used[q][1])
-		return 127 - __builtin_clzll(b->used[q][1]);
-	return b->used[q][0] ? 63 - __builtin_clzll(b->used[q][0]) : -1;
-}
-
-// The queue to serve, -1 if none; from `turn` on, so that equal priorities take turns.
-static int best_queue(const struct sched_broker *b, uint32_t mask, int *priority)
-{
-	int best = -1;
-
-	*priority = -1;
-	for (uint32_t k = 0; k < QUEUES; k++) {
-		uint32_t q = (b->turn + k) % QUEUES;
-		int top = mask & SCHED_MASK(q) ? top_priority(b, q) : -1;
-
-		if (top > *priority) {
-			*priority = top;
-			best = (int)q;
-		}
-	}
-	return best;
-}
-
-bool sched_broker_has(const struct sched_broker *b, uint32_t mask)
-{
-	int priority;
-
-	return best_queue(b, mask, &priority) >= 0;
-}
-
-static uint32_t take_first(struct sched_broker *b, uint32_t q, uint32_t p)
-{
-	struct fifo *f = &b->queues[q][p];
-	uint32_t i = f->first;
-
-	f->first = b->entries[i].next;
-	if (f->first == SCHED_NONE) {
-		f->last = SCHED_NONE;
-		b->used[q][p / 64] &= ~(1ull << p % 64);
-	}
-	if (q == SCHED_TYPE_FAILED) {
-		b->stats.failed--;
-	} else {
-		b->stats.ready--;
-		b->stats.ready_by_type[q]--;
-	}
-	return i;
 }
 
 // ---- jobs ----
@@ -428,7 +231,7 @@ static void queue(struct sched_broker *b, uint32_t i)
 		return;
 	}
 	job->holder = i;
-	make_ready(b, i);
+	sched_broker_make_ready(b, i);
 }
 
 // The holder is done: the best pending one goes on, the others have nothing left to do.
@@ -480,7 +283,7 @@ static void start(struct sched_broker *b, uint32_t i, ns_t now)
 			return;
 		e->state = WAITING;
 		b->stats.waiting++;
-		arm(b, i, e->t.wait_until);
+		sched_broker_arm(b, i, e->t.wait_until);
 		return;
 	}
 	queue(b, i);
@@ -588,7 +391,7 @@ static void deliver(struct sched_broker *b, uint32_t i, ns_t now)
 	do
 		e->token = rng_next(&b->rng);
 	while (!e->token);
-	arm(b, i, now + b->config.nack_timeout_ns);
+	sched_broker_arm(b, i, now + b->config.nack_timeout_ns);
 	b->stats.outstanding++;
 	b->stats.delivered++;
 }
@@ -600,11 +403,11 @@ int sched_broker_dequeue(
 	uint32_t i;
 
 	sched_broker_run(b, now);
-	q = best_queue(b, mask, &priority);
+	q = sched_broker_best_queue(b, mask, &priority);
 	if (q < 0)
 		return -EAGAIN;
 	b->turn = (uint32_t)(q + 1) % QUEUES;
-	i = take_first(b, (uint32_t)q, (uint32_t)priority);
+	i = sched_broker_take_first(b, (uint32_t)q, (uint32_t)priority);
 	deliver(b, i, now);
 	*t = b->entries[i].t;
 	*token = b->entries[i].token;
@@ -637,17 +440,17 @@ static void put_back(struct sched_broker *b, uint32_t i, ns_t now)
 
 	b->stats.outstanding--;
 	e->requeue = false;
-	disarm(b, i);
+	sched_broker_disarm(b, i);
 	// The failed queue's own deliveries have no limit: somebody must make the follow-up.
 	if (e->deliveries >= b->config.delivery_limit && !e->failed) {
 		e->failed = true;
 		b->stats.gave_up++;
-		make_ready(b, i);
+		sched_broker_make_ready(b, i);
 		return;
 	}
 	e->state = DELAYED;
 	b->stats.waiting++;
-	arm(b, i,
+	sched_broker_arm(b, i,
 		now + (e->deliveries <= 1 ? b->config.first_delay_ns
 					  : (e->deliveries - 1) * b->config.further_delay_ns));
 }
@@ -674,7 +477,7 @@ int sched_broker_touch(struct sched_broker *b, uint64_t eval, uint64_t token, ns
 	if (b->entries[i].paused)
 		b->entries[i].left = b->config.nack_timeout_ns;
 	else
-		arm(b, i, now + b->config.nack_timeout_ns);
+		sched_broker_arm(b, i, now + b->config.nack_timeout_ns);
 	return 0;
 }
 
@@ -687,7 +490,7 @@ int sched_broker_pause(struct sched_broker *b, uint64_t eval, uint64_t token, ns
 		return rc;
 	b->entries[i].paused = true;
 	b->entries[i].left = b->entries[i].due - now;
-	disarm(b, i);
+	sched_broker_disarm(b, i);
 	return 0;
 }
 
@@ -699,7 +502,7 @@ int sched_broker_resume(struct sched_broker *b, uint64_t eval, uint64_t token, n
 	if (rc || !b->entries[i].paused)
 		return rc;
 	b->entries[i].paused = false;
-	arm(b, i, now + b->entries[i].left);
+	sched_broker_arm(b, i, now + b->entries[i].left);
 	return 0;
 }
 
@@ -715,7 +518,7 @@ void sched_broker_run(struct sched_broker *b, ns_t now)
 	while (b->heap_count && b->entries[b->heap[0]].due <= now) {
 		uint32_t i = b->heap[0];
 
-		disarm(b, i);
+		sched_broker_disarm(b, i);
 		if (b->entries[i].state == OUTSTANDING) {
 			b->stats.timed_out++;
 			put_back(b, i, now);
