@@ -110,6 +110,7 @@ def ratio(found, peer, case, aim):
 
 def main(args):
     o = parse(args)
+    machine.end_in_order()
     cores = [int(core) for core in o.cores.split(",")]
     found = results.Results("gateway", machine.describe())
     foreign = machine.foreign_share(cores)

@@ -6,6 +6,7 @@ import os
 import platform
 import signal
 import subprocess
+import sys
 import time
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -63,6 +64,11 @@ def before_exec(core):
 def last_lines(path, count=2):
     with open(path, encoding="utf-8", errors="replace") as f:
         return "\n".join(f.read().splitlines()[-count:])
+
+
+def end_in_order():
+    """SIGTERM unwinds, so that what was made is taken back."""
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(143))
 
 
 def wait_until(what, seconds, condition, *processes):

@@ -106,6 +106,7 @@ def main(args):
     parser.add_argument("--build", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--cores", default="0,1", help="of clients and gateway (0,1)")
     o = parser.parse_args(args)
+    machine.end_in_order()
     cores = [int(core) for core in o.cores.split(",")]
     found = results.Results("upload", machine.describe())
     found.machine["foreign_share"] = round(machine.foreign_share(cores), 3)
