@@ -291,6 +291,8 @@ static void on_up(struct link *link)
 		report(a, loop_now(a->host->loop));
 }
 
+static json_t *who_we_are(const struct host *h);
+
 static void on_down(struct link *link, const char *why)
 {
 	struct agent *a = link->user;
@@ -301,6 +303,11 @@ static void on_down(struct link *link, const char *why)
 		log_warn(SUBSYSTEM, "no control plane at %s: %s; instances go on, trying again",
 			a->host->options.control, why);
 	a->told_down = true;
+	if (!a->linked)
+		return;
+	// The next SETUP says what runs by then.
+	chain_clear(&link->setup.data);
+	set_json(a->host, &link->setup.data, who_we_are(a->host));
 }
 
 static const struct link_ops link_ops = {.up = on_up, .down = on_down};
@@ -314,7 +321,6 @@ static json_t *attributes(const struct options *o)
 	uname(&name);
 	json_object_set_new(object, "kernel", json_string(name.release));
 	json_object_set_new(object, "arch", json_string(name.machine));
-	json_object_set_new(object, "machine_id", json_string(o->machine_id));
 	strcpy(text, o->attributes);
 	for (pair = strtok_r(text, ",", &save); pair; pair = strtok_r(NULL, ",", &save)) {
 		char *equals = strchr(pair, '=');
@@ -327,15 +333,31 @@ static json_t *attributes(const struct options *o)
 	return object;
 }
 
+// Tells machines apart without telling the machine's id, which is to be kept confidential (machine-id(5)).
+static void hash_machine(const char *id, char out[17])
+{
+	uint64_t hash = 14695981039346656037u; // FNV-1a
+
+	for (const char *at = id; *at; at++)
+		hash = (hash ^ (uint8_t)*at) * 1099511628211u;
+	for (const char *at = "penstock-fnhost"; *at; at++)
+		hash = (hash ^ (uint8_t)*at) * 1099511628211u;
+	snprintf(out, 17, "%016llx", (unsigned long long)(*id ? hash : 0));
+}
+
 static json_t *who_we_are(const struct host *h)
 {
 	const struct options *o = &h->options;
+	char machine[17];
 	json_t *who = json_pack("{s:{s:i, s:i}, s:s, s:s, s:s, s:s, s:s, s:{s:I, s:I}, s:o, s:o}",
 		"protocol", "min", 1, "max", 1, "role", "host", "name", o->name, "version",
 		PENSTOCK_VERSION, "start", h->start, "address", o->advertise, "capacity", "cpu_milli",
 		(json_int_t)o->cpu_milli, "memory", (json_int_t)o->memory_bytes, "attributes",
-		attributes(o), "instances", report_instances(h, loop_now(h->loop)));
+		attributes(o), "instances", report_running(h));
 
+	hash_machine(o->machine_id, machine);
+	if (who && o->machine_id[0])
+		json_object_set_new(who, "machine", json_string(machine));
 	if (who && o->token[0])
 		json_object_set_new(who, "token", json_string(o->token));
 	return who;

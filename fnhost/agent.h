@@ -20,4 +20,5 @@ int agent_apply(struct host *h, json_t *message);
 
 // report.c
 json_t *report_make(const struct host *h, ns_t now, bool help);
-json_t *report_instances(const struct host *h, ns_t now);
+// In short, for SETUP.
+json_t *report_running(const struct host *h);

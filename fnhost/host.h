@@ -53,6 +53,8 @@ struct host {
 	ns_t load_told;
 	// agent.c
 	struct agent *agent;
+	// logs.c
+	unsigned log_readers;
 };
 
 struct instance;
@@ -79,6 +81,3 @@ void server_close(struct host *h);
 struct rs_session *server_ask(struct host *h);
 // Some function's load has changed.
 void server_load_changed(struct host *h);
-
-// What tests set and agents ask: a name for this node.
-void host_log_counts(const struct host *h);

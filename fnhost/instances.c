@@ -458,10 +458,14 @@ int instances_assign(struct host *h, json_t *assignment)
 		i->marked = true;
 	if (strcmp(w.desired, "run") == 0)
 		return i ? 0 : begin(h, &w, assignment);
-	if (i) {
-		step(i, LIFE_STOP);
-		try_next(i);
-	}
+	// One that is not here any more has ended, and that is what is reported.
+	if (!i && h->instances_count < HOST_INSTANCES_MAX)
+		i = instance_new(h, &w);
+	if (!i)
+		return -ENOSPC;
+	i->marked = true;
+	step(i, LIFE_STOP);
+	try_next(i);
 	return 0;
 }
 

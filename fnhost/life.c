@@ -167,7 +167,7 @@ const char *life_name(const struct life *life)
 {
 	static const char *const names[] = {
 		[LIFE_NEW] = "starting",
-		[LIFE_WAITING] = "failed",
+		[LIFE_WAITING] = "starting",
 		[LIFE_STARTING] = "starting",
 		[LIFE_READY] = "running",
 		[LIFE_DRAINING] = "stopping",

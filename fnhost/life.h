@@ -71,5 +71,6 @@ struct life {
 void life_init(struct life *life, ns_t drain_max, ns_t now);
 // Returns enum life_action bits, to be carried out in ascending order. Events that mean nothing in a state are ignored.
 unsigned life_step(struct life *life, enum life_event event, ns_t now);
-// "starting", "running", "stopping", "exited", "failed".
+// "starting" (also while it waits to be started again), "running", "stopping", "exited": what the control plane
+// is told. A host never gives up, so nothing is "failed".
 const char *life_name(const struct life *life);

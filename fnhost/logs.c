@@ -15,12 +15,14 @@
 #define PIECE_BYTES 8192
 #define LINES_DEFAULT 100
 #define LINES_MAX 100000
+#define READERS_MAX 8 // docs/PEER-PROTOCOL.md
 #define LOOK (100 * NS_PER_MS)
 
 struct log_reader {
 	struct timer timer;
 	struct host *host;
 	struct rs_stream *stream;
+	char id[INSTANCE_ID_MAX + 1];
 	char path[2 * OPTION_TEXT_MAX];
 	int fd;
 	off_t at;
@@ -31,6 +33,7 @@ static void reader_free(struct log_reader *r)
 {
 	timer_cancel(loop_timers(r->host->loop), &r->timer);
 	r->stream->user = NULL;
+	r->host->log_readers--;
 	close(r->fd);
 	free(r);
 }
@@ -65,13 +68,20 @@ static bool rotated(const struct log_reader *r)
 	return fstat(r->fd, &ours) == 0 && stat(r->path, &there) == 0 && ours.st_ino != there.st_ino;
 }
 
+static bool runs(const struct log_reader *r)
+{
+	const struct instance *i = instance_find(r->host, r->id);
+
+	return i && i->life.state != LIFE_ENDED;
+}
+
 // The end of the file: what next. False: nothing, the reader is gone or sleeps.
 static bool at_end(struct log_reader *r)
 {
 	struct rs_message none = {0};
 	int fd;
 
-	if (!r->follow) {
+	if (!r->follow || !runs(r)) {
 		struct rs_stream *stream = r->stream;
 
 		reader_free(r);
@@ -127,23 +137,27 @@ static bool id_valid(const char *id)
 void logs_begin(struct host *h, struct rs_stream *stream, json_t *request)
 {
 	const char *id = json_string_value(json_object_get(request, "id"));
-	json_t *lines = json_object_get(request, "lines");
+	json_t *lines = json_object_get(request, "tail");
 	json_int_t count = lines ? json_integer_value(lines) : LINES_DEFAULT;
-	struct log_reader *r = id_valid(id) ? calloc(1, sizeof(*r)) : NULL;
+	bool room = h->log_readers < READERS_MAX;
+	struct log_reader *r = room && id_valid(id) ? calloc(1, sizeof(*r)) : NULL;
 
 	if (!r) {
-		rs_error(stream, RS_ERROR_INVALID, "logs are asked for by an instance's id");
+		rs_error(stream, room ? RS_ERROR_INVALID : RS_ERROR_REJECTED,
+			room ? "logs are asked for by an instance's id" : "too many logs are read");
 		return;
 	}
 	record_log(&h->options, id, r->path, sizeof(r->path));
 	r->fd = open(r->path, O_RDONLY | O_CLOEXEC);
 	if (r->fd < 0) {
 		free(r);
-		rs_error(stream, RS_ERROR_APPLICATION, "this host has no log of that instance");
+		rs_error(stream, RS_ERROR_REJECTED, "this host has no log of that instance");
 		return;
 	}
 	r->host = h;
+	h->log_readers++;
 	r->stream = stream;
+	strcpy(r->id, id);
 	r->follow = json_is_true(json_object_get(request, "follow"));
 	r->timer.fire = on_timer;
 	r->at = count > 0 ? tail(r->fd, count < LINES_MAX ? count : LINES_MAX)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Logs of instances, for the control plane: `penstock.logs` {"id", "lines", "follow"} is a stream of pieces of
+// Logs of instances, for the control plane: `penstock.logs` {"id", "tail", "follow"} is a stream of pieces of
 // text, at most as many as are asked for.
 #pragma once
 

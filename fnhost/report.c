@@ -5,6 +5,8 @@
 #include "fnhost/agent.h"
 #include "fnhost/instances.h"
 
+#define SETUP_INSTANCES_MAX 256 // what fits a SETUP; the report that follows has all
+
 #define COUNT(name_, help_)                                           \
 	{                                                             \
 #name_, help_, offsetof(struct host_counts, name_)            \
@@ -72,13 +74,28 @@ static json_t *instance_json(const struct instance *i, ns_t now)
 	return json;
 }
 
-json_t *report_instances(const struct host *h, ns_t now)
+static json_t *all_instances(const struct host *h, ns_t now)
 {
 	json_t *array = json_array();
 
 	list_for_each (at, &h->instances)
 		json_array_append_new(
 			array, instance_json(list_entry(at, struct instance, all), now));
+	return array;
+}
+
+json_t *report_running(const struct host *h)
+{
+	json_t *array = json_array();
+
+	list_for_each (at, &h->instances) {
+		const struct instance *i = list_entry(at, struct instance, all);
+
+		if (json_array_size(array) < SETUP_INSTANCES_MAX)
+			json_array_append_new(array,
+				json_pack("{s:s, s:s, s:b}", "id", i->id, "state", life_name(&i->life),
+					"ready", i->life.state == LIFE_READY));
+	}
 	return array;
 }
 
@@ -120,7 +137,7 @@ json_t *report_make(const struct host *h, ns_t now, bool with_help)
 		json_object_set_new(help, key, json_string(counters[i].help));
 	}
 	json = json_pack("{s:s, s:o, s:o, s:o}", "start", h->start, "instances",
-		report_instances(h, now), "functions", functions, "counters", counts);
+		all_instances(h, now), "functions", functions, "counters", counts);
 	if (with_help)
 		json_object_set(json, "help", help);
 	json_decref(help);

@@ -286,6 +286,7 @@ int main(int argc, char **argv)
 	}
 	detach();
 	s.dir = argv[1];
+	close_range(CONTROL_FD + 1, ~0u, 0); // what the host itself was started with is not for programs
 	fcntl(LOCK_FD, F_SETFD, FD_CLOEXEC);
 	fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC);
 	for (int i = 0; i < CLIENTS_MAX; i++)

@@ -301,7 +301,7 @@ static void run_line(char *line)
 	} else if (strcmp(verb, "logs") == 0) {
 		char text[256];
 
-		snprintf(text, sizeof(text), "{\"id\":\"%s\",\"lines\":%d}", id, atoi(save));
+		snprintf(text, sizeof(text), "{\"id\":\"%s\",\"tail\":%d}", id, atoi(save));
 		set_route(&message, "penstock.logs", 0);
 		push_text(&message.data, text);
 		rs_request(&platform.host.session, RS_REQUEST_STREAM, 100, &message, NULL, &error);

@@ -228,7 +228,7 @@ wait $beside
 expect "other functions felt nothing" same $? 0
 for _ in 1 2 3; do one faulty "exit 3"; soon 5 ready h1; done
 one faulty "exit 3"
-expect "each time it waits longer" soon 1 is h1 .state failed
+expect "each time it waits longer" soon 1 is h1 .reason "it ended by itself"
 expect "its exit status is known" is h1 .exit.code 3
 none_live() { one faulty pid; [[ $answer = "error 0x202 no live instance"* ]]; }
 expect "meanwhile calls are REJECTED" none_live

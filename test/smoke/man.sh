@@ -31,6 +31,7 @@ same() {
 
 same penstock-controlplane.8 p "$build/controlplane/penstock-controlplane"
 same penstock-dataplane.8 p "$build/dataplane/penstock-dataplane"
+same penstock-fnhost.8 p "$build/fnhost/penstock-fnhost"
 same penstock-gen.1 '/^\.SH OPTIONS OF SERVE/,/^\.SH OPTIONS OF LOAD/p' "$build/tools/gen/penstock-gen" serve
 same penstock-gen.1 '/^\.SH OPTIONS OF LOAD/,/^\.SH EXIT/p' "$build/tools/gen/penstock-gen" load
 [ $failed = 0 ]
