@@ -292,10 +292,11 @@ void fleet_stop(struct fleet *f, const char *id, bool lost, ns_t now)
 		return;
 	set_intent(f, i, INTENT_UNROUTING);
 	i->unroute_until = now + FLEET_UNROUTE_MAX;
+	if (f->began && i->unroute_until < f->began + FLEET_UNROUTE_AT_START)
+		i->unroute_until = f->began + FLEET_UNROUTE_AT_START;
 	i->unrouted_seq = f->events->targets(f->user, i->function);
 	if (f->starting) {
 		// It may be a target still in tables that gateways were told before.
-		i->unroute_until = now + FLEET_UNROUTE_AT_START;
 		i->unrouted_seq = UINT64_MAX;
 	} else if (!i->ready || !i->host->up) {
 		// It was no target: nobody needs to be waited for.

@@ -22,7 +22,7 @@
 
 #define FLEET_NODES_MAX 20000
 #define FLEET_UNROUTE_MAX (2 * NS_PER_SEC)
-#define FLEET_UNROUTE_AT_START (5 * NS_PER_SEC)
+#define FLEET_UNROUTE_AT_START (5 * NS_PER_SEC)  // from the start of this program
 #define FLEET_LEASE (10 * NS_PER_SEC)
 #define FLEET_TOMBSTONES_MAX 1024  // of a node
 #define FLEET_ID_BYTES 33
@@ -117,6 +117,7 @@ struct fleet {
 	struct strmap nodes, instances, functions;
 	struct list leases, unrouting;
 	size_t waited_for;  // nodes
+	ns_t began;         // gateways need a while from here until they are back
 	bool starting;      // intent is being loaded: gateways may know more than we do
 };
 

@@ -242,7 +242,7 @@ static bool on_reached(void *user, uint64_t seq)
 {
 	struct orchestrator *o = user;
 
-	return feed_reached(&o->publisher->feed, seq);
+	return publisher_reached(o->publisher, seq);
 }
 
 static const struct fleet_events fleet_events = {
@@ -432,6 +432,7 @@ int orchestrator_start(struct orchestrator *o, struct registry *registry,
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
 		return -EIO;
 	fleet_init(&o->fleet, &fleet_events, o, registry->epoch, (uint32_t)seed, lease_ns);
+	o->fleet.began = o->now;
 	publisher_set_hosts(publisher, hosts_of, o);
 	add_nodes(o);
 	o->fleet.starting = true;

@@ -394,6 +394,24 @@ void publisher_hold(struct publisher *p, bool held)
 		feed_settle(&p->feed);
 }
 
+static bool watches(const struct publisher *p, const char *gateway)
+{
+	list_for_each (at, &p->feed.watchers)
+		if (strcmp(list_entry(at, struct watcher, all)->name, gateway) == 0)
+			return true;
+	return false;
+}
+
+bool publisher_reached(const struct publisher *p, uint64_t seq)
+{
+	const struct strmap_node *at;
+
+	for (at = strmap_next(&p->gateways, NULL); at; at = strmap_next(&p->gateways, at))
+		if (!watches(p, at->key))
+			return false;
+	return feed_reached(&p->feed, seq);
+}
+
 size_t publisher_services(const struct publisher *p)
 {
 	return p->services.count - p->feed.gone;

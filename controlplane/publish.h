@@ -34,4 +34,7 @@ void publisher_apply(struct publisher *p, const struct change *change);
 // The targets of this function may have changed. Returns the seq of what gateways are told of it
 // now; 0: nothing, there is no such function.
 uint64_t publisher_hosts_changed(struct publisher *p, const char *namespace, const char *name);
+// Whether every gateway that there should be acts by what changed up to seq. One that is away still
+// serves by what it was told before.
+bool publisher_reached(const struct publisher *p, uint64_t seq);
 size_t publisher_services(const struct publisher *p);

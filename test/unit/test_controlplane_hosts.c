@@ -570,11 +570,36 @@ static void test_a_silent_gateway_delays_for_a_bounded_time(void **state)
 	UNTIL(e, told(e, HOST1, "run") == 2);
 	obey(e, HOST1, "s1");
 	UNTIL(e, targets_are(e, "n1@1x2"));
+	e->orchestrator.fleet.began = 0;  // long ago
 	began = clock_now();
 	put_echo(e, 1, "a");
 	UNTIL(e, told(e, HOST1, "stop") == 1);
 	assert_true(clock_now() - began >= FLEET_UNROUTE_MAX);
 	assert_true(clock_now() - began < FLEET_UNROUTE_MAX + NS_PER_SEC);
+}
+
+// A gateway that is away still sends calls by its old table, as right after a start.
+static void test_an_absent_gateway_is_waited_for(void **state)
+{
+	struct env *e = *state;
+
+	connect_gateway(e);
+	connect_host(e, HOST1, HOST("n1", "s1", ""), "s1");
+	put_echo(e, 2, "a");
+	UNTIL(e, told(e, HOST1, "run") == 2);
+	obey(e, HOST1, "s1");
+	UNTIL(e, targets_are(e, "n1@1x2"));
+	link_close(&e->clients[GATEWAY].link);
+	UNTIL(e, e->clients[GATEWAY].closed);
+	put_echo(e, 1, "a");
+	pass(e, 200 * NS_PER_MS);
+	assert_int_equal(told(e, HOST1, "stop"), 0);
+	dial(e, GATEWAY, GATE);
+	UNTIL(e, e->clients[GATEWAY].up);
+	watch(e, GATEWAY);
+	UNTIL(e, targets_are(e, "n1@1x1"));
+	applied(e);
+	UNTIL(e, told(e, HOST1, "stop") == 1);
 }
 
 // The old version serves until the new one is ready; then it is unrouted, then stopped.
@@ -821,6 +846,7 @@ int main(void)
 		TEST(test_names_are_held),
 		TEST(test_deploy_scale_and_unroute_before_stop),
 		TEST(test_a_silent_gateway_delays_for_a_bounded_time),
+		TEST(test_an_absent_gateway_is_waited_for),
 		TEST(test_rollout),
 		TEST(test_node_loss_and_return),
 		TEST(test_failed_instances_are_replaced),
