@@ -72,6 +72,14 @@ static void a_target_that_is_down(void **state)
 	assert_int_equal(a.items, 1);
 	assert_int_equal(w->targets[0].error, 0);
 	assert_int_equal(w->targets[0].connections, 1);
+	// The next target with its id does not inherit its error.
+	backend_unlisten(b);
+	backend_cut(b);
+	RUN_UNTIL(w, w->targets[0].error < 0);
+	unroute(w, "echo");
+	world_skip(w, RELAY_HOUSEKEEPING);
+	RUN_UNTIL(w, w->targets[0].dialled == 0);
+	assert_int_equal(w->targets[0].error, 0);
 	world_expect_idle(w);
 	peer_free(p);
 	world_free(w);

@@ -189,14 +189,13 @@ static void slow_client(uint32_t item_bytes)
 	struct world *w = world_new();
 	struct backend *b = backend_new(w, COUNT);
 	struct peer *p = peer_new(w), *other = peer_new(w);
-	struct ask a = {.numbered = true}, x;
+	struct ask a = {.numbered = item_bytes > 0}, x;
 	size_t most = 0, stream, all;
 	ns_t end;
 
 	route(w, "count", b, NULL);
-	b->count_items = 1000 + (24u << 20) / item_bytes;
-	if (b->count_items > 120000)
-		b->count_items = 120000;
+	// More than the buffers of TCP hold.
+	b->count_items = item_bytes < 200 ? 300000 : 20 + (24u << 20) / item_bytes;
 	b->count_bytes = item_bytes;
 	p->hold = true;
 	ask(p, &a, "count", FOREVER, 0);
@@ -221,6 +220,12 @@ static void slow_client(uint32_t item_bytes)
 	peer_free(p);
 	peer_free(other);
 	world_free(w);
+}
+
+// They are items too (rule 66), and cost what others cost beside their bytes.
+static void slow_client_empty_items(void **state)
+{
+	slow_client(0);
 }
 
 static void slow_client_tiny_items(void **state)
@@ -404,12 +409,13 @@ static void items_that_wait_for_credit_do_not_pause(void **state)
 {
 	enum { STREAMS = 30 };
 	struct world *w = world_new();
-	struct backend *b = backend_new(w, COUNT);
+	struct backend *b = backend_new(w, COUNT), *e = backend_new(w, ECHO);
 	struct peer *p = peer_new(w);
-	struct ask a[STREAMS] = {0};
+	struct ask a[STREAMS] = {0}, x;
 	size_t stream, all;
 
 	route(w, "count", b, NULL);
+	route(w, "echo", e, NULL);
 	b->count_items = 1000;
 	b->count_bytes = 1000;
 	b->surplus = 999;
@@ -418,6 +424,9 @@ static void items_that_wait_for_credit_do_not_pause(void **state)
 	RUN_UNTIL(w, w->relay.counters.calls_ok == STREAMS);
 	world_queued(w, &stream, &all);
 	assert_true(all > CLIENT_PAUSE_BYTES);
+	// What comes behind this would be held.
+	ask_wait(p, &x, "echo", 1);
+	assert_int_equal(x.items, 1);
 	for (unsigned i = 0; i < STREAMS; i++) {
 		a[i].asked += 999;
 		rs_request_n(a[i].stream, 999);
@@ -518,6 +527,7 @@ int main(void)
 		cmocka_unit_test(small_credits_are_exact),
 		cmocka_unit_test(a_long_stream_of_unbounded_credit),
 		cmocka_unit_test(cancel_in_the_middle),
+		cmocka_unit_test(slow_client_empty_items),
 		cmocka_unit_test(slow_client_tiny_items),
 		cmocka_unit_test(slow_client_small_items),
 		cmocka_unit_test(slow_client_items_by_reference),
