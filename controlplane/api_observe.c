@@ -2,6 +2,7 @@
 // The API's handlers for what is observed: events, health, stats, metrics, openapi. Main thread; no
 // I/O.
 #include "controlplane/api_internal.h"
+#include "controlplane/fleet.h"
 #include "controlplane/prom.h"
 #include "controlplane/publish.h"
 #include "controlplane/telemetry.h"
@@ -10,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define PROBLEMS_MAX 100
 
 // ---- events ----
 
@@ -110,6 +113,60 @@ static void missing_gateways(struct health *h)
 	}
 }
 
+struct node_health {
+	json_t *problems;
+	size_t ready, known;
+};
+
+static void one_node_health(struct node_health *h, const struct fleet_node *n)
+{
+	char what[160];
+
+	h->known++;
+	h->ready += strcmp(fleet_node_state(n), "ready") == 0;
+	if (n->up)
+		return;
+	snprintf(what, sizeof(what), "node %s is down", n->name);
+	problem(h->problems, what,
+		"start penstock-fnhost there, or forget the node: DELETE /v1/nodes/NAME");
+}
+
+static json_t *node_health(const struct api *api, json_t *problems)
+{
+	struct node_health h = {.problems = problems};
+	const struct resource *res;
+
+	for (size_t i = 0; api->fleet && (res = registry_at(api->registry, KIND_NODE, i)); i++) {
+		const struct fleet_node *n = fleet_node(api->fleet, res->name);
+
+		if (n)
+			one_node_health(&h, n);
+	}
+	return json_pack(
+		"{s:I, s:I}", "known", (json_int_t)h.known, "ready", (json_int_t)h.ready);
+}
+
+// Functions that have fewer instances than they should, because there is no room.
+static void function_health(const struct api *api, json_t *problems)
+{
+	const struct resource *res;
+	char what[220];
+
+	for (size_t i = 0; api->explain && (res = registry_at(api->registry, KIND_FUNCTION, i));
+		i++) {
+		json_t *evaluation = api->explain(api->explain_user, res->namespace, res->name);
+		json_int_t failed = json_integer_value(json_object_get(evaluation, "failed"));
+
+		json_decref(evaluation);
+		if (!failed || json_array_size(problems) >= PROBLEMS_MAX)
+			continue;
+		snprintf(what, sizeof(what),
+			"function %s waits for room for %" JSON_INTEGER_FORMAT " instances",
+			res->key, failed);
+		problem(problems, what, "add a node, or see `penstock explain route`");
+	}
+}
+
 static json_t *store_health(const struct registry *r, json_t *problems)
 {
 	json_t *store = json_object();
@@ -134,11 +191,13 @@ void api_health(struct api_call *call)
 	const struct registry *r = api->registry;
 	struct health h = {api, json_array(), json_array(), 0};
 	json_t *out = json_object(), *gateways = json_object();
-	json_t *store = store_health(r, h.problems);
+	json_t *store = store_health(r, h.problems), *nodes;
 	const char *status = "ok";
 
 	telemetry_each(api->telemetry, gateway_health, &h);
 	missing_gateways(&h);
+	nodes = node_health(api, h.problems);
+	function_health(api, h.problems);
 	if (json_array_size(h.problems))
 		status = r->last_error ? "failed" : "degraded";
 	json_object_set_new(gateways, "connected", json_integer((json_int_t)h.connected));
@@ -152,6 +211,7 @@ void api_health(struct api_call *call)
 	json_object_set_new(
 		out, "services", json_integer((json_int_t)publisher_services(api->publisher)));
 	json_object_set_new(out, "gateways", gateways);
+	json_object_set_new(out, "nodes", nodes);
 	json_object_set_new(out, "store", store);
 	json_object_set_new(out, "problems", h.problems);
 	api_reply(call, r->last_error ? 503 : 200, out);
