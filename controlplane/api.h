@@ -18,6 +18,7 @@
 #define API_LIST_MAX 5000
 
 struct fleet;
+struct prom;
 struct telemetry;
 struct publisher;
 
@@ -29,6 +30,8 @@ struct api {
 	// How the scheduler sees a function; NULL: it does not. A new reference.
 	json_t *(*explain)(void *user, const char *namespace, const char *name);
 	void *explain_user;
+	// Writes the scheduler's metrics; with explain_user. NULL: none.
+	void (*scheduler_metrics)(void *user, const struct prom *p);
 	const char *version;  // of the program
 	char *openapi;        // made by api_init()
 	ns_t start_ns;

@@ -105,6 +105,11 @@ static json_t *explain(void *user, const char *namespace, const char *name)
 	return scheduler_explain(user, namespace, name);
 }
 
+static void metrics(void *user, const struct prom *p)
+{
+	scheduler_metrics(user, p);
+}
+
 static bool start_core(struct server *s)
 {
 	int rc;
@@ -124,6 +129,7 @@ static bool start_core(struct server *s)
 	api_init(&s->api, &s->registry, s->telemetry, &s->publisher, PENSTOCK_VERSION, clock_now());
 	s->api.fleet = &s->orchestrator.fleet;
 	s->api.explain = explain;
+	s->api.scheduler_metrics = metrics;
 	s->api.explain_user = &s->orchestrator.scheduler;
 	return true;
 }

@@ -120,9 +120,5 @@ json_t *scheduler_explain(struct scheduler *s, const char *namespace, const char
 // Why an instance was put where it is. A new reference.
 json_t *scheduler_why(const struct sched_instance *i);
 
-struct scheduler_numbers {
-	uint32_t nodes, jobs, instances, ready, outstanding, blocked;
-	uint64_t evaluations, plans, placed, stopped, rejected;
-	size_t backlog_bytes;
-};
-void scheduler_numbers(struct scheduler *s, struct scheduler_numbers *out);
+struct prom;
+void scheduler_metrics(struct scheduler *s, const struct prom *p);

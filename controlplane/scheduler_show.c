@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controlplane/prom.h"
 #include "controlplane/registry_internal.h"
 #include "controlplane/scheduler_internal.h"
 
@@ -128,28 +129,38 @@ void scheduler_each_node(
 	sched_reader_unpin(s->reader);
 }
 
-void scheduler_numbers(struct scheduler *s, struct scheduler_numbers *out)
+static void sample(
+	const struct prom *p, const char *name, const char *type, const char *help, uint64_t value)
+{
+	prom_heading(p, name, type, help);
+	prom_sample(p, name, NULL, value);
+}
+
+void scheduler_metrics(struct scheduler *s, const struct prom *p)
 {
 	const struct sched_core *c = s->core;
 	struct sched_broker_stats broker;
 	struct sched_applier_stats applier;
+	uint64_t made, backlog;
+	uint32_t blocked;
 
 	pthread_mutex_lock(&s->lock);
 	broker = sched_broker_stats(c->broker);
 	applier = sched_applier_stats(c->applier);
-	*out = (struct scheduler_numbers){
-		.nodes = c->state->head.counts[SCHED_TABLE_NODES],
-		.jobs = c->state->head.counts[SCHED_TABLE_JOBS],
-		.instances = c->state->head.counts[SCHED_TABLE_INSTANCES],
-		.ready = broker.ready,
-		.outstanding = broker.outstanding,
-		.blocked = sched_blocked_stats(c->blocked).blocked,
-		.evaluations = c->evals_made,
-		.plans = applier.plans,
-		.placed = applier.placed,
-		.stopped = applier.stopped,
-		.rejected = applier.rejected_nodes,
-		.backlog_bytes = scheduler_backlog(s),
-	};
+	blocked = sched_blocked_stats(c->blocked).blocked;
+	made = c->evals_made;
+	backlog = scheduler_backlog(s);
 	pthread_mutex_unlock(&s->lock);
+	sample(p, "penstock_scheduler_evaluations_ready", "gauge", "Evaluations that wait for a worker.",
+		broker.ready);
+	sample(p, "penstock_scheduler_evaluations_blocked", "gauge",
+		"Evaluations that wait for room.", blocked);
+	sample(p, "penstock_scheduler_evaluations_total", "counter", "Evaluations made.", made);
+	sample(p, "penstock_scheduler_plans_total", "counter", "Plans applied.", applier.plans);
+	sample(p, "penstock_scheduler_placements_total", "counter", "Instances placed.",
+		applier.placed);
+	sample(p, "penstock_scheduler_rejected_nodes_total", "counter",
+		"Nodes of plans that did not fit any more.", applier.rejected_nodes);
+	sample(p, "penstock_scheduler_backlog_bytes", "gauge",
+		"Bytes of the log that are not durable yet.", backlog);
 }
