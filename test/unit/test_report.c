@@ -10,9 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <rte_eal.h>
 
+#include "dataplane/metrics.h"
 #include "dataplane/report.h"
 
 #define WORKERS 3
@@ -26,6 +30,7 @@ struct fixture {
 	struct table *table;
 	struct relay relay[WORKERS];
 	struct values counts[WORKERS], pools[WORKERS];
+	bool ended; // the workers
 	struct report_sources sources;
 	struct report report;
 	json_t *message[MESSAGES];
@@ -36,7 +41,10 @@ static const struct report_counter things[] = {{"a", "the first"}, {"b", "the se
 
 static const uint64_t *counts(unsigned worker, void *arg)
 {
-	return &((struct fixture *)arg)->counts[worker].a;
+	struct fixture *f = arg;
+
+	assert_false(f->ended);
+	return &f->counts[worker].a;
 }
 
 static const uint64_t *pools(unsigned worker, void *arg)
@@ -352,6 +360,77 @@ static void targets_have_a_state(void **state)
 		json_string_value(at(f->message[0], "targets/0/address")), "10.0.0.2:7000");
 }
 
+// The page of counters
+
+static int visit(struct loop *loop, const char *path, const char *request)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	for (unsigned i = 0; i < 10; i++)
+		loop_step(loop, clock_now() + NS_PER_MS);
+	assert_int_equal(write(fd, request, strlen(request)), strlen(request));
+	return fd;
+}
+
+// Until the gateway closes.
+static void read_all(struct loop *loop, int fd, char *text, size_t room)
+{
+	ns_t end = clock_now() + 10 * NS_PER_SEC;
+	size_t len = 0;
+	ssize_t n = -1;
+
+	while (n != 0 && clock_now() < end) {
+		loop_step(loop, clock_now() + NS_PER_MS);
+		n = read(fd, text + len, room - 1 - len);
+		len += n > 0 ? (size_t)n : 0;
+	}
+	text[len] = '\0';
+	close(fd);
+	assert_int_equal(n, 0);
+}
+
+static void a_page_of_counters(void **state)
+{
+	struct fixture *f = *state;
+	char folder[] = "/tmp/penstock-report-XXXXXX", path[64], address[80], text[8192];
+	struct metrics *metrics;
+	struct loop *loop;
+	int error, fd;
+
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/metrics", folder);
+	snprintf(address, sizeof(address), "unix:%s", path);
+	loop = loop_new(NULL, &error);
+	assert_non_null(loop);
+	f->counts[0].a = 3;
+	f->counts[2].a = 4;
+	f->pools[1].b = 5;
+	metrics = metrics_new(loop, address, &f->sources, &error);
+	assert_non_null(metrics);
+	read_all(loop, visit(loop, path, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"), text,
+		sizeof(text));
+	assert_non_null(strstr(text, "HTTP/1.1 200 OK\r\n"));
+	assert_non_null(strstr(text, "# HELP penstock_things_a_total the first\n"
+				     "# TYPE penstock_things_a_total counter\n"
+				     "penstock_things_a_total 7\n"));
+	assert_non_null(strstr(text, "# TYPE penstock_pools_b gauge\npenstock_pools_b 5\n"));
+	read_all(loop, visit(loop, path, "GET / HTTP/1.1\r\n\r\n"), text, sizeof(text));
+	assert_non_null(strstr(text, "HTTP/1.1 404 Not Found\r\n"));
+	// Who is there already when the workers end is told of none.
+	fd = visit(loop, path, "GET /metrics HTTP/1.1\r\n");
+	metrics_stop(metrics);
+	f->ended = true;
+	assert_int_equal(write(fd, "\r\n", 2), 2);
+	read_all(loop, fd, text, sizeof(text));
+	assert_non_null(strstr(text, "penstock_things_a_total 0\n"));
+	loop_destroy(loop);
+	metrics_free(metrics);
+	rmdir(folder);
+}
+
 int main(void)
 {
 	char *args[] = {"test-report", "--no-huge", "--no-pci", "--no-shconf", "-m", "64",
@@ -363,6 +442,7 @@ int main(void)
 		CASE(what_has_changed_is_told),
 		CASE(many_services_take_several_messages),
 		CASE(targets_have_a_state),
+		CASE(a_page_of_counters),
 	};
 
 	if (rte_eal_init(8, args) < 0)
