@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# smoke: no-workers
 # A function host alone, with a control plane and a gateway that are fakes: calls, a full queue, crashes, hangs,
 # deadlines, kill -9 of the host and of a shim under load, drains, calls between functions, logs. Over loopback and
 # Unix sockets; needs jq, not root.

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# smoke: once
 # The man pages of the programs name the options that --help names, and no others. (That of penstock is held
 # against its tables by a unit test.) Usage: man.sh BUILD_DIR. Needs no root.
 set -u
