@@ -81,6 +81,9 @@ static void print_counts(struct cli *cli, const struct overview *o)
 	format_states(count, states, sizeof(states));
 	fprintf(cli->out, "gateways       %zu of %zu connected\n", connected,
 		json_array_size(o->gateways));
+	fprintf(cli->out, "nodes          %lld of %lld ready\n",
+		(long long)json_integer_value(json_at(o->health, "nodes.ready")),
+		(long long)json_integer_value(json_at(o->health, "nodes.known")));
 	fprintf(cli->out, "endpoints      %zu%s%s\n", json_array_size(o->endpoints),
 		*states ? ", addresses: " : "", states);
 	fputs("calls          ", cli->out);
