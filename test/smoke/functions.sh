@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# smoke: in-progress
 # Functions on two hosts behind a gateway: deployed, called, scaled from 1 to 20 and back and rolled out under load
 # without a lost call; a host and the control plane killed with -9; a node lost and back; drained; logs.
 . "${0%/*}/lib.sh"
