@@ -352,7 +352,12 @@ static void tick_unrouting(struct fleet *f, ns_t now)
 	list_for_each_safe (at, after, &f->unrouting) {
 		struct fleet_instance *i = list_entry(at, struct fleet_instance, unrouting);
 
-		if (now >= i->unroute_until || f->events->reached(f->user, i->unrouted_seq))
+		if (!i->unrouted && f->events->reached(f->user, i->unrouted_seq)) {
+			i->unrouted = true;
+			if (now + FLEET_LINGER < i->unroute_until)
+				i->unroute_until = now + FLEET_LINGER;
+		}
+		if (now >= i->unroute_until)
 			set_intent(f, i, INTENT_STOP);
 	}
 }
@@ -376,9 +381,8 @@ ns_t fleet_next(const struct fleet *f)
 
 	if (!list_empty(&f->leases))
 		next = list_entry(f->leases.next, struct fleet_node, leases)->lease_until;
-	if (!list_empty(&f->unrouting)) {
-		ns_t until = list_entry(f->unrouting.next, struct fleet_instance, unrouting)
-				     ->unroute_until;
+	list_for_each (at, &f->unrouting) {
+		ns_t until = list_entry(at, struct fleet_instance, unrouting)->unroute_until;
 
 		next = until < next ? until : next;
 	}

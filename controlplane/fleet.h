@@ -6,7 +6,7 @@
 // a restart. Out of both come the targets that gateways are sent to, and what the scheduler is told.
 //
 //   intent:  fleet_place ─▶ RUN ──fleet_stop──▶ UNROUTING ──gateways act by it, or 2 s──▶ STOP
-//   told:                "run"     (no target any more)                                 "stop"
+//   told:                "run"     (no target any more)      and what was on its way   "stop"
 //            any ──fleet_end, or fleet_stop of one that is lost──▶ ENDED, told "gone"
 //   node:    connected: up ──connection lost──▶ up, lease runs ──lease over──▶ down ──SETUP──▶ up
 //
@@ -22,6 +22,7 @@
 
 #define FLEET_NODES_MAX 20000
 #define FLEET_UNROUTE_MAX (2 * NS_PER_SEC)
+#define FLEET_LINGER (100 * NS_PER_MS)  // for calls that are on their way when gateways turn away
 #define FLEET_UNROUTE_AT_START (5 * NS_PER_SEC)  // from the start of this program
 #define FLEET_LEASE (10 * NS_PER_SEC)
 #define FLEET_TOMBSTONES_MAX 1024  // of a node
@@ -82,6 +83,7 @@ struct fleet_instance {
 	enum instance_intent intent;
 	uint64_t unrouted_seq;  // of the service without it
 	ns_t unroute_until;
+	bool unrouted;  // gateways act by it
 	json_t *spec;  // as the host is told
 	json_t *why;   // it was put there
 	ns_t created_wall_ns;
