@@ -25,7 +25,8 @@ smoke_pools_settle
 ip -n "$stack_ns" address add 10.77.0.9/24 dev "$stack_link"
 process_start "$stack_run/vanish.log" ip netns exec "$stack_ns" "$hostile" hold "$gate" 20 1 10.77.0.9
 vanished=$process_pid
-sleep 2
+# A handshake that is cut is none of a client: it lingers for the three minutes that TCP grants a SYN.
+wait_for 20 "20 connections of a client that is to vanish" "$vanished" grep -q '^hold: 20' "$stack_run/vanish.log"
 ip -n "$stack_ns" address delete 10.77.0.9/24 dev "$stack_link"
 load_start 8 --connections 2 --rate 500 --quiet --expect-no-errors
 expect "others never notice a client that vanishes" calls_go_on
