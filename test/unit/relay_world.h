@@ -16,6 +16,7 @@
 #include "lib/link/link.h"
 
 #define WORLD_DEADLINE (30 * NS_PER_SEC)
+#define GATEWAY_PORT 7878
 #define BACKENDS_MAX 8
 #define SERVED_MAX 64
 
@@ -158,10 +159,15 @@ struct peer *peer_new_mime(struct world *w, const char *metadata_mime, const cha
 // Leaves with RST or in order; the memory is freed.
 void peer_free(struct peer *p);
 void peer_reset(struct peer *p);
-void peer_read(struct peer *p); // what was held, and from now on all
+void peer_flush(struct peer *p); // each step does
+void peer_read(struct peer *p);  // what was held, and from now on all
 
 // A call of a function: n is a stream's first credit, 0 means request-response.
 void ask(struct peer *p, struct ask *a, const char *function, uint32_t n, size_t bytes);
 void ask_fnf(struct peer *p, const char *function, size_t bytes);
 // Asks and waits for the end.
 void ask_wait(struct peer *p, struct ask *a, const char *function, size_t bytes);
+// Of the clients' stack.
+extern const struct tcp_ops peer_ops;
+// Appends so many zeros.
+void world_fill(struct chain *c, size_t bytes);
