@@ -147,11 +147,31 @@ static bool plausible(const struct net *net, unsigned port, const struct arp *ar
 	return memcmp(arp->sender_mac, net->setup.port[port].mac, 6) != 0;
 }
 
+// RFC 826: known senders are updated whatever the target; new ones are taken only when they talk
+// to us. A sender 0.0.0.0 is a probe (RFC 5227 2.1.1): there is nothing to learn.
+static void learn_sender(
+	struct net *net, unsigned port, const struct arp *arp, bool for_us, ns_t now)
+{
+	struct net_news news = {.ip_be = arp->sender_ip, .port = (uint8_t)port,
+		.create = for_us && arp->operation == ARP_REQUEST};
+	bool gratuitous = arp->sender_ip == arp->target_ip;
+	// All workers ask for themselves, and the answers reach one queue. An announcement is
+	// news to who knows its sender, which need not be this worker.
+	bool awaited = (for_us && arp->operation == ARP_REPLY) || gratuitous;
+
+	if (!on_network_of(net, port, arp->sender_ip))
+		return;
+	if (!for_us && !gratuitous && !neighbour_find(net, port, arp->sender_ip))
+		return;
+	memcpy(news.mac, arp->sender_mac, 6);
+	neighbour_learn(
+		net, &news, awaited ? NEIGHBOUR_TELL_ALL : NEIGHBOUR_TELL_CHANGES, now);
+}
+
 void arp_input(struct net *net, const struct net_rx *rx, ns_t now)
 {
 	struct arp arp;
 	struct local *ours, *claimed;
-	struct net_news news = {.port = rx->port};
 
 	if (!arp_parse(rx->data + NET_ETHER_HEADER, rx->len - NET_ETHER_HEADER, &arp) ||
 		!plausible(net, rx->port, &arp)) {
@@ -166,16 +186,7 @@ void arp_input(struct net *net, const struct net_rx *rx, ns_t now)
 	ours = local_find(net, arp.target_ip);
 	if (ours && ours->port != rx->port)
 		ours = NULL;
-	// RFC 826: known senders are updated whatever the target; new ones are taken only when
-	// they talk to us. A sender 0.0.0.0 is a probe (RFC 5227 2.1.1): there is nothing to
-	// learn, but it is answered.
-	if (on_network_of(net, rx->port, arp.sender_ip)) {
-		news.ip_be = arp.sender_ip;
-		memcpy(news.mac, arp.sender_mac, 6);
-		news.create = ours && arp.operation == ARP_REQUEST;
-		if (ours || neighbour_find(net, rx->port, arp.sender_ip))
-			neighbour_learn(net, &news, true, now);
-	}
+	learn_sender(net, rx->port, &arp, ours != NULL, now);
 	if (arp.operation == ARP_REQUEST && ours) {
 		count(&net->counters.arp_requests_in);
 		arp_reply(net, rx->port, &arp);

@@ -153,8 +153,15 @@ void neighbours_init(struct net *net);
 struct neighbour *neighbour_find(struct net *net, unsigned port, uint32_t ip);
 // Finds or makes the entry and starts to ask if that is due. NULL: the table is full.
 struct neighbour *neighbour_use(struct net *net, unsigned port, uint32_t ip, ns_t now);
-// A neighbour's address was seen. create: also if nobody has asked. tell: siblings want to know.
-void neighbour_learn(struct net *net, const struct net_news *news, bool tell, ns_t now);
+// Whether siblings are to hear what was learned.
+enum neighbour_tell {
+	NEIGHBOUR_TELL_NOBODY,
+	NEIGHBOUR_TELL_CHANGES,  // and now and then that nothing changed
+	NEIGHBOUR_TELL_ALL,      // one of them may be waiting for it
+};
+// A neighbour's address was seen. news->create: it is taken also if nobody has asked.
+void neighbour_learn(
+	struct net *net, const struct net_news *news, enum neighbour_tell how, ns_t now);
 // Forgets those for which keep() is false.
 void neighbours_forget(struct net *net, bool (*keep)(struct net *net, const struct neighbour *n));
 void neighbours_due(struct net *net, ns_t now);

@@ -172,14 +172,23 @@ static void send_waiting(struct net *net, struct neighbour *n)
 	}
 }
 
-void neighbour_learn(struct net *net, const struct net_news *news, bool tell_siblings, ns_t now)
+static bool worth_telling(
+	const struct neighbour *n, enum neighbour_tell how, bool changed, ns_t now)
+{
+	if (how == NEIGHBOUR_TELL_CHANGES)
+		return changed || now - n->told > TOLD_NS;
+	return how == NEIGHBOUR_TELL_ALL;
+}
+
+void neighbour_learn(
+	struct net *net, const struct net_news *news, enum neighbour_tell how, ns_t now)
 {
 	struct neighbour *n = neighbour_find(net, news->port, news->ip_be);
 	bool changed;
 
 	if (!n && !news->create) {
 		// Not asked for here: a sibling may have.
-		if (tell_siblings)
+		if (how != NEIGHBOUR_TELL_NOBODY)
 			tell(net, news, now);
 		return;
 	}
@@ -191,7 +200,7 @@ void neighbour_learn(struct net *net, const struct net_news *news, bool tell_sib
 	set_state(net, n, NEIGHBOUR_KNOWN);
 	touch(net, n);
 	send_waiting(net, n);
-	if (tell_siblings && (changed || now - n->told > TOLD_NS)) {
+	if (worth_telling(n, how, changed, now)) {
 		n->told = now;
 		tell(net, news, now);
 	}
@@ -252,7 +261,7 @@ uint8_t *net_defer(struct net *net, const struct net_path *path, uint32_t len)
 
 void net_hear(struct net *net, const struct net_news *news, ns_t now)
 {
-	neighbour_learn(net, news, false, now);
+	neighbour_learn(net, news, NEIGHBOUR_TELL_NOBODY, now);
 }
 
 bool net_news(struct net *net, struct net_news *out)

@@ -73,9 +73,32 @@ exchange() {
 	expect "and the interface is gone" no_link
 }
 
+# summed GROUP.NAME LOG: a counter of all workers, as the echo gateway logs it at its end.
+summed() { awk -v name="$1" '{ for (i = 1; i < NF; i++) if ($i == name) sum += $(i + 1) } END { print sum + 0 }' "$stack_run/$2.log"; }
+
+# Each worker asks for each client's address, and the kernel's answers reach whichever queue they like.
+neighbours() {
+	local clients=20 asked i
+	say "- 3 workers, clients of $clients addresses"
+	gateway_start neighbours --workers 3 --cores 0
+	for ((i = 1; i <= clients; i++)); do
+		ip -n "$stack_ns" address add "10.77.0.$((100 + i))/32" dev "$stack_link"
+		ip -n "$stack_ns" route replace "$stack_gateway/32" dev "$stack_link" src "10.77.0.$((100 + i))"
+		probe echo "$stack_gateway" "$stack_port" 1000 16 >>"$stack_run/clients.log" || break
+	done
+	expect "all get their answers" test "$i" -gt "$clients"
+	process_stop "$echo_pid"
+	asked=$(summed net.arp_requests_out neighbours)
+	say "        ARP requests of the three workers: $asked, given up: $(summed net.neighbours_failed neighbours)"
+	# One in a second is repeated: where answers get lost between workers, most are.
+	expect "no worker asks twice for an address" test "$asked" -le $((3 * clients + 3))
+	expect "and none waits in vain" test "$(summed net.neighbours_failed neighbours)" = 0
+}
+
 smoke_open
 exchange "1 worker" one --workers 1
 exchange "3 workers on one core" three --workers 3 --cores 0
+neighbours
 
 say "- kill -9"
 gateway_start killed --workers 2

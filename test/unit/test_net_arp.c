@@ -259,6 +259,66 @@ static void siblings_tell_each_other(void **state)
 	assert_false(news.create);
 }
 
+// Replies reach one queue, whichever worker asked: each is told, however often, and also when
+// this worker knows the neighbour long since.
+static void every_answer_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct net_path path;
+	struct net_news news;
+
+	assert_int_equal(path_to(f, "10.77.0.9", &path), -EINPROGRESS);
+	take(f);
+	for (unsigned asked_by = 0; asked_by < 3; asked_by++) {
+		arp_frame(f, our_mac[0], ARP_REPLY, other_mac, "10.77.0.9", "10.77.0.2");
+		feed(f);
+		assert_true(net_news(f->net, &news));
+		assert_int_equal(news.ip_be, ip_be("10.77.0.9"));
+		assert_memory_equal(news.mac, other_mac, 6);
+		assert_false(net_news(f->net, &news));
+	}
+	// A known neighbour that asks again and again is no news.
+	for (unsigned i = 0; i < 3; i++)
+		introduce(f, "10.77.0.9", other_mac);
+	arp_frame(f, broadcast_mac, ARP_REQUEST, other_mac, "10.77.0.9", "10.77.0.2");
+	feed(f);
+	take(f);
+	assert_false(net_news(f->net, &news));
+}
+
+static void announcements_are_told_by_who_does_not_know_their_sender(void **state)
+{
+	struct fixture *f = *state;
+	struct net_news news;
+
+	arp_frame(f, broadcast_mac, ARP_REQUEST, other_mac, "10.77.0.9", "10.77.0.9");
+	feed(f);
+	assert_int_equal(net_neighbours(f->net), 0);
+	assert_true(net_news(f->net, &news));
+	assert_false(news.create);
+	// What others ask each other is none of a worker's business.
+	arp_frame(f, broadcast_mac, ARP_REQUEST, other_mac, "10.77.0.9", "10.77.0.10");
+	feed(f);
+	assert_false(net_news(f->net, &news));
+}
+
+// What siblings are told is bounded, whatever is sent to us.
+static void a_flood_of_answers_is_told_within_bounds(void **state)
+{
+	struct fixture *f = *state;
+	struct net_news news;
+	unsigned told = 0;
+
+	for (unsigned i = 0; i < 10000; i++) {
+		arp_frame(f, our_mac[0], ARP_REPLY, other_mac, "10.77.0.9", "10.77.0.2");
+		feed(f);
+		while (net_news(f->net, &news))
+			told++;
+	}
+	assert_int_equal(told, 64);
+	assert_int_equal(counters(f)->drop_news, 10000 - 64);
+}
+
 static void a_scan_neither_floods_nor_evicts(void **state)
 {
 	struct fixture *f = *state;
@@ -391,6 +451,9 @@ int main(void)
 		TEST(an_old_entry_that_is_silent_goes),
 		TEST(a_moved_neighbour_is_followed),
 		TEST(siblings_tell_each_other),
+		TEST(every_answer_is_told),
+		TEST(announcements_are_told_by_who_does_not_know_their_sender),
+		TEST(a_flood_of_answers_is_told_within_bounds),
 		TEST(a_scan_neither_floods_nor_evicts),
 		TEST(the_table_is_bounded),
 		TEST(packets_that_wait_are_bounded),
