@@ -479,12 +479,19 @@ static int keep_last(struct sched_state *st, uint32_t slot, const struct sched_e
 	return 0;
 }
 
+// It stays itself and its job's, and what has ended does not begin again.
+static bool eval_follows(const struct sched_eval *old, const struct sched_eval *e)
+{
+	return old->id == e->id && old->job == e->job &&
+	       (old->status < SCHED_EVAL_COMPLETE || e->status >= SCHED_EVAL_COMPLETE);
+}
+
 static int eval_put(struct sched_state *st, const struct sched_change *c)
 {
 	const struct sched_eval *old = sched_eval_at(&st->head, c->slot);
 	struct sched_eval *e;
 
-	if ((old && old->id != c->eval->id) || !sched_job_at(&st->head, c->eval->job))
+	if ((old && !eval_follows(old, c->eval)) || !sched_job_at(&st->head, c->eval->job))
 		return -EBADMSG;
 	e = row(st, SCHED_TABLE_EVALS, c->slot);
 	if (!e)
