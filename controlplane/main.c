@@ -26,6 +26,7 @@
 #include "controlplane/telemetry.h"
 #include "lib/base/addr.h"
 #include "lib/base/log.h"
+#include "lib/base/notify.h"
 
 #define SUBSYSTEM "controlplane"
 #define TOKEN_MIN 16
@@ -42,8 +43,6 @@ struct server {
 	struct api api;
 	struct http control, metrics;
 	bool has_metrics, stop;
-	unsigned workers;
-	ns_t lease_ns;
 	struct loop *loop;
 	struct peers peers;
 	char peer_path[200];  // of a Unix socket, "" for TCP
@@ -117,7 +116,7 @@ static bool start_core(struct server *s)
 	publisher_init(&s->publisher, &s->registry);
 	s->telemetry = telemetry_new(clock_now());
 	rc = orchestrator_start(&s->orchestrator, &s->registry, &s->publisher, s->store,
-		s->workers, s->lease_ns);
+		s->options.workers, s->options.lease_s * NS_PER_SEC);
 	if (rc) {
 		log_error(SUBSYSTEM, "cannot start the scheduler: %s%s", strerror(-rc),
 			rc == -EBADMSG || rc == -EPROTO
@@ -195,6 +194,19 @@ static int peer_address(struct server *s, struct sockaddr_storage *addr, socklen
 	return rc < 0 ? rc : 0;
 }
 
+static bool share_peer(const struct server *s)
+{
+	const char *group = s->options.peer_group;
+	int rc = s->peer_path[0] && *group ? socket_share(s->peer_path, group) : 0;
+
+	if (rc)
+		log_error(SUBSYSTEM,
+			"cannot give the peer socket %s to the group %s: %s; make the group and put this "
+			"user into it, or leave --peer-group out",
+			s->peer_path, group, rc == -ENOENT ? "there is none" : strerror(-rc));
+	return rc == 0;
+}
+
 static bool listen_peer(struct server *s)
 {
 	struct sockaddr_storage addr;
@@ -209,7 +221,7 @@ static bool listen_peer(struct server *s)
 	}
 	if (rc)
 		complain_listen("the peer socket", s->options.peer, "peer", rc);
-	return rc == 0;
+	return rc == 0 && share_peer(s);
 }
 
 static bool listen_peer_tcp(struct server *s)
@@ -483,47 +495,15 @@ static bool read_token(struct server *s)
 	return good;
 }
 
-static bool number(const char *text, const char *flag, long min, long max, long *out)
-{
-	char *end;
-
-	*out = strtol(text, &end, 10);
-	if (*text && !*end && *out >= min && *out <= max)
-		return true;
-	fprintf(stderr, "--%s must be a whole number from %ld to %ld, but is '%s'\n", flag, min, max,
-		text);
-	return false;
-}
-
-static bool read_numbers(struct server *s)
-{
-	long lease, workers;
-
-	if (!number(s->options.lease, "lease", 1, 3600, &lease) ||
-		!number(s->options.workers, "workers", 1, SCHEDULER_WORKERS_MAX, &workers))
-		return false;
-	s->lease_ns = lease * NS_PER_SEC;
-	s->workers = (unsigned)workers;
-	return true;
-}
-
 int main(int argc, char **argv)
 {
 	static struct server server;
 	struct server *s = &server;
-	enum options_result options = options_read(&s->options, argc, argv, stdout, stderr);
-	enum log_level level;
+	enum settings_result options = options_read(&s->options, argc, argv, stdout, stderr);
 
-	if (options != OPTIONS_RUN)
-		return options == OPTIONS_EXIT ? 0 : 2;
-	if (log_level_parse(s->options.log_level, &level) != 0) {
-		fprintf(stderr, "--log-level must be error, warn, info or debug, but is '%s'\n",
-			s->options.log_level);
-		return 2;
-	}
-	if (!read_numbers(s))
-		return 2;
-	log_set_level(level);
+	if (options != SETTINGS_RUN)
+		return options == SETTINGS_EXIT ? 0 : 2;
+	log_set_level(s->options.log_level);
 	if (!read_token(s))
 		return 2;
 	block_signals();
@@ -532,8 +512,10 @@ int main(int argc, char **argv)
 	log_info(SUBSYSTEM, "version %s serves %s with %zu services at seq %llu", PENSTOCK_VERSION,
 		s->options.control, publisher_services(&s->publisher),
 		(unsigned long long)s->registry.durable);
+	notify("READY=1");
 	while (!s->stop)
 		turn(s);
+	notify("STOPPING=1");
 	stop(s);
 	return s->exit_code;
 }

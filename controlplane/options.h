@@ -4,16 +4,16 @@
 
 #include <stdio.h>
 
+#include "lib/settings/settings.h"
+
 #define OPTIONS_CONFIG_DEFAULT "/etc/penstock/controlplane.yaml"
 
 struct options {
-	char control[200], peer[200], peer_tcp[200], token_file[200], state[200], metrics[200];
-	char lease[16], workers[16], log_level[16];
+	char control[200], peer[200], peer_group[64], peer_tcp[200], token_file[200], state[200];
+	char metrics[200];
+	unsigned lease_s, workers;
+	enum log_level log_level;
 };
 
-enum options_result { OPTIONS_RUN, OPTIONS_EXIT, OPTIONS_WRONG };
-
 // Defaults, then the file, then flags. Complaints go to `err` and help to `out`.
-enum options_result options_read(struct options *o, int argc, char **argv, FILE *out, FILE *err);
-// Reads one file into *o. 0; -ENOENT; -EINVAL with a complaint on `err`.
-int options_read_file(struct options *o, const char *path, FILE *err);
+enum settings_result options_read(struct options *o, int argc, char **argv, FILE *out, FILE *err);

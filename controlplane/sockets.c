@@ -95,6 +95,16 @@ static int give_to_group(const char *path, const char *group)
 	return g && chown(path, (uid_t)-1, g->gr_gid) != 0 && errno != EPERM ? -errno : 0;
 }
 
+int socket_share(const char *path, const char *group)
+{
+	const struct group *g = getgrnam(group);
+
+	if (!g)
+		return -ENOENT;
+	// Open to the group only once it is the right one.
+	return chown(path, (uid_t)-1, g->gr_gid) != 0 || chmod(path, 0660) != 0 ? -errno : 0;
+}
+
 int socket_listen_unix(const char *path, mode_t mode, const char *group)
 {
 	struct sockaddr_un addr;

@@ -15,6 +15,8 @@ int directory_of_make(const char *path, mode_t mode);
 // that nobody listens on is replaced. The descriptor, or -EADDRINUSE (somebody answers), -ENOTSOCK
 // (the path is something else), -E... .
 int socket_listen_unix(const char *path, mode_t mode, const char *group);
+// Opens a Unix socket that is there to the members of the group. 0, -ENOENT (no such group), -E... .
+int socket_share(const char *path, const char *group);
 // "127.0.0.1:9478", "[::1]:9478". The descriptor, or -EINVAL, -EADDRINUSE, -E... .
 int socket_listen_tcp(const char *address);
 struct sockaddr_storage;

@@ -202,6 +202,7 @@ static int start_control(struct app *app)
 	struct control_config config = {
 		.name = app->dp->options.name,
 		.address = app->dp->options.control,
+		.token = app->dp->options.token,
 		.loop = app->loop,
 		.table = app->table,
 		.ports = app->ports,

@@ -483,8 +483,12 @@ static int dial(struct control *c)
 		.data_mime = "application/json",
 		.setup = &setup,
 	};
-	int rc = who ? set_json(c, &setup, who) : -ENOMEM;
+	int rc = -ENOMEM;
 
+	if (who && c->config.token && *c->config.token)
+		json_object_set_new(who, "token", json_string(c->config.token));
+	if (who)
+		rc = set_json(c, &setup, who);
 	json_decref(who);
 	if (rc == 0)
 		rc = sockaddr_parse(c->config.address, &addr, &len);

@@ -20,6 +20,7 @@ struct control_config {
 	const char *name; // of this gateway
 	const char
 		*address; // of the control plane: "unix:/run/penstock/peer.sock", "10.0.0.1:7879"
+	const char *token; // to join a control plane on another machine; NULL or empty: none
 	struct loop *loop;
 	struct table *table;
 	struct report_sources sources;

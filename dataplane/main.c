@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "dataplane/app.h"
+#include "lib/base/notify.h"
 
 #define STEP_MAX (1 * NS_PER_SEC)
 #define DRAIN_STEP (10 * NS_PER_MS)
@@ -75,7 +76,9 @@ static int run(struct dataplane *dp)
 	if (!error) {
 		log_info("main", "%s runs with %u worker%s", dp->options.name, dp->workers,
 			dp->workers == 1 ? "" : "s");
+		notify("READY=1");
 		serve(dp, signal_fd);
+		notify("STOPPING=1");
 		drain(dp, signal_fd);
 		dataplane_end(dp);
 	}

@@ -3,7 +3,6 @@
 // keys in a YAML file. Everything else comes from the control plane and may change while it runs.
 #pragma once
 
-#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -19,9 +18,10 @@ struct options_text {
 };
 
 struct options {
-	char config[PATH_MAX];
 	char name[64];
 	char control[OPTION_TEXT_MAX];
+	char token_file[OPTION_TEXT_MAX]; // empty: none
+	char token[OPTION_TEXT_MAX];      // its first line
 	char metrics[OPTION_TEXT_MAX];
 	unsigned workers;           // 0: as --lcores says, else 1
 	char cores[OPTION_TEXT_MAX];   // "0,2-3"; empty: those the process may run on

@@ -16,6 +16,7 @@
 #include "fnhost/host.h"
 #include "fnhost/instances.h"
 #include "lib/base/log.h"
+#include "lib/base/notify.h"
 
 #define SUBSYSTEM "host"
 #define DRAIN_MAX (10 * NS_PER_SEC)
@@ -146,22 +147,19 @@ out:
 int main(int argc, char **argv)
 {
 	static struct host host;
-	enum options_result result = options_read(&host.options, argc, argv, stdout, stderr);
-	enum log_level level;
+	enum settings_result result = options_read(&host.options, argc, argv, stdout, stderr);
 	int error;
 
-	if (result != OPTIONS_RUN)
-		return result == OPTIONS_EXIT ? 0 : 2;
-	if (log_level_parse(host.options.log_level, &level)) {
-		fprintf(stderr, "--log-level takes error, warn, info or debug\n");
-		return 2;
-	}
-	log_set_level(level);
+	if (result != SETTINGS_RUN)
+		return result == SETTINGS_EXIT ? 0 : 2;
+	log_set_level(host.options.log_level);
 	error = start(&host);
 	if (!error) {
 		log_info(SUBSYSTEM, "%s serves gateways on %s", host.options.name,
 			host.options.listen);
+		notify("READY=1");
 		run_until(&host, stopping, NS_NEVER / 2);
+		notify("STOPPING=1");
 		log_info(SUBSYSTEM, "going; %u instances stay", host.instances_count);
 	}
 	finish(&host);

@@ -16,6 +16,7 @@ MAY_USE = {
     "lib/balance": ["lib/base"],
     "lib/call": ["lib/base"],
     "lib/loop": ["lib/base"],
+    "lib/settings": ["lib/base"],
     "lib/link": ["lib/base", "lib/rsocket", "lib/loop"],
     "dataplane": ["lib"],
     "dataplane/tcp": ["lib/base"],

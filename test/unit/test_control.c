@@ -484,6 +484,7 @@ static struct plane *plane_new(void)
 	configure(&p->f);
 	config = p->f.control.config;
 	config.address = p->address;
+	config.token = "what the plane knows";
 	config.loop = p->control_loop;
 	assert_int_equal(control_init(&p->f.control, &config), 0);
 	return p;
@@ -549,6 +550,8 @@ static void a_watch_that_is_cut(void **state)
 	hello = json_loads(p->hello, 0, NULL);
 	assert_string_equal(json_string_value(json_object_get(hello, "role")), "gateway");
 	assert_string_equal(json_string_value(json_object_get(hello, "name")), "gw1");
+	assert_string_equal(
+		json_string_value(json_object_get(hello, "token")), "what the plane knows");
 	json_decref(hello);
 	assert_true(asked(p, "", 0));
 	tell(p, "{'op': 'snapshot_begin', 'seq': 4, 'epoch': 'e1'}");

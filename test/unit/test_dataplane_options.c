@@ -140,12 +140,32 @@ static void wrong_files_are_refused(void **state)
 		"no-huge: 1\n",
 		"{name: a",
 		"name: *x\n",
+		"workers: 1\nworkers: 2\n",
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		if (parse_file(wrong[i], "--port p0=net_tap0") != OPTIONS_WRONG)
 			fail_msg("%s", wrong[i]);
+}
+
+static void the_token_is_the_first_line_of_its_file(void **state)
+{
+	char path[] = "/tmp/penstock-token-XXXXXX", line[128];
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	snprintf(line, sizeof(line), "--config /dev/null --port p=n --token-file %s", path);
+	assert_int_equal(parse(line), OPTIONS_WRONG);  // empty
+	assert_int_equal(write(fd, "se cret\nmore\n", 13), 13);
+	close(fd);
+	assert_int_equal(parse(line), OPTIONS_RUN);
+	assert_string_equal(options.token, "se cret");
+	unlink(path);
+	assert_int_equal(parse(line), OPTIONS_WRONG);
+	assert_int_equal(parse("--config /dev/null --port p=n"), OPTIONS_RUN);
+	assert_string_equal(options.token, "");
 }
 
 static void names_are_split_off(void **state)
@@ -170,6 +190,7 @@ int main(void)
 		cmocka_unit_test(wrong_flags_are_refused),
 		cmocka_unit_test(the_file_has_the_same_keys),
 		cmocka_unit_test(wrong_files_are_refused),
+		cmocka_unit_test(the_token_is_the_first_line_of_its_file),
 		cmocka_unit_test(names_are_split_off),
 	};
 
