@@ -117,6 +117,20 @@ process_show_log() {
 
 # --- waiting ---
 
+wait_all_live=  # set it where no process may end while one waits
+
+# Shows the last words of a process that has ended. Fails if all live.
+process_show_ended() {
+	local pid
+	for pid in "${!process_log[@]}"; do
+		process_lives "$pid" && continue
+		warn "a process ended by itself"
+		process_show_log "$pid"
+		return 0
+	done
+	return 1
+}
+
 # wait_for SECONDS WHAT PID COMMAND...: tries the command until it succeeds. PID (or -) is the process
 # that must live meanwhile. Fails with a sentence and the process' last words.
 wait_for() {
@@ -127,6 +141,10 @@ wait_for() {
 		if [ "$pid" != - ] && ! process_lives "$pid"; then
 			warn "$what: the process ended"
 			process_show_log "$pid"
+			return 1
+		fi
+		if [ -n "$wait_all_live" ] && process_show_ended; then
+			warn "$what: not waited for any longer"
 			return 1
 		fi
 		if ((${EPOCHREALTIME/./} > end)); then
