@@ -4,6 +4,8 @@
 # Source it after `set -euo pipefail`; call undo_arm before anything is made.
 
 base_start=$SECONDS
+# What is said at the end goes here, whatever was redirected when the end came.
+exec {base_stdout}>&1 {base_stderr}>&2
 if [ -t 1 ]; then base_bold=$'\e[1m' base_plain=$'\e[0m'; else base_bold='' base_plain=''; fi
 
 say() { printf '%s\n' "$*"; }
@@ -33,6 +35,9 @@ undo_run() {
 	local i
 	trap '' INT TERM HUP
 	trap - EXIT
+	exec >&"$base_stdout"
+	exec 2>&"$base_stderr"
+	[ $undo_rc != 130 ] || [ ! -t 1 ] || echo # behind the ^C
 	for ((i = ${#undo_stack[@]} - 1; i >= 0; i--)); do
 		eval "${undo_stack[i]}" || warn "could not undo: ${undo_stack[i]}"
 	done
@@ -70,7 +75,7 @@ process_lives() { process_started "$1" >/dev/null; }
 process_start() {
 	local log=$1
 	shift
-	setsid "$@" >"$log" 2>&1 </dev/null 9>&- &
+	setsid "$@" >"$log" 2>&1 </dev/null 9>&- {base_stdout}>&- {base_stderr}>&- &
 	process_pid=$!
 	process_log[$process_pid]=$log
 	if [ -n "$process_file" ]; then
