@@ -21,7 +21,7 @@ struct filter {
 
 static bool matches(const struct filter *f, const struct fleet_instance *i)
 {
-	if (i->intent == INTENT_ENDED && !f->ended)
+	if ((i->intent == INTENT_ENDED || i->lost) && !f->ended)
 		return false;
 	if (f->namespace && strcmp(f->namespace, i->function->namespace) != 0)
 		return false;

@@ -196,7 +196,7 @@ static char *next_entry(struct watcher *w)
 	struct feed *f = w->feed;
 	struct feed_entry *e = advance(w);
 
-	if (!e && w->state == WATCH_LIVE)
+	if (!e && (w->state == WATCH_LIVE || (f->ops->may_end && !f->ops->may_end(f, w))))
 		return NULL;
 	if (!e) {
 		// Nothing that changed meanwhile is left out: the marker has reached the end.
@@ -247,7 +247,9 @@ char *feed_next(struct watcher *w)
 
 void feed_applied(struct watcher *w, uint64_t seq)
 {
-	w->applied_seq = seq < w->sent_seq ? seq : w->sent_seq;
+	// Only the end of a snapshot and what follows counts: before, it speaks of another table.
+	if (w->state == WATCH_LIVE)
+		w->applied_seq = seq < w->sent_seq ? seq : w->sent_seq;
 }
 
 bool feed_reached(const struct feed *f, uint64_t seq)

@@ -42,6 +42,8 @@ struct feed_entry {
 struct feed_ops {
 	// False: the watcher has to wait for something. NULL: never.
 	bool (*may_begin)(const struct feed *f, const struct watcher *w);
+	// False: a snapshot must not end yet; what there is to tell is told. NULL: it may.
+	bool (*may_end)(const struct feed *f, const struct watcher *w);
 	// False: the entry does not concern this watcher. NULL: all do. in_snapshot: it is one of
 	// the entries that were there when the snapshot began.
 	bool (*concerns)(

@@ -45,10 +45,16 @@ static void drop(struct feed *f, struct feed_entry *e)
 	(void)e;
 }
 
-static const struct feed_ops feed_ops = {.item = item, .drop = drop};
+// At its end hosts end what the snapshot did not name.
+static bool may_end(const struct feed *f, const struct watcher *w)
+{
+	(void)w;
+	return container_of((struct feed *)(uintptr_t)f, struct fleet_node, feed)->fleet->settled;
+}
 
-// The instance as it is now goes to its host.
-static void tell(struct fleet *f, struct fleet_instance *i)
+static const struct feed_ops feed_ops = {.item = item, .drop = drop, .may_end = may_end};
+
+void fleet_tell(struct fleet *f, struct fleet_instance *i)
 {
 	feed_put(&i->host->feed, &i->entry, ++f->seq, i->intent == INTENT_ENDED);
 	feed_settle(&i->host->feed);
@@ -172,9 +178,21 @@ static void retarget_node(struct fleet *f, struct fleet_node *n)
 		struct fleet_instance *i = list_entry(at, struct fleet_instance, of_node);
 
 		if (i->function != last)
-			f->events->targets(f->user, i->function);
+			fleet_retarget(f, i->function);
 		last = i->function;
 	}
+}
+
+// Doubles of what was replaced meanwhile go, in their time.
+static void returned(struct fleet *f, struct fleet_node *n, ns_t now)
+{
+	list_for_each (at, &n->instances) {
+		struct fleet_instance *i = list_entry(at, struct fleet_instance, of_node);
+
+		if (i->intent == INTENT_UNROUTING && i->lost)
+			i->unroute_until = now + FLEET_DOUBLE_MAX;
+	}
+	retarget_node(f, n);
 }
 
 int fleet_connected(struct fleet *f, const struct fleet_hello *hello, ns_t now, ns_t wall_ns)
@@ -200,7 +218,7 @@ int fleet_connected(struct fleet *f, const struct fleet_hello *hello, ns_t now, 
 	list_del(&n->leases);
 	f->events->node(f->user, n);
 	if (!was_up)
-		retarget_node(f, n);
+		returned(f, n, now);
 	return 0;
 }
 
@@ -260,48 +278,26 @@ void fleet_place(struct fleet *f, const struct fleet_placement *p)
 	i->spec = p->spec;
 	i->why = p->why;
 	i->created_wall_ns = i->since_wall_ns = p->created_wall_ns;
+	i->presumed = f->starting && n->waited_for;
+	i->cold = !f->starting;
 	strmap_add(&f->instances, &i->node, i->id);
 	list_push(&n->instances, &i->of_node);
 	list_push(&i->function->instances, &i->of_function);
-	tell(f, i);
-}
-
-static void set_intent(struct fleet *f, struct fleet_instance *i, enum instance_intent intent)
-{
-	list_del(&i->unrouting);
-	i->intent = intent;
-	if (intent == INTENT_UNROUTING)
-		list_push(&f->unrouting, &i->unrouting);
-	else
-		tell(f, i);
+	fleet_tell(f, i);
 }
 
 void fleet_stop(struct fleet *f, const char *id, bool lost, ns_t now)
 {
 	struct fleet_instance *i = fleet_instance(f, id);
 
-	if (!i || i->intent == INTENT_ENDED)
+	if (!i || i->intent == INTENT_ENDED || i->lost)
 		return;
-	if (lost) {
-		i->lost = true;
-		set_intent(f, i, INTENT_ENDED);
-		f->events->targets(f->user, i->function);
-		return;
-	}
-	if (i->intent != INTENT_RUN)
-		return;
-	set_intent(f, i, INTENT_UNROUTING);
-	i->unroute_until = now + FLEET_UNROUTE_MAX;
-	if (f->began && i->unroute_until < f->began + FLEET_UNROUTE_AT_START)
-		i->unroute_until = f->began + FLEET_UNROUTE_AT_START;
-	i->unrouted_seq = f->events->targets(f->user, i->function);
-	if (f->starting) {
-		// It may be a target still in tables that gateways were told before.
-		i->unrouted_seq = UINT64_MAX;
-	} else if (!i->ready || !i->host->up) {
-		// It was no target: nobody needs to be waited for.
-		set_intent(f, i, INTENT_STOP);
-	}
+	i->lost = lost;
+	f->lost += lost && !f->starting;
+	if (i->intent == INTENT_RUN)
+		fleet_unroute(f, i, now);
+	else if (lost && i->intent == INTENT_STOP)
+		fleet_set_intent(f, i, INTENT_ENDED);
 }
 
 void fleet_end(struct fleet *f, const char *id)
@@ -310,8 +306,8 @@ void fleet_end(struct fleet *f, const char *id)
 
 	if (!i || i->intent == INTENT_ENDED)
 		return;
-	set_intent(f, i, INTENT_ENDED);
-	f->events->targets(f->user, i->function);
+	fleet_set_intent(f, i, INTENT_ENDED);
+	fleet_retarget(f, i->function);
 }
 
 static void instance_free(struct fleet *f, struct fleet_instance *i)
@@ -323,6 +319,7 @@ static void instance_free(struct fleet *f, struct fleet_instance *i)
 	list_del(&i->of_node);
 	list_del(&i->of_function);
 	list_del(&i->unrouting);
+	list_del(&i->routing);
 	i->host->count--;
 	if (--fn->count == 0) {
 		strmap_remove(&f->functions, &fn->node);
@@ -347,24 +344,9 @@ void fleet_forget(struct fleet *f, const char *id)
 
 // ---- time ----
 
-static void tick_unrouting(struct fleet *f, ns_t now)
-{
-	list_for_each_safe (at, after, &f->unrouting) {
-		struct fleet_instance *i = list_entry(at, struct fleet_instance, unrouting);
-
-		if (!i->unrouted && f->events->reached(f->user, i->unrouted_seq)) {
-			i->unrouted = true;
-			if (now + FLEET_LINGER < i->unroute_until)
-				i->unroute_until = now + FLEET_LINGER;
-		}
-		if (now >= i->unroute_until)
-			set_intent(f, i, INTENT_STOP);
-	}
-}
-
 void fleet_tick(struct fleet *f, ns_t now)
 {
-	tick_unrouting(f, now);
+	fleet_tick_routing(f, now);
 	// All leases are equally long, so the first is over first.
 	while (!list_empty(&f->leases)) {
 		struct fleet_node *n = list_entry(f->leases.next, struct fleet_node, leases);
@@ -377,16 +359,12 @@ void fleet_tick(struct fleet *f, ns_t now)
 
 ns_t fleet_next(const struct fleet *f)
 {
-	ns_t next = NS_NEVER;
+	ns_t next = fleet_next_routing(f), lease;
 
-	if (!list_empty(&f->leases))
-		next = list_entry(f->leases.next, struct fleet_node, leases)->lease_until;
-	list_for_each (at, &f->unrouting) {
-		ns_t until = list_entry(at, struct fleet_instance, unrouting)->unroute_until;
-
-		next = until < next ? until : next;
-	}
-	return next;
+	if (list_empty(&f->leases))
+		return next;
+	lease = list_entry(f->leases.next, struct fleet_node, leases)->lease_until;
+	return lease < next ? lease : next;
 }
 
 bool fleet_waits(const struct fleet *f)
@@ -399,10 +377,15 @@ bool fleet_waits(const struct fleet *f)
 void fleet_init(struct fleet *f, const struct fleet_events *events, void *user, const char *epoch,
 	uint32_t start, ns_t lease_ns)
 {
-	*f = (struct fleet){.events = events, .user = user, .lease_ns = lease_ns};
+	*f = (struct fleet){.events = events,
+		.user = user,
+		.lease_ns = lease_ns,
+		.held = true,
+		.settle_until = NS_NEVER};
 	snprintf(f->epoch, sizeof(f->epoch), "%s-%08x", epoch, start);
 	list_init(&f->leases);
 	list_init(&f->unrouting);
+	list_init(&f->routing);
 }
 
 void fleet_fini(struct fleet *f)

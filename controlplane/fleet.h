@@ -7,8 +7,13 @@
 //
 //   intent:  fleet_place ─▶ RUN ──fleet_stop──▶ UNROUTING ──gateways act by it, or 2 s──▶ STOP
 //   told:                "run"     (no target any more)      and what was on its way   "stop"
-//            any ──fleet_end, or fleet_stop of one that is lost──▶ ENDED, told "gone"
+//            one that is lost: UNROUTING, until others take its calls ──▶ ENDED, told "gone"
+//            any ──fleet_end──▶ ENDED
 //   node:    connected: up ──connection lost──▶ up, lease runs ──lease over──▶ down ──SETUP──▶ up
+//   start:   held (gateways are told nothing until hosts have reported) ──fleet_release──▶
+//            ──gateways act by our table, or 5 s──▶ settled
+// Until it is settled, gateways may send calls to whatever was placed before this start, so nothing
+// is ended: no "stop", and no end of a snapshot, at which hosts end what it did not name.
 //
 // Main thread; no I/O, no clock.
 #pragma once
@@ -19,11 +24,13 @@
 #include "controlplane/feed.h"
 #include "controlplane/strmap.h"
 #include "lib/base/clock.h"
+#include "lib/base/hist.h"
 
 #define FLEET_NODES_MAX 20000
 #define FLEET_UNROUTE_MAX (2 * NS_PER_SEC)
 #define FLEET_LINGER (100 * NS_PER_MS)  // for calls that are on their way when gateways turn away
-#define FLEET_UNROUTE_AT_START (5 * NS_PER_SEC)  // from the start of this program
+#define FLEET_UNROUTE_AT_START (5 * NS_PER_SEC)  // for gateways to come back to a new control plane
+#define FLEET_DOUBLE_MAX (10 * NS_PER_SEC)  // a double serves on, if nobody else does
 #define FLEET_LEASE (10 * NS_PER_SEC)
 #define FLEET_TOMBSTONES_MAX 1024  // of a node
 #define FLEET_ID_BYTES 33
@@ -47,6 +54,8 @@ struct fleet_function {
 	struct strmap_node node;
 	struct list instances;
 	size_t count;
+	size_t takers;  // instances that take calls
+	uint64_t seq;   // under which gateways were told of it last
 	char namespace[64], name[64];
 	char key[FLEET_KEY_MAX];
 };
@@ -74,8 +83,10 @@ struct fleet_node {
 struct fleet_instance {
 	struct feed_entry entry;
 	struct strmap_node node;
-	struct list of_node, of_function, unrouting;
-	bool lost;  // its node was given up
+	struct list of_node, of_function, unrouting, routing;
+	bool lost;      // its node was given up
+	bool presumed;  // placed before this start, and its host has not spoken since: may serve
+	bool cold;      // placed since this start, and was never ready
 	struct fleet_node *host;
 	struct fleet_function *function;
 	char id[FLEET_ID_BYTES];
@@ -91,6 +102,7 @@ struct fleet_instance {
 	enum instance_state state;
 	bool ready;
 	bool named;  // in the reports of this connection
+	ns_t ready_ns;  // when its host said so; while on `routing`
 	unsigned restarts;
 	json_int_t pid;
 	json_t *exit;  // of its last end; NULL
@@ -108,6 +120,14 @@ struct fleet_events {
 	uint64_t (*targets)(void *user, const struct fleet_function *f);
 	// Whether all gateways act by what they were told up to seq.
 	bool (*reached)(void *user, uint64_t seq);
+	// Whether any gateway is there.
+	bool (*watched)(void *user);
+};
+
+// How long the steps of a start take, of instances placed since this start.
+struct fleet_steps {
+	struct hist ready;     // from the durable placement to the host's word that it takes calls
+	struct hist routable;  // from there until all gateways act by it; of every one that gets ready
 };
 
 struct fleet {
@@ -118,9 +138,14 @@ struct fleet {
 	ns_t lease_ns;
 	struct strmap nodes, instances, functions;
 	struct list leases, unrouting;
-	size_t waited_for;  // nodes
-	ns_t began;         // gateways need a while from here until they are back
-	bool starting;      // intent is being loaded: gateways may know more than we do
+	struct list routing;  // ready instances that not all gateways know of yet
+	size_t waited_for;    // nodes
+	bool starting;        // intent of before is being loaded
+	bool held, settled;   // see above
+	uint64_t first_seq;   // of the first table
+	ns_t settle_until;
+	struct fleet_steps steps;
+	uint64_t failures, restarts, lost;  // of instances, as reported since this start
 };
 
 struct fleet_placement {
@@ -158,7 +183,8 @@ int fleet_connected(
 	struct fleet *f, const struct fleet_hello *hello, ns_t now, ns_t wall_ns);
 void fleet_disconnected(struct fleet *f, struct fleet_node *n, ns_t now);
 // 0, or -EINVAL: not a report of this host.
-int fleet_report(struct fleet *f, struct fleet_node *n, const json_t *report, ns_t wall_ns);
+int fleet_report(
+	struct fleet *f, struct fleet_node *n, const json_t *report, ns_t now, ns_t wall_ns);
 // ready, down, draining, ineligible.
 const char *fleet_node_state(const struct fleet_node *n);
 
@@ -183,6 +209,8 @@ void fleet_tick(struct fleet *f, ns_t now);
 ns_t fleet_next(const struct fleet *f);
 // True as long as nodes that should run instances have not reported since the start.
 bool fleet_waits(const struct fleet *f);
+// Gateways are told from now on; seq: of what they are told first.
+void fleet_release(struct fleet *f, uint64_t seq, ns_t now);
 
 // ---- what is shown ----
 
@@ -191,3 +219,20 @@ json_t *fleet_targets(const struct fleet *f, const char *namespace, const char *
 json_t *fleet_node_status(const struct fleet *f, const char *name);
 json_t *fleet_function_status(const struct fleet *f, const char *namespace, const char *name);
 json_t *fleet_instance_json(const struct fleet_instance *i);
+// The steps of starts and what went wrong.
+json_t *fleet_deploys(const struct fleet *f);
+
+// ---- between the files of the fleet ----
+
+// The instance as it is now goes to its host.
+void fleet_tell(struct fleet *f, struct fleet_instance *i);
+// Counts who takes calls, and tells gateways.
+void fleet_retarget(struct fleet *f, struct fleet_function *fn);
+bool fleet_takes_calls(const struct fleet_instance *i);
+// It is no target any more; when gateways act by that, it is told to stop, or to go if it is lost.
+void fleet_unroute(struct fleet *f, struct fleet_instance *i, ns_t now);
+void fleet_set_intent(struct fleet *f, struct fleet_instance *i, enum instance_intent intent);
+// It is ready since now: how long until gateways act by it?
+void fleet_route(struct fleet *f, struct fleet_instance *i, ns_t now);
+void fleet_tick_routing(struct fleet *f, ns_t now);
+ns_t fleet_next_routing(const struct fleet *f);

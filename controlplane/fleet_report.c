@@ -30,29 +30,37 @@ static enum instance_state state_of(const json_t *seen)
 	return INSTANCE_STATES;
 }
 
-static void observe(
-	struct fleet *f, struct fleet_instance *i, enum instance_state state, bool ready)
+static void observe(struct fleet *f, struct fleet_instance *i, enum instance_state state,
+	bool ready, ns_t now)
 {
 	bool retarget = ready != i->ready;
 
 	if (state == i->state && !retarget)
 		return;
+	f->failures += state == INSTANCE_FAILED && i->state != INSTANCE_FAILED;
 	i->state = state;
 	i->ready = ready;
 	// Gateways first: every moment counts there.
 	if (retarget)
-		f->events->targets(f->user, i->function);
+		fleet_retarget(f, i->function);
+	if (retarget && ready)
+		fleet_route(f, i, now);
 	f->events->instance(f->user, i);
 }
 
-static void take_details(struct fleet_instance *i, const json_t *seen, ns_t wall_ns)
+static void take_details(
+	struct fleet *f, struct fleet_instance *i, const json_t *seen, ns_t wall_ns)
 {
 	const char *reason = json_string_value(json_object_get(seen, "reason"));
 	json_t *exit = json_object_get(seen, "exit");
 	json_int_t restarts = json_integer_value(json_object_get(seen, "restarts"));
 	json_int_t since_ms = json_integer_value(json_object_get(seen, "since_ms"));
 
-	i->restarts = restarts > 0 && restarts < INT32_MAX ? (unsigned)restarts : 0;
+	restarts = restarts > 0 && restarts < INT32_MAX ? restarts : 0;
+	// What went before this start was counted then.
+	if (!i->presumed && (unsigned)restarts > i->restarts)
+		f->restarts += (unsigned)restarts - i->restarts;
+	i->restarts = (unsigned)restarts;
 	i->pid = json_integer_value(json_object_get(seen, "pid"));
 	snprintf(i->reason, sizeof(i->reason), "%s", reason ? reason : "");
 	if (json_is_object(exit)) {
@@ -65,7 +73,8 @@ static void take_details(struct fleet_instance *i, const json_t *seen, ns_t wall
 		i->since_wall_ns = wall_ns - since_ms * NS_PER_MS;
 }
 
-static void take_instance(struct fleet *f, struct fleet_node *n, const json_t *seen, ns_t wall_ns)
+static void take_instance(
+	struct fleet *f, struct fleet_node *n, const json_t *seen, ns_t now, ns_t wall_ns)
 {
 	const char *id = json_string_value(json_object_get(seen, "id"));
 	struct fleet_instance *i = id ? fleet_instance(f, id) : NULL;
@@ -76,18 +85,36 @@ static void take_instance(struct fleet *f, struct fleet_node *n, const json_t *s
 	if (!i || i->host != n || state == INSTANCE_STATES)
 		return;
 	i->named = true;
-	take_details(i, seen, wall_ns);
-	observe(f, i, state, ready && state == INSTANCE_RUNNING);
+	take_details(f, i, seen, wall_ns);
+	ready = ready && state == INSTANCE_RUNNING;
+	if (ready && i->cold && wall_ns >= i->created_wall_ns)
+		hist_add(&f->steps.ready, (uint64_t)(wall_ns - i->created_wall_ns));
+	i->cold = i->cold && !ready;
+	observe(f, i, state, ready, now);
 }
 
 // The first report of a connection names all: what it leaves out is not there.
-static void miss_others(struct fleet *f, struct fleet_node *n)
+static void miss_others(struct fleet *f, struct fleet_node *n, ns_t now)
 {
 	list_for_each_safe (at, after, &n->instances) {
 		struct fleet_instance *i = list_entry(at, struct fleet_instance, of_node);
 
 		if (!i->named && i->intent != INTENT_ENDED)
-			observe(f, i, INSTANCE_PENDING, false);
+			observe(f, i, INSTANCE_PENDING, false, now);
+	}
+}
+
+// From the first report on it is known what serves.
+static void presume_nothing(struct fleet *f, struct fleet_node *n)
+{
+	list_for_each (at, &n->instances) {
+		struct fleet_instance *i = list_entry(at, struct fleet_instance, of_node);
+
+		if (!i->presumed)
+			continue;
+		i->presumed = false;
+		if (!i->ready)
+			fleet_retarget(f, i->function);
 	}
 }
 
@@ -112,7 +139,8 @@ static void take_functions(struct fleet_node *n, const json_t *functions)
 	}
 }
 
-int fleet_report(struct fleet *f, struct fleet_node *n, const json_t *report, ns_t wall_ns)
+int fleet_report(
+	struct fleet *f, struct fleet_node *n, const json_t *report, ns_t now, ns_t wall_ns)
 {
 	const char *start = json_string_value(json_object_get(report, "start"));
 	const json_t *instances = json_object_get(report, "instances");
@@ -127,9 +155,11 @@ int fleet_report(struct fleet *f, struct fleet_node *n, const json_t *report, ns
 	}
 	n->reported = true;
 	for (size_t k = 0; k < json_array_size(instances); k++)
-		take_instance(f, n, json_array_get(instances, k), wall_ns);
-	if (first)
-		miss_others(f, n);
+		take_instance(f, n, json_array_get(instances, k), now, wall_ns);
+	if (first) {
+		miss_others(f, n, now);
+		presume_nothing(f, n);
+	}
 	take_functions(n, json_object_get(report, "functions"));
 	fleet_node_heard(n);
 	return 0;

@@ -40,17 +40,21 @@ static int compare_targets(const void *a, const void *b)
 	return x->version < y->version ? -1 : x->version > y->version;
 }
 
-static bool takes_calls(const struct fleet_instance *i)
+bool fleet_takes_calls(const struct fleet_instance *i)
 {
 	return i->ready && i->intent == INTENT_RUN && i->host->up;
 }
 
-// On a node that the control plane does not hear of, and ready when it last did. It may be cut off
-// from the control plane alone.
+// On a node that the control plane does not hear of, and ready when it last did: it may be cut off
+// from the control plane alone. Or back, and not replaced yet; or not heard of since this start.
 static bool may_take_calls(const struct fleet_instance *i)
 {
-	return i->ready && !i->host->up &&
-	       (i->intent == INTENT_RUN || (i->intent == INTENT_ENDED && i->lost));
+	if (i->presumed)
+		return i->intent == INTENT_RUN || i->lost;
+	if (!i->ready)
+		return false;
+	return i->host->up ? i->lost && i->intent == INTENT_UNROUTING
+			   : i->lost || i->intent == INTENT_RUN;
 }
 
 static size_t pick(const struct fleet_function *fn, bool (*good)(const struct fleet_instance *),
@@ -78,7 +82,7 @@ json_t *fleet_targets(const struct fleet *f, const char *namespace, const char *
 	if (!fn)
 		return out;
 	found = must(calloc(fn->count + 1, sizeof(*found)));
-	count = pick(fn, takes_calls, found);
+	count = pick(fn, fleet_takes_calls, found);
 	// Better a host that may be there than none.
 	if (!count)
 		count = pick(fn, may_take_calls, found);
@@ -107,7 +111,7 @@ struct counts {
 
 static void count_one(struct counts *c, const struct fleet_instance *i)
 {
-	if (i->intent == INTENT_ENDED) {
+	if (i->intent == INTENT_ENDED || i->lost) {
 		c->failed += i->state == INSTANCE_FAILED;
 		return;
 	}
@@ -189,7 +193,7 @@ json_t *fleet_function_status(const struct fleet *f, const char *namespace, cons
 			json_t *count;
 
 			count_one(&c, i);
-			if (i->intent == INTENT_ENDED)
+			if (i->intent == INTENT_ENDED || i->lost)
 				continue;
 			snprintf(version, sizeof(version), "%llu", (unsigned long long)i->version);
 			count = json_object_get(versions, version);
@@ -248,5 +252,30 @@ json_t *fleet_instance_json(const struct fleet_instance *i)
 	json_object_set_new(out, "metadata", metadata);
 	json_object_set_new(out, "spec", spec);
 	json_object_set_new(out, "status", status);
+	return out;
+}
+
+// Count, mean and quantiles, in seconds.
+static json_t *summary(const struct hist *h)
+{
+	json_t *out = json_object();
+
+	set_count(out, "count", h->count);
+	json_object_set_new(out, "mean_s", json_real(hist_mean(h) / 1e9));
+	json_object_set_new(out, "p50_s", json_real((double)hist_quantile(h, 0.5) / 1e9));
+	json_object_set_new(out, "p99_s", json_real((double)hist_quantile(h, 0.99) / 1e9));
+	json_object_set_new(out, "max_s", json_real((double)h->max / 1e9));
+	return out;
+}
+
+json_t *fleet_deploys(const struct fleet *f)
+{
+	json_t *out = json_object();
+
+	json_object_set_new(out, "ready", summary(&f->steps.ready));
+	json_object_set_new(out, "routable", summary(&f->steps.routable));
+	set_count(out, "failures", f->failures);
+	set_count(out, "restarts", f->restarts);
+	set_count(out, "lost", f->lost);
 	return out;
 }

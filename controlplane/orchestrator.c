@@ -15,6 +15,7 @@
 #define SUBSYSTEM "orchestrator"
 #define DRAIN_MS_DEFAULT 30000
 #define ATTRIBUTES_MAX 64
+#define ADDRESS_ATTRIBUTE "unique.node.address"
 
 // ---- functions to jobs ----
 
@@ -142,7 +143,7 @@ static uint32_t limit(uint64_t value)
 
 static void tell_node(struct orchestrator *o, const struct fleet_node *n)
 {
-	struct sched_attribute attributes[ATTRIBUTES_MAX + 1];
+	struct sched_attribute attributes[ATTRIBUTES_MAX + 2];
 	const struct sched_res capacity = {
 		.cpu_milli = limit(n->cpu_milli),
 		.memory_mib = limit(n->memory >> 20),
@@ -160,6 +161,8 @@ static void tell_node(struct orchestrator *o, const struct fleet_node *n)
 				(struct sched_attribute){key, json_string_value(value)};
 	}
 	attributes[count++] = (struct sched_attribute){"unique.node.name", n->name};
+	// Kept, so that after a restart gateways can be told of a host that is not back yet.
+	attributes[count++] = (struct sched_attribute){ADDRESS_ATTRIBUTE, n->address};
 	scheduler_node_put(&o->scheduler, n->name, attributes, count, &capacity);
 }
 
@@ -245,11 +248,17 @@ static bool on_reached(void *user, uint64_t seq)
 	return publisher_reached(o->publisher, seq);
 }
 
+static bool on_watched(void *user)
+{
+	return publisher_watched(((struct orchestrator *)user)->publisher);
+}
+
 static const struct fleet_events fleet_events = {
 	.node = on_node,
 	.instance = on_instance,
 	.targets = on_targets,
 	.reached = on_reached,
+	.watched = on_watched,
 };
 
 static json_t *hosts_of(void *user, const struct resource *function)
@@ -329,14 +338,20 @@ static void rider_landed(void *user, int error)
 
 // ---- time ----
 
+// Gateways are told when it is known who serves.
+static void release(struct orchestrator *o)
+{
+	if (!o->fleet.held || fleet_waits(&o->fleet))
+		return;
+	fleet_release(&o->fleet, o->publisher->feed.seq, o->now);
+	publisher_hold(o->publisher, false);
+}
+
 void orchestrator_tick(struct orchestrator *o, ns_t now)
 {
 	o->now = now;
 	fleet_tick(&o->fleet, now);
-	if (o->holding && !fleet_waits(&o->fleet)) {
-		o->holding = false;
-		publisher_hold(o->publisher, false);
-	}
+	release(o);
 }
 
 ns_t orchestrator_next(const struct orchestrator *o)
@@ -372,6 +387,15 @@ static void drop_stray_node(void *user, const char *name)
 	json_array_append_new(user, json_string(name));
 }
 
+static void recall_address(struct orchestrator *o, const char *name)
+{
+	struct fleet_node *n = fleet_node(&o->fleet, name);
+
+	if (n)
+		scheduler_node_attribute(&o->scheduler, name, ADDRESS_ATTRIBUTE, n->address,
+			sizeof(n->address));
+}
+
 // What was stored is the truth: a crash may have come between it and the scheduler's log.
 static void meet(struct orchestrator *o)
 {
@@ -402,6 +426,7 @@ static void meet(struct orchestrator *o)
 			.kind = KIND_NODE, .after = (struct resource *)(uintptr_t)res};
 
 		apply_node(o, &c);
+		recall_address(o, res->name);
 	}
 	for (size_t i = 0; (res = registry_at(o->registry, KIND_FUNCTION, i)); i++)
 		put_job(o, res);
@@ -432,7 +457,6 @@ int orchestrator_start(struct orchestrator *o, struct registry *registry,
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
 		return -EIO;
 	fleet_init(&o->fleet, &fleet_events, o, registry->epoch, (uint32_t)seed, lease_ns);
-	o->fleet.began = o->now;
 	publisher_set_hosts(publisher, hosts_of, o);
 	add_nodes(o);
 	o->fleet.starting = true;
@@ -446,8 +470,8 @@ int orchestrator_start(struct orchestrator *o, struct registry *registry,
 	registry->rider = &o->rider;
 	meet(o);
 	stop_waiting_for_idle(o);
-	o->holding = fleet_waits(&o->fleet);
-	publisher_hold(publisher, o->holding);
+	publisher_hold(publisher, true);
+	release(o);
 	return 0;
 }
 

@@ -21,7 +21,6 @@ struct orchestrator {
 	struct scheduler scheduler;
 	struct registry_rider rider;
 	ns_t now;
-	bool holding;  // the publisher, until hosts have reported
 };
 
 // After the publisher was made and before anybody watches. 0 or -E... .

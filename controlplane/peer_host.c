@@ -115,7 +115,8 @@ static void take_report(struct peer *peer, struct rs_stream *stream, const json_
 	struct fleet_node *n = node_of(peer);
 
 	(void)stream;
-	if (!n || fleet_report(&peer->peers->orchestrator->fleet, n, report, clock_wall()))
+	if (!n || fleet_report(&peer->peers->orchestrator->fleet, n, report, clock_now(),
+				clock_wall()))
 		log_debug(SUBSYSTEM, "host %s: a report was not understood", peer->name);
 	peers_tick(peer->peers);
 }

@@ -412,6 +412,11 @@ bool publisher_reached(const struct publisher *p, uint64_t seq)
 	return feed_reached(&p->feed, seq);
 }
 
+bool publisher_watched(const struct publisher *p)
+{
+	return !list_empty(&p->feed.watchers);
+}
+
 size_t publisher_services(const struct publisher *p)
 {
 	return p->services.count - p->feed.gone;

@@ -37,4 +37,6 @@ uint64_t publisher_hosts_changed(struct publisher *p, const char *namespace, con
 // Whether every gateway that there should be acts by what changed up to seq. One that is away still
 // serves by what it was told before.
 bool publisher_reached(const struct publisher *p, uint64_t seq);
+// Whether any gateway watches.
+bool publisher_watched(const struct publisher *p);
 size_t publisher_services(const struct publisher *p);

@@ -101,6 +101,9 @@ void scheduler_node_delete(struct scheduler *s, const char *name);
 // Calls each for the nodes.
 void scheduler_each_node(
 	struct scheduler *s, void (*each)(void *user, const char *name), void *user);
+// Copies what is known of a node; "" if it is not.
+void scheduler_node_attribute(
+	struct scheduler *s, const char *name, const char *key, char *out, size_t room);
 void scheduler_report(
 	struct scheduler *s, const char *id, enum sched_status status, bool ready);
 

@@ -6,6 +6,7 @@
 #include "controlplane/prom.h"
 #include "controlplane/registry_internal.h"
 #include "controlplane/scheduler_internal.h"
+#include "sched/block.h"
 
 static const char *const trigger_names[SCHED_TRIGGERS] = {
 	[SCHED_JOB_PUT] = "the function was changed",
@@ -127,6 +128,19 @@ void scheduler_each_node(
 		if (sched_node_at(now, k))
 			each(user, sched_node_at(now, k)->info->name);
 	sched_reader_unpin(s->reader);
+}
+
+void scheduler_node_attribute(
+	struct scheduler *s, const char *name, const char *key, char *out, size_t room)
+{
+	const struct sched_node *n;
+	const char *value;
+
+	pthread_mutex_lock(&s->lock);
+	n = sched_node_at(&s->core->state->head, sched_node_find(s->core->state, name));
+	value = n ? sched_node_attribute(n->info, key) : NULL;
+	snprintf(out, room, "%s", value ? value : "");
+	pthread_mutex_unlock(&s->lock);
 }
 
 static void sample(

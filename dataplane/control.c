@@ -89,7 +89,9 @@ static void on_seeing(struct timer *timer, ns_t now)
 	}
 	c->seen = c->seq;
 	if (c->link.state == LINK_UP)
-		send_report(json_pack("{s:s, s:I}", "start", c->start, "applied", (json_int_t)c->seen), c);
+		send_report(json_pack("{s:s, s:s, s:I}", "start", c->start, "epoch", c->epoch, "applied",
+				    (json_int_t)c->seen),
+			c);
 }
 
 static void on_timer(struct timer *timer, ns_t now)
@@ -97,8 +99,12 @@ static void on_timer(struct timer *timer, ns_t now)
 	struct control *c = list_entry(timer, struct control, timer);
 
 	table_reclaim(c->config.table);
-	if (c->link.state == LINK_UP)
+	if (c->link.state == LINK_UP) {
 		report(c, now, false);
+		// Said again each time: one that was lost, or of a watch that went on where it was.
+		if (!c->in_snapshot && !timer_armed(&c->seeing))
+			timer_arm(loop_timers(c->config.loop), &c->seeing, now);
+	}
 	timer_arm(loop_timers(c->config.loop), timer, now + REPORT_INTERVAL);
 }
 
