@@ -58,6 +58,7 @@ undo_arm() {
 
 process_file=
 process_pid=
+processes_stay= # set it where none may end by itself: waiting then ends, too, and says which it was
 declare -gA process_log=()
 
 # A process' start time in clock ticks; with the pid it names one process for ever.
@@ -75,9 +76,10 @@ process_lives() { process_started "$1" >/dev/null; }
 process_start() {
 	local log=$1
 	shift
-	setsid "$@" >"$log" 2>&1 </dev/null 9>&- {base_stdout}>&- {base_stderr}>&- &
+	setsid "$@" >"$log" 2>&1 </dev/null {base_stdout}>&- {base_stderr}>&- &
 	process_pid=$!
 	process_log[$process_pid]=$log
+	[ -z "$processes_stay" ] || disown $process_pid # so that the shell says nothing of its own
 	if [ -n "$process_file" ]; then
 		printf '%s %s\n' "$process_pid" "$(process_started "$process_pid" || echo 0)" >>"$process_file"
 	fi
@@ -122,8 +124,6 @@ process_show_log() {
 
 # --- waiting ---
 
-wait_all_live=  # set it where no process may end while one waits
-
 # Shows the last words of a process that has ended. Fails if all live.
 process_show_ended() {
 	local pid
@@ -148,7 +148,7 @@ wait_for() {
 			process_show_log "$pid"
 			return 1
 		fi
-		if [ -n "$wait_all_live" ] && process_show_ended; then
+		if [ -n "$processes_stay" ] && process_show_ended; then
 			warn "$what: not waited for any longer"
 			return 1
 		fi

@@ -52,7 +52,7 @@ cluster_start_hosts() {
 	local n host shim
 	host=$(stack_program penstock-fnhost)
 	shim=$(stack_program penstock-shim)
-	undo_push cluster_end_instances
+	undo_push cluster_end penstock-h1 penstock-h2
 	for n in "${cluster_hosts[@]}"; do
 		process_start "$stack_logs/host$n.log" ip netns exec "penstock-h$n" "$host" --config /dev/null \
 			--name "host$n" --control $cluster_control:7879 --token-file "$stack_logs/join-token" \
@@ -84,24 +84,30 @@ cluster_wait_functions() {
 	wait_for 30 "the functions' instances" - cluster_all functions 'at["READY"] >= at["MIN"]'
 }
 
-# The shims of this cluster's instances: by design they go on when their host ends.
-cluster_shims() {
+# What quickstart starts carries this mark; only the shims of instances, which by design go on when their
+# host ends, begin with an environment of their own: they are known by their folder.
+export PENSTOCK_QUICKSTART=$cluster_switch
+
+cluster_own() {
 	local name pid
-	for name in penstock-h1 penstock-h2; do
+	for name in "$@"; do
 		[ -e "/run/netns/$name" ] || continue
-		for pid in $(ip netns pids $name); do
-			! tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF "penstock-shim $stack_logs/" ||
+		for pid in $(ip netns pids "$name"); do
+			if grep -qzxF "PENSTOCK_QUICKSTART=$PENSTOCK_QUICKSTART" "/proc/$pid/environ" ||
+				grep -qz "^$stack_logs/host[0-9]*/instances/" "/proc/$pid/cmdline"; then
 				printf '%s\n' "$pid"
+			fi
 		done
-	done
+	done 2>/dev/null
 }
 
-# Ends the instances: each shim tells its program, and at last takes it along.
-cluster_end_instances() {
-	local shims shim
-	shims=$(cluster_shims)
-	for shim in $shims; do kill -TERM "$shim" 2>/dev/null || true; done
-	for shim in $shims; do process_stop "$shim" 3; done
+# cluster_end NAMESPACE...: ends what still runs there and is ours. A shim tells its program, and at last
+# takes it along.
+cluster_end() {
+	local own pid
+	own=$(cluster_own "$@")
+	for pid in $own; do kill -TERM "$pid" 2>/dev/null || true; done
+	for pid in $own; do process_stop "$pid" 3; done
 }
 
 # cluster_busy NAME: does somebody run there?
@@ -112,13 +118,12 @@ cluster_idle() { ! cluster_busy "$1"; }
 # else made is not touched.
 cluster_clear_remains() {
 	local name
-	cluster_end_instances
+	cluster_end "${cluster_namespaces[@]}"
 	for name in "${cluster_namespaces[@]}"; do
 		[ -e "/run/netns/$name" ] || continue
 		grep -qxF "$name" "$netns_note" 2>/dev/null ||
 			die "there is a network namespace $name, which quickstart did not make" \
 				"if nobody needs it: ip netns delete $name"
-		# A call that the killed run made may be on its way out.
 		wait_for 5 "waiting for the end of what runs in $name" - cluster_idle "$name" ||
 			die "the network namespace $name is in use by others (ip netns pids $name)" \
 				"end them, then run this again"

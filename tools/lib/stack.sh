@@ -24,7 +24,7 @@ stack_gw_ns=
 stack_app_ns=
 stack_prefix=
 
-stack_in() { ip netns exec "$stack_ns" "$@" 9>&-; }
+stack_in() { ip netns exec "$stack_ns" "$@"; }
 
 # The command line, inside the namespace, on this set's control socket.
 penstock() {
