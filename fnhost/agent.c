@@ -312,8 +312,9 @@ static void on_down(struct link *link, const char *why)
 
 static const struct link_ops link_ops = {.up = on_up, .down = on_down};
 
-static json_t *attributes(const struct options *o)
+static json_t *attributes(const struct host *h)
 {
+	const struct options *o = &h->options;
 	json_t *object = json_object();
 	char text[OPTION_TEXT_MAX], *save, *pair;
 	struct utsname name;
@@ -321,6 +322,10 @@ static json_t *attributes(const struct options *o)
 	uname(&name);
 	json_object_set_new(object, "kernel", json_string(name.release));
 	json_object_set_new(object, "arch", json_string(name.machine));
+	cgroups_limits(&h->cgroups, text, sizeof(text));
+	json_object_set_new(object, "limits", json_string(text));
+	if (h->cgroups.why[0])
+		json_object_set_new(object, "limits-why", json_string(h->cgroups.why));
 	strcpy(text, o->attributes);
 	for (pair = strtok_r(text, ",", &save); pair; pair = strtok_r(NULL, ",", &save)) {
 		char *equals = strchr(pair, '=');
@@ -353,7 +358,7 @@ static json_t *who_we_are(const struct host *h)
 		"protocol", "min", 1, "max", 1, "role", "host", "name", o->name, "version",
 		PENSTOCK_VERSION, "start", h->start, "address", o->advertise, "capacity", "cpu_milli",
 		(json_int_t)o->cpu_milli, "memory", (json_int_t)o->memory_bytes, "attributes",
-		attributes(o), "instances", report_running(h));
+		attributes(h), "instances", report_running(h));
 
 	hash_machine(o->machine_id, machine);
 	if (who && o->machine_id[0])

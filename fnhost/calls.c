@@ -18,6 +18,8 @@
 #include "lib/call/entry.h"
 #include "lib/rsocket/metadata.h"
 
+#define DEADLINE_SLACK (2 * NS_PER_MS)
+
 struct call {
 	struct relay relay;
 	struct fn_item item;
@@ -64,6 +66,13 @@ static void call_free(struct call *call)
 	h->calls_count--;
 }
 
+// A function that looks at its deadline may give up a moment before our timer does.
+static bool at_deadline(const struct call *call, enum relay_end how)
+{
+	return how == RELAY_CANCELED && call->deadline != NS_NEVER &&
+	       call->deadline - loop_now(call->host->loop) < DEADLINE_SLACK;
+}
+
 static void ended(struct relay *relay, enum relay_end how)
 {
 	static const enum fn_outcome outcomes[] = {
@@ -72,6 +81,7 @@ static void ended(struct relay *relay, enum relay_end how)
 		[RELAY_REJECTED] = FN_REJECTED,
 		[RELAY_INVALID] = FN_INVALID,
 		[RELAY_CANCELED] = FN_CANCELED,
+		[RELAY_LOST] = FN_CANCELED,
 		[RELAY_GIVEN_UP] = FN_CANCELED,
 		[RELAY_ABORTED] = FN_TIMEOUT,
 	};
@@ -79,7 +89,16 @@ static void ended(struct relay *relay, enum relay_end how)
 	struct host *h = call->host;
 	struct instance *instance = call->instance;
 
-	call->fn->outcomes[outcomes[how]]++;
+	if (at_deadline(call, how)) {
+		h->counts.calls_deadline_running++;
+		call->fn->outcomes[FN_TIMEOUT]++;
+	} else {
+		call->fn->outcomes[outcomes[how]]++;
+	}
+	if (how == RELAY_LOST) {
+		h->counts.calls_lost_with_instance++;
+		instance->calls_lost++;
+	}
 	if (how == RELAY_OK)
 		hist_add(&call->fn->service_time_ns, (uint64_t)(loop_now(h->loop) - call->started));
 	if (instance)

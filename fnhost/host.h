@@ -5,6 +5,7 @@
 //     ^---------reports----------'                      '--pull--> instances --> shim, program
 #pragma once
 
+#include "fnhost/cgroup.h"
 #include "fnhost/functions.h"
 #include "fnhost/options.h"
 #include "lib/link/link.h"
@@ -24,6 +25,7 @@ struct host_counts {
 	uint64_t calls_deadline_running, calls_lost_with_instance, outward, outward_no_gateway;
 	uint64_t gateways_accepted, gateways_refused, load_pushes;
 	uint64_t instances_spawned, instances_adopted, instances_exited, instances_hung;
+	uint64_t instances_out_of_memory, instances_failed;
 	uint64_t assigns_applied, assigns_invalid, assigns_unknown;
 };
 
@@ -45,6 +47,8 @@ struct host {
 	// instances.c
 	struct list instances;
 	uint32_t instances_count;
+	struct cgroups cgroups;
+	struct timer sweep_timer; // cgroups whose last processes are still going
 	// server.c
 	struct loop_listener *listener;
 	struct list gateways;

@@ -23,6 +23,7 @@
 #define SUBSYSTEM "instance"
 #define SYNC_PUSH 1
 #define KEEPALIVE_MS 2000
+#define SWEEP_AGAIN (100 * NS_PER_MS)
 #define LIFETIME_MS 60000 // a program that is stopped for a while is not dead
 
 static void step(struct instance *i, enum life_event event);
@@ -154,6 +155,10 @@ static void on_down(struct link *link, const char *why)
 
 	fn_set_held(&i->host->functions, &i->member, 0);
 	timer_cancel(loop_timers(i->host->loop), &i->hang);
+	if (i->calls_lost)
+		log_warn(SUBSYSTEM, "%s of %s/%s: %u calls were lost with its connection: %s", i->id,
+			i->member.fn->namespace, i->member.fn->name, i->calls_lost, why);
+	i->calls_lost = 0;
 	// Who has just started to listen must not wait for us.
 	link->backoff_ns = LINK_BACKOFF_MIN;
 	if (link->state == LINK_CLOSED)
@@ -205,12 +210,28 @@ static void on_running(struct shim *shim, int pid)
 
 static void tell_end(const struct instance *i, int error)
 {
-	if (error)
+	if (!error && i->fault[0])
+		log_warn(SUBSYSTEM, "%s of %s/%s ended: %s", i->id, i->member.fn->namespace,
+			i->member.fn->name, i->fault);
+	else if (error)
 		log_warn(SUBSYSTEM, "%s of %s/%s could not start: %s", i->id,
 			i->member.fn->namespace, i->member.fn->name, strerror(-error));
 	else
 		log_info(SUBSYSTEM, "%s of %s/%s ended: status %d, signal %d", i->id,
 			i->member.fn->namespace, i->member.fn->name, i->exit_code, i->exit_signal);
+}
+
+// The kernel tells nobody why it killed; the group's count does.
+static void note_out_of_memory(struct instance *i)
+{
+	uint64_t kills = cgroup_oom_kills(&i->host->cgroups, i->id);
+
+	if (kills <= i->oom_kills)
+		return;
+	i->oom_kills = kills;
+	i->host->counts.instances_out_of_memory++;
+	snprintf(i->fault, sizeof(i->fault), "out of memory: it needed more than its limit of %llu MiB",
+		(unsigned long long)(i->limits.memory_bytes >> 20));
 }
 
 static void on_over(struct shim *shim, int error, int code, int signal)
@@ -225,6 +246,9 @@ static void on_over(struct shim *shim, int error, int code, int signal)
 	if (error)
 		snprintf(i->fault, sizeof(i->fault), "the program could not be started: %s",
 			strerror(-error));
+	else
+		note_out_of_memory(i);
+	cgroup_kill(&i->host->cgroups, i->id); // what it left behind
 	tell_end(i, error);
 	hang_up(i);
 	step(i, LIFE_EXITED);
@@ -238,17 +262,34 @@ static void on_shim_closed(struct shim *shim)
 static const struct shim_ops shim_ops = {
 	.running = on_running, .over = on_over, .closed = on_shim_closed};
 
-static int spawn(struct instance *i)
+// What must be there before a process is: a restarted host could not know of one without a record.
+static int prepare(struct instance *i)
 {
-	const struct options *o = &i->host->options;
-	char log[2 * OPTION_TEXT_MAX];
-	struct program program;
-	struct shim_start start = {.program = o->shim, .log = log, .log_bytes = o->log_bytes_max};
-	int error = program_make(&program, i);
+	int error = i->recorded ? 0 : record_write(i);
 
 	if (error)
 		return error;
+	i->recorded = true;
+	error = cgroup_make(&i->host->cgroups, i->id, &i->limits);
+	i->oom_kills = cgroup_oom_kills(&i->host->cgroups, i->id);
+	return error;
+}
+
+static int spawn(struct instance *i)
+{
+	const struct options *o = &i->host->options;
+	char log[2 * OPTION_TEXT_MAX], cgroup[CGROUP_PATH_MAX + 128];
+	struct program program;
+	struct shim_start start = {.program = o->shim, .log = log, .log_bytes = o->log_bytes_max,
+		.cgroup = cgroup};
+	int error = prepare(i);
+
+	if (!error)
+		error = program_make(&program, i);
+	if (error)
+		return error;
 	record_log(o, i->id, log, sizeof(log));
+	cgroup_entry(&i->host->cgroups, i->id, cgroup, sizeof(cgroup));
 	start.argv = program.argv;
 	start.envp = program.envp;
 	i->host->counts.instances_spawned++;
@@ -266,7 +307,7 @@ static void destroy(struct instance *i)
 	list_del(&i->all);
 	h->instances_count--;
 	fn_put(&h->functions, i->member.fn);
-	json_decref(i->spec);
+	json_decref(i->assignment);
 	free(i);
 }
 
@@ -291,6 +332,51 @@ static void try_next(struct instance *i)
 
 // Life
 
+const char *instance_reason(const struct instance *i)
+{
+	if (i->fault[0])
+		return i->fault;
+	return i->life.reason ? i->life.reason : "";
+}
+
+static bool lives(void *user, const char *id)
+{
+	const struct instance *i = instance_find(user, id);
+
+	return i && i->life.state != LIFE_ENDED;
+}
+
+static void on_sweep(struct timer *timer, ns_t now)
+{
+	struct host *h = container_of(timer, struct host, sweep_timer);
+
+	if (cgroups_sweep(&h->cgroups, lives, h))
+		timer_arm(loop_timers(h->loop), timer, now + SWEEP_AGAIN);
+}
+
+static void give_up(struct instance *i)
+{
+	char last[200];
+
+	snprintf(last, sizeof(last), "%.199s", instance_reason(i));
+	snprintf(i->fault, sizeof(i->fault), "given up after %u starts: %s", i->life.restarts + 1, last);
+	i->host->counts.instances_failed++;
+	log_warn(SUBSYSTEM, "%s of %s/%s is %s", i->id, i->member.fn->namespace, i->member.fn->name,
+		i->fault);
+	record_fail(&i->host->options, i->id, i->fault);
+}
+
+static void finish(struct instance *i)
+{
+	struct host *h = i->host;
+
+	hang_up(i);
+	record_remove(&h->options, i->id);
+	record_trim_logs(h);
+	if (cgroup_remove(&h->cgroups, i->id))
+		timer_arm(loop_timers(h->loop), &h->sweep_timer, loop_now(h->loop) + SWEEP_AGAIN);
+}
+
 static void act(struct instance *i, unsigned actions)
 {
 	if (actions & LIFE_SPAWN)
@@ -308,10 +394,10 @@ static void act(struct instance *i, unsigned actions)
 		shim_term(&i->shim);
 	if (actions & LIFE_KILL)
 		shim_kill(&i->shim);
-	if (actions & LIFE_END) {
-		hang_up(i);
-		record_remove(&i->host->options, i->id);
-	}
+	if (actions & LIFE_GIVE_UP)
+		give_up(i);
+	if (actions & LIFE_END)
+		finish(i);
 }
 
 static void on_timer(struct timer *timer, ns_t now)
@@ -343,73 +429,41 @@ static void step(struct instance *i, enum life_event event)
 
 // Assignments
 
-static bool name_valid(const char *name, size_t max)
+// FNV-1a
+static uint64_t seed_of(const char *id)
 {
-	size_t len = name ? strlen(name) : 0;
+	uint64_t hash = 14695981039346656037u;
 
-	return len >= 1 && len <= max && name[0] != '-' && name[0] != '.' &&
-	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == len;
+	for (; *id; id++)
+		hash = (hash ^ (uint8_t)*id) * 1099511628211u;
+	return hash;
 }
 
-struct wanted {
-	const char *id, *namespace, *function, *desired;
-	json_int_t version, concurrency, queue, timeout_ms, drain_ms;
-	json_t *spec;
-};
-
-static int read_wanted(struct wanted *w, json_t *a)
-{
-	const char *runtime = "process";
-	json_t *command, *word;
-	size_t n;
-
-	*w = (struct wanted){.concurrency = 1, .queue = 128, .drain_ms = 10000};
-	if (json_unpack(a, "{s:s, s:s, s:s, s:I, s:s, s:o}", "id", &w->id, "namespace", &w->namespace,
-		    "function", &w->function, "version", &w->version, "desired", &w->desired, "spec",
-		    &w->spec) ||
-		json_unpack(w->spec, "{s?s, s:o, s?I, s?I, s?I, s?I}", "runtime", &runtime, "command",
-			&command, "concurrency", &w->concurrency, "queue", &w->queue, "timeout_ms",
-			&w->timeout_ms, "drain_ms", &w->drain_ms))
-		return -EINVAL;
-	json_array_foreach(command, n, word)
-	{
-		if (!json_is_string(word))
-			return -EINVAL;
-	}
-	if (!json_is_array(command) || json_array_size(command) < 1 ||
-		json_array_size(command) > COMMAND_MAX || strcmp(runtime, "process") != 0 ||
-		!name_valid(w->id, INSTANCE_ID_MAX) || !name_valid(w->namespace, FN_NAME_MAX) ||
-		!name_valid(w->function, FN_NAME_MAX) || w->version < 0 || w->version > UINT32_MAX ||
-		w->concurrency < 1 || w->concurrency > 256 || w->queue < 0 || w->queue > 1 << 20 ||
-		w->timeout_ms < 0 || w->timeout_ms > INT32_MAX || w->drain_ms < 0 ||
-		w->drain_ms > INT32_MAX)
-		return -EINVAL;
-	return 0;
-}
-
-static struct instance *instance_new(struct host *h, const struct wanted *w)
+static struct instance *instance_new(struct host *h, const struct wanted *w, json_t *assignment)
 {
 	struct instance *i = calloc(1, sizeof(*i));
 
 	if (!i)
 		return NULL;
-	i->member.fn = fn_get(&h->functions, w->namespace, w->function, (uint32_t)w->version);
+	i->member.fn = fn_get(&h->functions, w->namespace, w->function, w->version);
 	if (!i->member.fn) {
 		free(i);
 		return NULL;
 	}
 	i->host = h;
 	strcpy(i->id, w->id);
-	i->spec = json_incref(w->spec);
-	i->member.concurrency = (uint32_t)w->concurrency;
-	i->member.fn->queue_max = (uint32_t)w->queue;
-	i->member.fn->timeout_ms = (uint32_t)w->timeout_ms;
+	i->assignment = json_incref(assignment);
+	i->spec = w->spec;
+	i->limits = (struct cgroup_limits){w->cpu_milli, w->memory_bytes};
+	i->member.concurrency = w->concurrency;
+	i->member.fn->queue_max = w->queue;
+	i->member.fn->timeout_ms = w->timeout_ms;
 	i->timer.fire = on_timer;
 	i->hang.fire = on_hang;
 	i->shim.loop = h->loop;
 	i->shim.ops = &shim_ops;
 	record_dir(&h->options, i->id, i->shim.dir, sizeof(i->shim.dir));
-	life_init(&i->life, w->drain_ms * NS_PER_MS, now_of(i));
+	life_init(&i->life, w->drain_ms * NS_PER_MS, seed_of(i->id), now_of(i));
 	list_push(&h->instances, &i->all);
 	h->instances_count++;
 	return i;
@@ -429,17 +483,13 @@ struct instance *instance_find(struct host *h, const char *id)
 static int begin(struct host *h, const struct wanted *w, json_t *assignment)
 {
 	struct instance *i;
-	int error;
 
 	if (h->instances_count >= HOST_INSTANCES_MAX)
 		return -ENOSPC;
-	i = instance_new(h, w);
+	i = instance_new(h, w, assignment);
 	if (!i)
 		return -ENOMEM;
 	i->marked = true;
-	error = record_write(i, assignment);
-	if (error)
-		log_error(SUBSYSTEM, "%s: cannot write its record: %s", i->id, strerror(-error));
 	step(i, LIFE_RUN);
 	try_next(i);
 	return 0;
@@ -449,18 +499,18 @@ int instances_assign(struct host *h, json_t *assignment)
 {
 	struct wanted w;
 	struct instance *i;
-	int error = read_wanted(&w, assignment);
+	int error = wanted_read(&w, assignment);
 
 	if (error)
 		return error;
 	i = instance_find(h, w.id);
 	if (i)
 		i->marked = true;
-	if (strcmp(w.desired, "run") == 0)
+	if (w.run)
 		return i ? 0 : begin(h, &w, assignment);
 	// One that is not here any more has ended, and that is what is reported.
 	if (!i && h->instances_count < HOST_INSTANCES_MAX)
-		i = instance_new(h, &w);
+		i = instance_new(h, &w, assignment);
 	if (!i)
 		return -ENOSPC;
 	i->marked = true;
@@ -498,29 +548,57 @@ void instances_sweep(struct host *h)
 
 // Adoption
 
-static void adopt(struct host *h, const char *id)
+// What ran when the host was last here, or has ended meanwhile.
+static void take_up(struct instance *i)
 {
-	json_t *assignment = record_read(&h->options, id);
-	struct instance *i = NULL;
-	struct wanted w;
 	int error;
 
-	if (assignment && read_wanted(&w, assignment) == 0 && strcmp(w.id, id) == 0)
-		i = instance_new(h, &w);
+	step(i, LIFE_ADOPT);
+	error = shim_adopt(&i->shim, &i->exit_code, &i->exit_signal);
+	if (error) {
+		on_over(&i->shim, error == -ESRCH ? 0 : error, i->exit_code, i->exit_signal);
+	} else {
+		// Who started this host may have taken the limits away to be able to (systemd's unit).
+		if (cgroup_make(&i->host->cgroups, i->id, &i->limits))
+			log_warn(SUBSYSTEM, "%s: its limits cannot be set again", i->id);
+		i->oom_kills = cgroup_oom_kills(&i->host->cgroups, i->id);
+		i->host->counts.instances_adopted++;
+	}
+	try_next(i);
+}
+
+static void adopt(struct host *h, const char *id)
+{
+	json_t *assignment = wanted_id_valid(id) ? record_read(&h->options, id) : NULL;
+	struct instance *i = NULL;
+	struct wanted w;
+
+	if (assignment && wanted_read(&w, assignment) == 0 && strcmp(w.id, id) == 0)
+		i = instance_new(h, &w, assignment);
+	json_decref(assignment);
 	if (!i) {
 		log_warn(SUBSYSTEM, "the record of %s cannot be read, so it is not taken up", id);
-		json_decref(assignment);
 		return;
 	}
 	i->marked = true;
-	step(i, LIFE_ADOPT);
-	error = shim_adopt(&i->shim, &i->exit_code, &i->exit_signal);
-	if (error)
-		on_over(&i->shim, error == -ESRCH ? 0 : error, i->exit_code, i->exit_signal);
+	i->recorded = true;
+	if (record_failed(&h->options, id, i->fault, sizeof(i->fault)))
+		step(i, LIFE_RECALL);
 	else
-		h->counts.instances_adopted++;
-	try_next(i);
-	json_decref(assignment);
+		take_up(i);
+}
+
+static void tell_limits(const struct host *h)
+{
+	char limits[32];
+
+	cgroups_limits(&h->cgroups, limits, sizeof(limits));
+	if (h->cgroups.why[0])
+		log_warn(SUBSYSTEM, "limits of instances that are enforced: %s; %s", limits,
+			h->cgroups.why);
+	else
+		log_info(SUBSYSTEM, "limits of instances that are enforced: %s, below %s", limits,
+			h->cgroups.root);
 }
 
 int instances_adopt(struct host *h)
@@ -532,6 +610,9 @@ int instances_adopt(struct host *h)
 
 	if (error)
 		return error;
+	cgroups_open(&h->cgroups, h->options.cgroup, "/proc/self");
+	tell_limits(h);
+	h->sweep_timer.fire = on_sweep;
 	snprintf(path, sizeof(path), "%s/instances", h->options.state);
 	dir = opendir(path);
 	if (!dir)
@@ -540,6 +621,8 @@ int instances_adopt(struct host *h)
 		if (entry->d_name[0] != '.' && h->instances_count < HOST_INSTANCES_MAX)
 			adopt(h, entry->d_name);
 	closedir(dir);
+	record_trim_logs(h);
+	on_sweep(&h->sweep_timer, loop_now(h->loop));
 	if (h->instances_count)
 		log_info(SUBSYSTEM, "took up %llu running instances of %u recorded",
 			(unsigned long long)h->counts.instances_adopted, h->instances_count);

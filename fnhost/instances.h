@@ -2,7 +2,9 @@
 // The instances of a host: what is wanted of each (from the agent, or from its record after a restart of the
 // host), its life, its shim, and the connection to its program.
 //
-// A record is a folder STATE/instances/ID: spec.json, lock, shim.sock, fn.sock, status. Logs are STATE/logs/ID.log.
+// A record is a folder STATE/instances/ID: spec.json, lock, shim.sock, fn.sock, status, and failed once it was given
+// up. It is there before the program is started, so there is never one that a restarted host does not know of. Logs
+// are STATE/logs/ID.log.
 #pragma once
 
 #include <jansson.h>
@@ -10,17 +12,18 @@
 #include "fnhost/host.h"
 #include "fnhost/life.h"
 #include "fnhost/shim.h"
+#include "fnhost/wanted.h"
 
-#define INSTANCE_ID_MAX 64
-#define COMMAND_MAX 256
-
+#define INSTANCE_REASON_MAX 256
 #define INSTANCE_HANG_MAX (10 * NS_PER_SEC) // all places held by calls that were given up: it is killed
 
 struct instance {
 	struct list all;
 	struct host *host;
 	char id[INSTANCE_ID_MAX + 1];
-	json_t *spec; // what each start needs
+	json_t *assignment;
+	json_t *spec; // in it: what each start needs
+	struct cgroup_limits limits;
 	struct life life;
 	struct timer timer; // life.deadline
 	struct timer hang;
@@ -34,9 +37,12 @@ struct instance {
 	bool released;   // the host goes, the program stays
 	bool marked;     // by the snapshot
 	bool forget;     // nobody asks for it any more: freed once it has ended
+	bool recorded;
+	uint64_t oom_kills; // of its cgroup before this start
 	uint32_t sync_token;
+	uint32_t calls_lost; // with this connection
 	int pid, exit_code, exit_signal;
-	char fault[128]; // of the last failed start; empty: none
+	char fault[INSTANCE_REASON_MAX]; // more of the last end than life.reason; empty: no more
 };
 
 void instances_init(struct host *h);
@@ -60,6 +66,8 @@ struct instance *instance_find(struct host *h, const char *id);
 bool instance_usable(struct instance *instance);
 // A call has ended there; cancelled: its handler may still run.
 void instance_call_ended(struct instance *instance, bool cancelled);
+// Why it ended last, or was given up; empty: it did not.
+const char *instance_reason(const struct instance *instance);
 // Something that agents report has changed; agent.c.
 void agent_changed(struct host *h);
 
@@ -67,8 +75,13 @@ void agent_changed(struct host *h);
 int record_init(const struct options *o); // makes the folders
 void record_dir(const struct options *o, const char *id, char *path, size_t room);
 void record_log(const struct options *o, const char *id, char *path, size_t room);
-int record_write(const struct instance *instance, const json_t *assignment);
+int record_write(const struct instance *instance);
+// It was given up: a restarted host must not begin again. What was written, or false.
+void record_fail(const struct options *o, const char *id, const char *reason);
+bool record_failed(const struct options *o, const char *id, char *reason, size_t room);
 void record_remove(const struct options *o, const char *id);
+// Removes old logs that are too many.
+void record_trim_logs(struct host *h);
 // The assignment in a record. NULL: none that can be read.
 json_t *record_read(const struct options *o, const char *id);
 

@@ -9,6 +9,9 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#ifndef FUNCTIONS_DIR // tests; the build says where they are installed
+#define FUNCTIONS_DIR "/usr/libexec/penstock/functions"
+#endif
 #define TEXT(field) SETTING_AS_TEXT(struct options, field, 1)
 #define TEXT_OR_NONE(field) SETTING_AS_TEXT(struct options, field, 0)
 
@@ -26,7 +29,7 @@ static const struct setting table[] = {
 		TEXT_OR_NONE(gateway_token_file)},
 	{"state", "DIR", "sockets, records and logs [/run/penstock/fnhost]", TEXT(state)},
 	{"functions", "DIR",
-		"where commands are looked for first [/usr/libexec/penstock/functions]",
+		"where commands are looked for first\n[" FUNCTIONS_DIR "]",
 		TEXT(functions)},
 	{"shim", "PATH", "penstock-shim [beside this program, or libexec]", TEXT_OR_NONE(shim)},
 	{"cpu", "MILLI", "capacity in thousandths of a processor [all]",
@@ -37,6 +40,12 @@ static const struct setting table[] = {
 		TEXT_OR_NONE(attributes)},
 	{"log-bytes", "BYTES", "of an instance's log before it is rotated [4m]",
 		SETTING_AS_BYTES(struct options, log_bytes_max, 4096)},
+	{"logs-kept", "N", "logs kept of instances that are gone [256]",
+		SETTING_AS_NUMBER(struct options, logs_kept, 0, 100000)},
+	{"logs-kept-bytes", "BYTES", "that these may have together [256m]",
+		SETTING_AS_BYTES(struct options, logs_kept_bytes, 0)},
+	{"cgroup", "DIR", "subtree for the limits of instances, or none [auto: the own cgroup]",
+		TEXT(cgroup)},
 	{"log-level", "LEVEL", "error, warn, info or debug [info]",
 		SETTING_AS_LEVEL(struct options, log_level)},
 };
@@ -128,6 +137,11 @@ static bool complete(struct options *o, FILE *err)
 		return false;
 	if (!o->advertise[0])
 		strcpy(o->advertise, o->listen);
+	if (strcmp(o->cgroup, "auto") != 0 && strcmp(o->cgroup, "none") != 0 && o->cgroup[0] != '/') {
+		fprintf(err, "--cgroup takes auto, none or a folder such as "
+			     "/sys/fs/cgroup/penstock, not '%s'\n", o->cgroup);
+		return false;
+	}
 	find_capacity(o);
 	return find_shim(o, err);
 }
@@ -140,8 +154,11 @@ enum settings_result options_read(struct options *o, int argc, char **argv, FILE
 		.control = "unix:/run/penstock/peer.sock",
 		.listen = "0.0.0.0:7880",
 		.state = "/run/penstock/fnhost",
-		.functions = "/usr/libexec/penstock/functions",
+		.functions = FUNCTIONS_DIR,
 		.log_bytes_max = 4 << 20,
+		.logs_kept = 256,
+		.logs_kept_bytes = (uint64_t)256 << 20,
+		.cgroup = "auto",
 		.log_level = LOG_INFO,
 	};
 	result = settings_read(&settings, o, argc, argv, out, err);

@@ -22,9 +22,12 @@ struct options {
 	char functions[OPTION_TEXT_MAX]; // a folder where commands are looked for first
 	char shim[OPTION_TEXT_MAX];      // empty: beside this program, then libexec
 	char attributes[OPTION_TEXT_MAX]; // rack=r1,zone=z1
+	char cgroup[OPTION_TEXT_MAX];     // auto, none, or a folder
 	uint32_t cpu_milli;
 	uint64_t memory_bytes;
 	uint64_t log_bytes_max;
+	uint32_t logs_kept; // of instances that are gone
+	uint64_t logs_kept_bytes;
 	enum log_level log_level;
 	// Made from these, or found.
 	char token[OPTION_TEXT_MAX], gateway_token[OPTION_TEXT_MAX];

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "fnhost/instances.h"
+#include "fnhost/old_logs.h"
 
 #define PATH_BYTES 512
 #define STRINGS_MAX 500
@@ -55,26 +56,90 @@ int record_init(const struct options *o)
 	return make_folders(path);
 }
 
-int record_write(const struct instance *instance, const json_t *assignment)
+// Written whole or not at all. 0 or -E....
+static int write_file(const char *dir, const char *name, const char *text)
 {
-	char dir[PATH_BYTES], path[PATH_BYTES + 16], fresh[PATH_BYTES + 16];
+	char path[PATH_BYTES + 16], fresh[PATH_BYTES + 24];
+	size_t len = strlen(text);
+	int fd, error = 0;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	snprintf(fresh, sizeof(fresh), "%s.new", path);
+	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+	if (fd < 0)
+		return -errno;
+	errno = 0;
+	if (write(fd, text, len) != (ssize_t)len)
+		error = errno ? -errno : -ENOSPC;
+	close(fd);
+	if (!error && rename(fresh, path))
+		error = -errno;
+	if (error)
+		unlink(fresh);
+	return error;
+}
+
+int record_write(const struct instance *instance)
+{
+	char *text = json_dumps(instance->assignment, JSON_COMPACT), dir[PATH_BYTES];
+	int error = text ? 0 : -ENOMEM;
 
 	record_dir(&instance->host->options, instance->id, dir, sizeof(dir));
-	if (mkdir(dir, 0750) && errno != EEXIST)
-		return -errno;
-	snprintf(path, sizeof(path), "%s/spec.json", dir);
-	snprintf(fresh, sizeof(fresh), "%s/spec.new", dir);
-	if (json_dump_file(assignment, fresh, JSON_COMPACT) || rename(fresh, path)) {
-		unlink(fresh);
-		return -EIO;
-	}
-	return 0;
+	if (!error && mkdir(dir, 0750) && errno != EEXIST)
+		error = -errno;
+	if (!error)
+		error = write_file(dir, "spec.json", text);
+	free(text);
+	return error;
+}
+
+void record_fail(const struct options *o, const char *id, const char *reason)
+{
+	char dir[PATH_BYTES];
+
+	record_dir(o, id, dir, sizeof(dir));
+	if (write_file(dir, "failed", reason))
+		return; // then a restarted host tries it once more
+}
+
+bool record_failed(const struct options *o, const char *id, char *reason, size_t room)
+{
+	char dir[PATH_BYTES], path[PATH_BYTES + 16];
+	FILE *file;
+	size_t n;
+
+	record_dir(o, id, dir, sizeof(dir));
+	snprintf(path, sizeof(path), "%s/failed", dir);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	n = fread(reason, 1, room - 1, file);
+	reason[n] = 0;
+	fclose(file);
+	return true;
+}
+
+static bool log_in_use(void *user, const char *id)
+{
+	const struct instance *i = instance_find(user, id);
+
+	return i && i->life.state != LIFE_ENDED;
+}
+
+void record_trim_logs(struct host *h)
+{
+	const struct old_logs max = {h->options.logs_kept, h->options.logs_kept_bytes};
+	char dir[PATH_BYTES];
+
+	snprintf(dir, sizeof(dir), "%s/logs", h->options.state);
+	old_logs_trim(dir, &max, log_in_use, h, NULL);
 }
 
 void record_remove(const struct options *o, const char *id)
 {
 	static const char *const files[] = {
-		"spec.json", "spec.new", "shim.sock", "fn.sock", "status", "status.new", "lock"};
+		"spec.json", "spec.json.new", "failed", "failed.new", "shim.sock", "fn.sock",
+		"status", "status.new", "lock"};
 	char dir[PATH_BYTES], path[PATH_BYTES + 16];
 
 	record_dir(o, id, dir, sizeof(dir));

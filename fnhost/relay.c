@@ -150,7 +150,7 @@ void relay_on_lost(struct rs_stream *stream, bool sent)
 	if (r->from)
 		rs_error(r->from, sent ? RS_ERROR_CANCELED : RS_ERROR_REJECTED,
 			sent ? "lost with whom it had been sent to" : "never sent: the connection broke");
-	end(r, sent ? RELAY_CANCELED : RELAY_REJECTED);
+	end(r, sent ? RELAY_LOST : RELAY_REJECTED);
 }
 
 void relay_on_pulled(struct rs_stream *stream, size_t bytes)

@@ -16,7 +16,8 @@ enum relay_end {
 	RELAY_ERROR,    // an application's code
 	RELAY_REJECTED, // by `to`
 	RELAY_INVALID,
-	RELAY_CANCELED, // by `to`, or `to` was lost
+	RELAY_CANCELED, // by `to`
+	RELAY_LOST,     // `to` was lost
 	RELAY_GIVEN_UP, // by `from`, or `from` was lost
 	RELAY_ABORTED,  // relay_abort()
 };

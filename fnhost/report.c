@@ -35,6 +35,8 @@ static const struct {
 	COUNT(instances_adopted, "instances found running at the host's start"),
 	COUNT(instances_exited, "ends of instances"),
 	COUNT(instances_hung, "instances killed because all places were held by hanging calls"),
+	COUNT(instances_out_of_memory, "ends of instances by their memory limit"),
+	COUNT(instances_failed, "instances given up: they ended again and again, or did not become ready"),
 	COUNT(assigns_applied, "assignments applied"),
 	COUNT(assigns_invalid, "assignments not as the protocol says"),
 	COUNT(assigns_unknown, "assignments of a kind not known here"),
@@ -52,19 +54,12 @@ static json_t *histogram(const struct hist *h)
 		(json_int_t)h->sum, "max", (json_int_t)h->max, "buckets", buckets);
 }
 
-static const char *reason_of(const struct instance *i)
-{
-	if (i->fault[0])
-		return i->fault;
-	return i->life.reason ? i->life.reason : "";
-}
-
 static json_t *instance_json(const struct instance *i, ns_t now)
 {
 	json_t *json = json_pack("{s:s, s:s, s:b, s:I, s:I, s:s}", "id", i->id, "state",
 		life_name(&i->life), "ready", i->life.state == LIFE_READY, "restarts",
 		(json_int_t)i->life.restarts, "since_ms",
-		(json_int_t)((now - i->life.since) / NS_PER_MS), "reason", reason_of(i));
+		(json_int_t)((now - i->life.since) / NS_PER_MS), "reason", instance_reason(i));
 
 	if (i->pid)
 		json_object_set_new(json, "pid", json_integer(i->pid));

@@ -136,6 +136,7 @@ static int spawn(struct shim *shim, const struct shim_start *start, int lock_fd,
 	argv[n++] = dir;
 	argv[n++] = (char *)(uintptr_t)start->log;
 	argv[n++] = bytes;
+	argv[n++] = (char *)(uintptr_t)(start->cgroup[0] ? start->cgroup : "-");
 	argv[n++] = (char *)(uintptr_t) "--";
 	for (size_t i = 0; start->argv[i] && n < sizeof(argv) / sizeof(argv[0]) - 1; i++)
 		argv[n++] = start->argv[i];

@@ -20,6 +20,7 @@ struct shim_start {
 	const char *program; // penstock-shim
 	const char *log;
 	uint64_t log_bytes;
+	const char *cgroup; // the file that its program enters its cgroup by; empty: none
 	char *const *argv; // of the program
 	char *const *envp;
 };

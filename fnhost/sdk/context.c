@@ -69,9 +69,14 @@ void pn_context_run(struct pn_context *ctx, const struct pn_function *function)
 		return;
 	}
 	rc = handlers[ctx->kind](ctx, ctx->data, ctx->len);
-	if (rc < 0 && !ctx->answered)
-		pn_error(ctx, rc == -ECANCELED ? PN_CANCELED : PN_APPLICATION_ERROR, "%s",
-			strerror(-rc));
+	if (rc >= 0 || ctx->answered)
+		return;
+	if (rc != -ECANCELED)
+		pn_error(ctx, PN_APPLICATION_ERROR, "%s", strerror(-rc));
+	else if (pn_time_left_us(ctx) == 0) // as the host says it, whoever is first
+		pn_error(ctx, PN_CANCELED, "deadline: it passed while the function ran");
+	else
+		pn_error(ctx, PN_CANCELED, "%s", strerror(-rc));
 }
 
 // Answering

@@ -2,13 +2,15 @@
 // penstock-shim: one small process an instance. It starts the program, owns its exit status and its log,
 // and outlives the function host, which finds it again by its socket.
 //
-//   penstock-shim DIR LOG LOG_BYTES -- COMMAND...
+//   penstock-shim DIR LOG LOG_BYTES CGROUP -- COMMAND...
 //
+// CGROUP is the file cgroup.procs of the program's cgroup, or -.
 // Started with two descriptors: 3 is DIR/lock with a lock on it, held as long as the shim lives, so that a
 // restarted host knows whether there is one; 4 is the first control connection. More are accepted on
 // DIR/shim.sock. The shim says "running PID" or "failed ERRNO" at the beginning of a connection and "exited CODE
 // SIGNAL" at the end, each a line; it takes "term" and "kill". DIR/status holds the newest of these
-// lines. The program dies with its shim (PR_SET_PDEATHSIG), so nothing runs that nobody owns.
+// lines. The program dies with its shim (PR_SET_PDEATHSIG), and what it has started with the program, so nothing
+// runs that nobody owns.
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -30,6 +32,7 @@
 #define CONTROL_FD 4
 #define CLIENTS_MAX 4
 #define LINE_MAX_BYTES 64
+#define DESCENDANT_ROUNDS 1000 // of about a millisecond
 
 struct client {
 	int fd; // -1: free
@@ -38,7 +41,7 @@ struct client {
 };
 
 struct shim {
-	const char *dir;
+	const char *dir, *cgroup;
 	struct log_file log;
 	int signal_fd, listen_fd, pipe_fd;
 	struct client clients[CLIENTS_MAX];
@@ -92,7 +95,25 @@ static int listen_control(struct shim *s)
 	return 0;
 }
 
-static void run_program(char **argv, const int *out, const int *error)
+// Before it can start others, so that no process of it is ever without its limits. (O_CREAT: for tests over a plain
+// folder; nothing can be made among the kernel's files.)
+static int enter_cgroup(const char *path)
+{
+	int fd = strcmp(path, "-") == 0 ? -1 : open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	int fault = 0;
+
+	if (fd < 0)
+		return strcmp(path, "-") == 0 ? 0 : errno;
+	if (write(fd, "0", 1) < 0)
+		fault = errno;
+	close(fd);
+	if (fault)
+		dprintf(STDERR_FILENO, "penstock-shim: cannot enter the cgroup of %s: %s\n", path,
+			strerror(fault));
+	return fault;
+}
+
+static void run_program(const struct shim *s, char **argv, const int *out, const int *error)
 {
 	sigset_t none;
 	int null = open("/dev/null", O_RDONLY);
@@ -105,8 +126,11 @@ static void run_program(char **argv, const int *out, const int *error)
 	dup2(null, STDIN_FILENO);
 	dup2(out[1], STDOUT_FILENO);
 	dup2(out[1], STDERR_FILENO);
-	execvp(argv[0], argv);
-	fault = errno;
+	fault = enter_cgroup(s->cgroup);
+	if (!fault) {
+		execvp(argv[0], argv);
+		fault = errno;
+	}
 	if (write(error[1], &fault, sizeof(fault)) < 0)
 		_exit(126);
 	_exit(127);
@@ -123,7 +147,7 @@ static int start_program(struct shim *s, char **argv)
 	if (s->pid < 0)
 		return errno;
 	if (s->pid == 0)
-		run_program(argv, out, error);
+		run_program(s, argv, out, error);
 	close(out[1]);
 	close(error[1]);
 	s->pipe_fd = out[0];
@@ -148,13 +172,44 @@ static void read_log(struct shim *s)
 	}
 }
 
+// Those who left the program's process group and lost their parent are ours by now (PR_SET_CHILD_SUBREAPER);
+// killing one makes us the parent of its own children. Bounded: who starts others faster than we kill would keep
+// us for ever.
+static void end_descendants(const struct shim *s)
+{
+	char path[64], text[4096], *at, *end;
+
+	kill(-s->pid, SIGKILL);
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	for (int round = 0; round < DESCENDANT_ROUNDS; round++) {
+		pid_t gone;
+		ssize_t n;
+		int fd;
+
+		while ((gone = waitpid(-1, NULL, WNOHANG)) > 0)
+			;
+		if (gone < 0)
+			return; // none is left
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+		if (fd >= 0)
+			close(fd);
+		text[n > 0 ? n : 0] = 0;
+		at = text;
+		for (long pid; (pid = strtol(at, &end, 10)) > 0 && end != at; at = end)
+			kill((pid_t)pid, SIGKILL);
+		poll(NULL, 0, 1);
+	}
+}
+
 static void on_exit_of_program(struct shim *s, int status)
 {
 	char line[LINE_MAX_BYTES];
 	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
 	int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 
-	kill(-s->pid, SIGKILL); // children that it left behind
+	end_descendants(s);
 	for (int i = 0; i < 64 && s->pipe_fd >= 0; i++)
 		read_log(s);
 	s->over = true;
@@ -278,14 +333,15 @@ int main(int argc, char **argv)
 	char line[LINE_MAX_BYTES];
 	int fault;
 
-	if (argc < 6 || strcmp(argv[4], "--") != 0) {
-		fputs("usage: penstock-shim DIR LOG LOG_BYTES -- COMMAND...\n"
+	if (argc < 7 || strcmp(argv[5], "--") != 0) {
+		fputs("usage: penstock-shim DIR LOG LOG_BYTES CGROUP -- COMMAND...\n"
 		      "penstock-fnhost starts it.\n",
 			stderr);
 		return 2;
 	}
 	detach();
 	s.dir = argv[1];
+	s.cgroup = argv[4];
 	close_range(CONTROL_FD + 1, ~0u, 0); // what the host itself was started with is not for programs
 	fcntl(LOCK_FD, F_SETFD, FD_CLOEXEC);
 	fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC);
@@ -295,7 +351,7 @@ int main(int argc, char **argv)
 	log_file_open(&s.log, argv[2], strtoull(argv[3], NULL, 10));
 	fault = -listen_control(&s);
 	if (!fault)
-		fault = start_program(&s, argv + 5);
+		fault = start_program(&s, argv + 6);
 	if (fault)
 		snprintf(line, sizeof(line), "failed %d\n", fault);
 	else

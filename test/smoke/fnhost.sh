@@ -30,7 +30,7 @@ cleanup() {
 		kill -KILL "$pid" 2>/dev/null
 	done
 	if [ "$failed" != 0 ] && [ -n "${SMOKE_LOGS:-}" ]; then
-		cp "$dir"/*.log "$SMOKE_LOGS"/ 2>/dev/null
+		cp "$dir"/*.log "$dir"/*.json "$SMOKE_LOGS"/ 2>/dev/null
 		cp -r "$dir"/state/logs "$SMOKE_LOGS"/ 2>/dev/null
 	fi
 	rm -rf "$dir"

@@ -17,7 +17,7 @@ static struct life fresh(void)
 {
 	struct life life;
 
-	life_init(&life, DRAIN, 0);
+	life_init(&life, DRAIN, 7, 0);
 	return life;
 }
 
@@ -53,36 +53,112 @@ static void adopted_is_not_started(void **state)
 	assert_int_equal(life_step(&life, LIFE_IS_READY, 2), LIFE_SERVE);
 }
 
-// 100 ms, doubled to 30 s, for ever; anew after 10 s of being ready.
+// A quarter more or less.
+static void assert_wait(const struct life *life, ns_t now, ns_t want)
+{
+	assert_true(life->deadline >= now + want * 3 / 4);
+	assert_true(life->deadline <= now + want * 5 / 4);
+}
+
+// Ends after it was ready for less than is stable, and is started again; returns the time.
+static ns_t end_and_start(struct life *life, ns_t now, ns_t want)
+{
+	assert_int_equal(life_step(life, LIFE_EXITED, now) & ~(unsigned)LIFE_UNSERVE, 0);
+	assert_string_equal(life_name(life), "starting");
+	assert_wait(life, now, want);
+	assert_int_equal(life_step(life, LIFE_TIMER, life->deadline - 1), 0);
+	assert_int_equal(life_step(life, LIFE_TIMER, life->deadline), LIFE_SPAWN);
+	return life->since;
+}
+
+// 100 ms, doubled; anew after 10 s of being ready, not after fewer.
 static void backoff(void **state)
 {
 	struct life life = fresh();
 	ns_t now = 0, want = LIFE_BACKOFF_MIN;
 
 	life_step(&life, LIFE_RUN, now);
-	for (uint32_t i = 0; i < 20; i++) {
-		assert_int_equal(life_step(&life, LIFE_EXITED, now), 0);
-		assert_string_equal(life_name(&life), "starting");
-		assert_true(life.deadline == now + want);
-		assert_int_equal(life_step(&life, LIFE_TIMER, life.deadline - 1), 0);
-		now = life.deadline;
-		assert_int_equal(life_step(&life, LIFE_TIMER, now), LIFE_SPAWN);
+	for (uint32_t i = 0; i < 5; i++) {
+		now = end_and_start(&life, now, want);
 		assert_int_equal(life.restarts, i + 1);
-		want = want * 2 < LIFE_BACKOFF_MAX ? want * 2 : LIFE_BACKOFF_MAX;
+		want *= 2;
 	}
-	assert_true(want == LIFE_BACKOFF_MAX);
 	life_step(&life, LIFE_IS_READY, now);
-	now += LIFE_STABLE / 2;
-	assert_int_equal(life_step(&life, LIFE_EXITED, now), LIFE_UNSERVE);
-	assert_true(life.deadline == now + LIFE_BACKOFF_MAX); // not stable yet
-	now = life.deadline;
-	life_step(&life, LIFE_TIMER, now);
+	now = end_and_start(&life, now + LIFE_STABLE / 2, want); // not stable yet
 	life_step(&life, LIFE_IS_READY, now);
 	now += LIFE_STABLE;
 	assert_int_equal(life_step(&life, LIFE_TIMER, now), 0);
 	assert_true(life.deadline == NS_NEVER);
-	life_step(&life, LIFE_EXITED, now);
-	assert_true(life.deadline == now + LIFE_BACKOFF_MIN);
+	end_and_start(&life, now, LIFE_BACKOFF_MIN);
+	assert_int_equal(life.restarts, 7);
+}
+
+// One that has been stable in between is never given up, and its waits have an end.
+static void backoff_has_an_end(void **state)
+{
+	struct life life = fresh();
+	ns_t now = 0;
+
+	life.backoff = LIFE_BACKOFF_MAX / 2;
+	life_step(&life, LIFE_RUN, now);
+	now = end_and_start(&life, now, LIFE_BACKOFF_MAX / 2);
+	now = end_and_start(&life, now, LIFE_BACKOFF_MAX);
+	end_and_start(&life, now, LIFE_BACKOFF_MAX);
+	for (unsigned i = 0; i < 10 * LIFE_ENDS_MAX; i++) {
+		life_step(&life, LIFE_IS_READY, now);
+		now += LIFE_STABLE;
+		life_step(&life, LIFE_TIMER, now);
+		now = end_and_start(&life, now, LIFE_BACKOFF_MIN);
+	}
+}
+
+static void instances_do_not_come_back_in_step(void **state)
+{
+	struct life a, b;
+
+	life_init(&a, DRAIN, 1, 0);
+	life_init(&b, DRAIN, 2, 0);
+	life_step(&a, LIFE_RUN, 0);
+	life_step(&b, LIFE_RUN, 0);
+	life_step(&a, LIFE_EXITED, 0);
+	life_step(&b, LIFE_EXITED, 0);
+	assert_true(a.deadline != b.deadline);
+}
+
+static void too_many_ends_are_a_failure(void **state)
+{
+	struct life life = fresh();
+	ns_t now = 0;
+
+	life_step(&life, LIFE_RUN, now);
+	for (unsigned i = 1; i < LIFE_ENDS_MAX; i++) {
+		life_step(&life, LIFE_IS_READY, now); // for a moment
+		life_step(&life, LIFE_EXITED, now);
+		assert_int_equal(life.state, LIFE_WAITING);
+		now = life.deadline;
+		life_step(&life, LIFE_TIMER, now);
+	}
+	assert_true(now <= 16 * NS_PER_SEC); // told in time to be placed elsewhere
+	life_step(&life, LIFE_IS_READY, now);
+	assert_int_equal(life_step(&life, LIFE_EXITED, now), LIFE_UNSERVE | LIFE_GIVE_UP);
+	assert_string_equal(life_name(&life), "failed");
+	assert_string_equal(life.reason, "it ended by itself");
+	assert_true(life.deadline == NS_NEVER);
+	assert_int_equal(life_step(&life, LIFE_TIMER, now + 1000 * NS_PER_SEC), 0);
+	assert_int_equal(life_step(&life, LIFE_RUN, now), 0);
+	assert_int_equal(life_step(&life, LIFE_EXITED, now), 0);
+	assert_int_equal(life_step(&life, LIFE_STOP, now), LIFE_END);
+	assert_string_equal(life_name(&life), "exited");
+}
+
+static void given_up_stays_given_up(void **state)
+{
+	struct life life = fresh();
+
+	assert_int_equal(life_step(&life, LIFE_RECALL, 1), 0);
+	assert_string_equal(life_name(&life), "failed");
+	assert_int_equal(life_step(&life, LIFE_RUN, 2), 0);
+	assert_int_equal(life_step(&life, LIFE_STOP, 3), LIFE_END);
 }
 
 static void stop_drains_then_terminates(void **state)
@@ -146,6 +222,21 @@ static void not_ready_in_time(void **state)
 	assert_string_equal(life.reason, "it did not become ready in time");
 }
 
+static void twice_not_ready_in_time_is_a_failure(void **state)
+{
+	struct life life = fresh();
+
+	life_step(&life, LIFE_RUN, 0);
+	life_step(&life, LIFE_TIMER, life.deadline);
+	life_step(&life, LIFE_TIMER, life.deadline); // killed again: still the same start
+	life_step(&life, LIFE_EXITED, life.deadline);
+	assert_int_equal(life.state, LIFE_WAITING);
+	life_step(&life, LIFE_TIMER, life.deadline);
+	life_step(&life, LIFE_TIMER, life.deadline);
+	assert_int_equal(life_step(&life, LIFE_EXITED, life.deadline), LIFE_GIVE_UP);
+	assert_string_equal(life.reason, "it did not become ready in time");
+}
+
 static void connection_breaks_and_returns(void **state)
 {
 	struct life life = ready(0);
@@ -154,6 +245,24 @@ static void connection_breaks_and_returns(void **state)
 	assert_int_equal(life_step(&life, LIFE_UNREADY, 2), 0);
 	assert_int_equal(life_step(&life, LIFE_IS_READY, 3), LIFE_SERVE);
 	assert_int_equal(life.restarts, 0);
+}
+
+// A program that speaks garbage is ready again and again, and never of use.
+static void connection_breaks_again_and_again(void **state)
+{
+	struct life life = ready(0);
+
+	for (unsigned i = 1; i < LIFE_BREAKS_MAX; i++) {
+		assert_int_equal(life_step(&life, LIFE_UNREADY, i), LIFE_UNSERVE);
+		assert_int_equal(life_step(&life, LIFE_IS_READY, i), LIFE_SERVE);
+	}
+	assert_int_equal(life_step(&life, LIFE_UNREADY, 50), LIFE_UNSERVE | LIFE_KILL);
+	assert_int_equal(life_step(&life, LIFE_IS_READY, 51), 0);
+	life_step(&life, LIFE_EXITED, 52);
+	assert_string_equal(life.reason, "its connection broke again and again");
+	life_step(&life, LIFE_TIMER, life.deadline);
+	assert_int_equal(life_step(&life, LIFE_IS_READY, life.since), LIFE_SERVE);
+	assert_int_equal(life_step(&life, LIFE_UNREADY, life.since), LIFE_UNSERVE); // counts anew
 }
 
 static void hung_is_killed_and_comes_back(void **state)
@@ -174,11 +283,17 @@ int main(void)
 		cmocka_unit_test(starts_and_serves),
 		cmocka_unit_test(adopted_is_not_started),
 		cmocka_unit_test(backoff),
+		cmocka_unit_test(backoff_has_an_end),
+		cmocka_unit_test(instances_do_not_come_back_in_step),
+		cmocka_unit_test(too_many_ends_are_a_failure),
+		cmocka_unit_test(given_up_stays_given_up),
 		cmocka_unit_test(stop_drains_then_terminates),
 		cmocka_unit_test(drain_has_an_end_and_so_has_term),
 		cmocka_unit_test(stop_while_it_waits_or_starts),
 		cmocka_unit_test(not_ready_in_time),
+		cmocka_unit_test(twice_not_ready_in_time_is_a_failure),
 		cmocka_unit_test(connection_breaks_and_returns),
+		cmocka_unit_test(connection_breaks_again_and_again),
 		cmocka_unit_test(hung_is_killed_and_comes_back),
 	};
 
