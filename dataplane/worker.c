@@ -185,34 +185,44 @@ static bool step(struct worker *w)
 	return work > 0;
 }
 
-static bool account(struct worker *w, bool worked, uint64_t *before)
+// Where the cycle counter and the sleep counter stood when the last iteration ended.
+struct spent {
+	uint64_t at, asleep;
+};
+
+static struct spent spent_now(const struct worker *w)
 {
-	uint64_t now = rte_rdtsc(), cycles = now - *before;
+	return (struct spent){.at = rte_rdtsc(), .asleep = w->counters.cycles_asleep};
+}
+
+// An iteration is over, with what idle_after() made of it: its pause is idle time, its sleep counts
+// by itself. Busy, idle and asleep thus make up all the time there is.
+static void account(struct worker *w, bool worked, struct spent *last)
+{
+	struct spent now = spent_now(w);
+	uint64_t cycles = now.at - last->at - (now.asleep - last->asleep);
 
 	counter_add(worked ? &w->counters.iterations_busy : &w->counters.iterations_idle, 1);
 	counter_add(worked ? &w->counters.cycles_busy : &w->counters.cycles_idle, cycles);
-	*before = now;
-	return worked;
+	*last = now;
 }
 
 static void run(struct worker *w)
 {
-	uint64_t before = rte_rdtsc();
+	struct spent spent = spent_now(w);
 
 	while (!__atomic_load_n(&w->dp->stop, __ATOMIC_ACQUIRE)) {
-		bool worked = account(w, step(w), &before);
+		bool worked = step(w);
 
 		idle_after(w, worked);
-		// Sleep is accounted for by itself.
-		if (!worked)
-			before = rte_rdtsc();
+		account(w, worked, &spent);
 	}
 }
 
 // Stops accepting, lets the application finish, and sends what it had to say last.
 static void drain(struct worker *w)
 {
-	uint64_t before = rte_rdtsc();
+	struct spent spent = spent_now(w);
 	ns_t flush_by = NS_NEVER;
 	bool done = false;
 
@@ -220,7 +230,7 @@ static void drain(struct worker *w)
 	while (w->listens)
 		unlisten(w, w->listens - 1);
 	while (!done) {
-		bool worked = account(w, step(w), &before);
+		bool worked = step(w);
 
 		if (flush_by == NS_NEVER) {
 			if (worker_app_drain(w, w->now) ||
@@ -231,6 +241,7 @@ static void drain(struct worker *w)
 		} else {
 			done = (!worked && tx_empty(w)) || w->now >= flush_by;
 		}
+		account(w, worked, &spent);
 	}
 }
 
