@@ -20,7 +20,7 @@
 // Left for resets to get out when the time for draining is over.
 #define FORCE_BEFORE (100 * NS_PER_MS)
 #define CLOSE_TIMEOUT (NS_PER_SEC / 2)
-#define COPY_INTERVAL (NS_PER_SEC / 4)
+#define COPY_INTERVAL (50 * NS_PER_MS)
 
 // Of a worker. The stacks' counters end with the stacks, so the worker copies them now and then.
 struct worker_part {
@@ -41,6 +41,7 @@ struct app {
 	struct control control;
 	bool controlled;
 	struct metrics *metrics;
+	char *host_setup; // what workers tell function hosts about us
 	const char *ports[NET_PORTS_MAX];
 	struct worker_part parts[WORKERS_MAX];
 };
@@ -222,6 +223,18 @@ static int start_control(struct app *app)
 	return error;
 }
 
+static char *describe_gateway(const struct options *o)
+{
+	json_t *who = json_pack("{s:s, s:s}", "role", "gateway", "name", o->name);
+	char *text;
+
+	if (o->gateway_token[0])
+		json_object_set_new(who, "token", json_string(o->gateway_token));
+	text = json_dumps(who, JSON_COMPACT);
+	json_decref(who);
+	return text;
+}
+
 int app_init(struct dataplane *dp)
 {
 	struct app *app = calloc(1, sizeof(*app));
@@ -232,7 +245,8 @@ int app_init(struct dataplane *dp)
 	app->dp = dp;
 	dp->app = app;
 	app->table = table_new(dp->qsbr);
-	if (!app->table || parts_init(app)) {
+	app->host_setup = describe_gateway(&dp->options);
+	if (!app->table || !app->host_setup || parts_init(app)) {
 		log_error("main", "no memory for the service table: give more --memory");
 		goto fail;
 	}
@@ -279,6 +293,7 @@ void app_fini(struct dataplane *dp)
 		free(app->parts[i].targets);
 		free(app->parts[i].services);
 	}
+	free(app->host_setup);
 	free(app);
 	dp->app = NULL;
 }
@@ -348,6 +363,7 @@ int worker_app_init(struct worker *w)
 		.now = &w->now,
 		.targets = part->targets,
 		.services = part->services,
+		.host_setup = app->host_setup,
 	};
 	int error;
 
