@@ -38,6 +38,17 @@ class Process:
         if not self.lives():
             raise Failed(f"{self.name} has ended: {last_lines(self.log)}")
 
+    def wait(self, seconds):
+        try:
+            self.popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"{self.name} did not end within {seconds} seconds: {last_lines(self.log)}") from None
+
+    def interrupt(self):
+        """As Ctrl-C; waits for its end."""
+        self.popen.send_signal(signal.SIGINT)
+        self.wait(30)
+
     def stop(self, seconds=5):
         if self.lives():
             self.popen.terminate()
@@ -59,6 +70,15 @@ def before_exec(core):
             group.write(str(NICE))
     except OSError:
         pass
+
+
+def run(command, **options):
+    """A command that has to succeed; what it prints."""
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+                          **options)
+    if done.returncode:
+        raise Failed(f"{os.path.basename(command[0])} failed: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
 
 
 def last_lines(path, count=2):
@@ -92,9 +112,10 @@ def busy_seconds(core):
     raise Failed(f"there is no core {core}")
 
 
-def process_seconds(pid):
-    """CPU time of a process, its threads and children that have ended included."""
-    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
+def process_seconds(pid, thread=None):
+    """CPU time of a process, its threads and children that have ended included; or of one thread."""
+    path = f"/proc/{pid}/stat" if thread is None else f"/proc/{pid}/task/{thread}/stat"
+    with open(path, encoding="ascii", errors="replace") as f:
         fields = f.read().rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / TICKS
 

@@ -6,11 +6,10 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import time
 import urllib.request
 
-from machine import Failed, Process, busy_seconds, last_lines, process_seconds, wait_until
+from machine import Failed, Process, busy_seconds, last_lines, process_seconds, run, wait_until
 
 GATEWAY = "10.77.0.2"
 GENERATOR = "10.77.0.1/24"
@@ -26,12 +25,27 @@ class Bench:
         self.folder = folder
         self.generator_core = generator_core
         self.proxy_core = proxy_core
+        self.started = []
 
     def program(self, path):
         return os.path.join(self.build, path)
 
     def start(self, name, command, core):
-        return Process(name, command, core, self.folder)
+        process = Process(name, command, core, self.folder)
+        self.started.append(process)
+        return process
+
+    def stop_all(self):
+        """Also what a failure left behind."""
+        while self.started:
+            self.started.pop().stop()
+
+    def apply(self, control, manifest):
+        path = os.path.join(self.folder, "bench.yaml")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(manifest)
+        run([self.program("tools/cli/penstock"), "apply", "-f", path],
+            env={**os.environ, "PENSTOCK_SOCKET": control})
 
 
 class Case:
@@ -108,13 +122,13 @@ class GenRun:
 
     def run(self, sampler):
         # The first line of progress comes a second after the load began.
-        wait_until("the load's start", 20, lambda: os.path.getsize(self.process.log) > 0, self.process)
+        wait_until("the load's start", 20, lambda: "calls/s" in last_lines(self.process.log), self.process)
         begin = time.monotonic() - 1.0
         sleep_until(begin + self.warmup + MARGIN)
         before = sampler.take()
         sleep_until(begin + self.warmup + self.duration - MARGIN)
         after = sampler.take()
-        self.process.popen.wait(30)
+        self.process.wait(30)
         if self.process.popen.returncode:
             raise Failed(f"penstock-gen failed: {last_lines(self.process.log)}")
         with open(self.json, encoding="utf-8") as f:
@@ -153,13 +167,17 @@ class Penstock:
     polling_generator = True
     processes = ()
 
-    def __init__(self, bench):
+    def __init__(self, bench, more=()):
         self.bench = bench
+        self.more = more  # flags of the gateway
 
     def open(self):
         b = self.bench
-        peer, control = (os.path.join(b.folder, name) for name in ("peer.sock", "control.sock"))
-        self.memif = f"id=0,socket={b.folder}/memif.sock,socket-abstract=no"
+        peer, control, memif = (os.path.join(b.folder, name + ".sock") for name in ("peer", "control", "memif"))
+        for path in (control, memif):  # one that was killed leaves its own, which looks like it is there
+            if os.path.exists(path):
+                os.unlink(path)
+        self.memif = f"id=0,socket={memif},socket-abstract=no"
         plane = b.start("controlplane", [
             b.program("controlplane/penstock-controlplane"), "--control", control, "--peer", peer,
             "--state", os.path.join(b.folder, "state"), "--metrics", "off"], b.generator_core)
@@ -168,24 +186,23 @@ class Penstock:
             b.program("dataplane/penstock-dataplane"), "--config", "/dev/null", "--name", "gw1",
             "--control", "unix:" + peer, "--cores", str(b.proxy_core), "--metrics", METRICS,
             "--port", f"p0=net_memif0,role=server,{self.memif},mac=02:50:53:00:00:02",
-            "--file-prefix", f"bench-{os.getpid()}-gw"], b.proxy_core)
+            "--file-prefix", f"bench-{os.getpid()}-gw", *self.more], b.proxy_core)
         self.processes = (plane, self.gateway)
-        manifest = os.path.join(b.folder, "bench.yaml")
-        with open(manifest, "w", encoding="utf-8") as f:
-            f.write(MANIFEST)
-        subprocess.run([b.program("tools/cli/penstock"), "apply", "-f", manifest], check=True,
-                       stdout=subprocess.DEVNULL, env={**os.environ, "PENSTOCK_SOCKET": control})
-        wait_until("the gateway", 20, lambda: os.path.exists(f"{b.folder}/memif.sock"), *self.processes)
+        b.apply(control, MANIFEST)
+        wait_until("the gateway", 20, lambda: os.path.exists(memif), *self.processes)
+
+    def flags(self):
+        """Of the generator."""
+        return ["--to", GATEWAY + ":7878", "--address", GENERATOR, "--serve", "127.0.0.1:7000",
+                "--port", f"net_memif0,role=client,{self.memif},mac=02:50:53:00:00:01",
+                "--cores", str(self.bench.generator_core), "--file-prefix", f"bench-{os.getpid()}-gen"]
 
     def measure(self, case, rate, duration):
         for process in self.processes:
             process.must_live()
-        flags = ["--to", GATEWAY + ":7878", "--address", GENERATOR, "--serve", "127.0.0.1:7000",
-                 "--port", f"net_memif0,role=client,{self.memif},mac=02:50:53:00:00:01",
-                 "--cores", str(self.bench.generator_core), "--file-prefix", f"bench-{os.getpid()}-gen"]
-        # The backend was away since the last run: the gateway finds it again within two seconds.
-        run = GenRun(self, flags, case, rate, 2.5, duration)
-        return run.run(Sampler(self.bench, self.gateway, fetch_counters))
+        # The first call makes the gateway dial the backend, and those until then are rejected: warm-up.
+        load = GenRun(self, self.flags(), case, rate, 1.5, duration)
+        return load.run(Sampler(self.bench, self.gateway, fetch_counters))
 
     def close(self):
         for process in reversed(self.processes):
@@ -277,8 +294,8 @@ class HaproxyTcp(Proxy):
 
     def measure(self, case, rate, duration):
         flags = ["--to", f"127.0.0.1:{self.port}", "--serve", "127.0.0.1:7001"]
-        run = GenRun(self, flags, case, rate, 1.0, duration)
-        return run.run(Sampler(self.bench, self.process, dict))
+        load = GenRun(self, flags, case, rate, 1.0, duration)
+        return load.run(Sampler(self.bench, self.process, dict))
 
 
 class Http2(Proxy):
@@ -335,7 +352,7 @@ class Http2(Proxy):
                                 self.bench.generator_core)
 
     def rate_of(self, h2load):
-        h2load.popen.wait(60)
+        h2load.wait(60)
         text = last_lines(h2load.log, 100)
         rate = re.search(r"^finished in .*?, ([0-9.]+) req/s", text, re.M)
         failed = re.search(r"(\d+) failed, (\d+) errored, (\d+) timeout", text)
@@ -349,7 +366,7 @@ class Http2(Proxy):
         """h2load tells no quantiles; it logs each request, which costs: a short run of its own."""
         log = os.path.join(self.bench.folder, "h2load.tsv")
         h2load = self.h2load([*command, "-D", "1", "--log-file", log])
-        h2load.popen.wait(60)
+        h2load.wait(60)
         with open(log, encoding="ascii") as f:
             times = sorted(int(line.split("\t")[2]) for line in f)
         os.unlink(log)

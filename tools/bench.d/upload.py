@@ -59,11 +59,7 @@ def open_stack(b):
     ip("link", "set", "dev", "pn0", "up")
     backend = b.start("backend", [b.program("tools/gen/penstock-gen"), "serve", "--listen", "10.77.0.1:7000"],
                       b.generator_core)
-    manifest = os.path.join(b.folder, "bench.yaml")
-    with open(manifest, "w", encoding="utf-8") as f:
-        f.write(MANIFEST)
-    subprocess.run([b.program("tools/cli/penstock"), "apply", "-f", manifest], check=True,
-                   stdout=subprocess.DEVNULL, env={**os.environ, "PENSTOCK_SOCKET": control})
+    b.apply(control, MANIFEST)
     return [plane, gateway, backend]
 
 
@@ -76,7 +72,7 @@ def load(b, name, flags):
 
 
 def finish(out, process):
-    process.popen.wait(90)
+    process.wait(90)
     if process.popen.returncode:
         raise Failed(f"{process.name} failed: {machine.last_lines(process.log)}")
     with open(out, encoding="utf-8") as f:
