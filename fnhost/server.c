@@ -11,12 +11,11 @@
 #include "fnhost/relay.h"
 #include "lib/base/addr.h"
 #include "lib/base/log.h"
+#include "lib/call/load.h"
 #include "lib/rsocket/metadata.h"
 
 #define SUBSYSTEM "server"
 #define LOAD_INTERVAL NS_PER_MS // between two pushes
-#define LOAD_PUSH 2             // first byte of the push
-#define LOAD_BYTES_MAX 65536u
 #define SETUP_TOKEN_MAX 256
 
 struct gateway {
@@ -55,6 +54,18 @@ static json_t *parse(const struct chain *data)
 	return n ? json_loadb(text, n, 0, NULL) : NULL;
 }
 
+// A gateway that has just come learns what there is.
+static void tell_all_loads(struct host *h)
+{
+	list_for_each (at, &h->functions.all) {
+		struct fn *fn = list_entry(at, struct fn, all);
+
+		if (!list_linked(&fn->changed))
+			list_push(&h->functions.changed, &fn->changed);
+	}
+	server_load_changed(h);
+}
+
 static uint32_t on_setup(struct rs_session *s, struct rs_setup *setup, const char **why)
 {
 	struct gateway *g = gateway_of(s);
@@ -65,8 +76,10 @@ static uint32_t on_setup(struct rs_session *s, struct rs_setup *setup, const cha
 	g->kind = rs_metadata_kind(setup->metadata_mime);
 	g->calls = role && strcmp(role, "gateway") == 0;
 	json_decref(who);
-	if (known && g->kind != RS_METADATA_OTHER)
+	if (known && g->kind != RS_METADATA_OTHER) {
+		tell_all_loads(g->host);
 		return 0;
+	}
 	g->host->counts.gateways_refused++;
 	*why = known ? "calls need composite metadata, or routing metadata"
 		     : "this host serves known gateways only: the token is missing or wrong";
@@ -124,19 +137,12 @@ static void on_accept(struct loop_listener *l, int fd, void *user)
 	list_push(&h->gateways, &g->all);
 	h->gateways_count++;
 	h->counts.gateways_accepted++;
-	// It learns what there is.
-	list_for_each (at, &h->functions.all) {
-		struct fn *fn = list_entry(at, struct fn, all);
-
-		if (!list_linked(&fn->changed))
-			list_push(&h->functions.changed, &fn->changed);
-	}
-	server_load_changed(h);
 }
 
+// It may be told loads, and asked while it does not say that it closes.
 static bool usable(const struct gateway *g)
 {
-	return g->link.state == LINK_UP && rs_session_established(&g->link.session) &&
+	return g->link.state == LINK_UP && rs_session_takes_requests(&g->link.session) &&
 	       g->kind == RS_METADATA_COMPOSITE;
 }
 
@@ -162,19 +168,18 @@ struct rs_session *server_ask(struct host *h)
 
 static bool put_load(struct writer *w, const struct fn *fn)
 {
-	struct writer before = *w;
+	const struct call_load load = {
+		.namespace = fn->namespace,
+		.namespace_len = (uint8_t)strlen(fn->namespace),
+		.name = fn->name,
+		.name_len = (uint8_t)strlen(fn->name),
+		.version = fn->version,
+		.queued = fn->queued,
+		.running = fn->running,
+		.capacity = fn->capacity,
+	};
 
-	writer_u8(w, (uint8_t)strlen(fn->namespace));
-	writer_bytes(w, fn->namespace, strlen(fn->namespace));
-	writer_u8(w, (uint8_t)strlen(fn->name));
-	writer_bytes(w, fn->name, strlen(fn->name));
-	writer_u32(w, fn->version);
-	writer_u32(w, fn->queued);
-	writer_u32(w, fn->running);
-	writer_u32(w, fn->capacity);
-	if (w->bad)
-		*w = before;
-	return w->at != before.at;
+	return call_load_write(w, &load);
 }
 
 static void push_to_all(struct host *h, const uint8_t *bytes, size_t len)
@@ -193,11 +198,11 @@ static void push_to_all(struct host *h, const uint8_t *bytes, size_t len)
 static void on_load_timer(struct timer *timer, ns_t now)
 {
 	struct host *h = container_of(timer, struct host, load_timer);
-	uint8_t bytes[4096];
+	uint8_t bytes[CALL_LOAD_BYTES_MAX];
 	struct writer w = writer_of(bytes, sizeof(bytes));
 	struct list *first;
 
-	writer_u8(&w, LOAD_PUSH);
+	writer_u8(&w, CALL_LOAD_PUSH);
 	while ((first = list_first(&h->functions.changed)) &&
 		put_load(&w, list_entry(first, struct fn, changed)))
 		list_del(first);
