@@ -9,6 +9,8 @@
 //   finish: whichever side ends first ends the other; each call is counted once, in finish() or
 //   refuse()
 //
+// A host's streams may be on either side, even of one call; `requester` tells which.
+//
 // Invariant: while a call is running both streams' user is the call; neither pointer outlives it.
 
 #include "dataplane/call.h"
@@ -70,8 +72,8 @@ static void refuse(struct relay *r, struct rs_stream *stream, const struct servi
 
 // The life of a call
 
-static struct call *call_new(
-	struct relay *r, const struct service *s, struct upstream *via, struct rs_stream *stream)
+static struct call *call_new(struct relay *r, const struct service *s, struct caller *from,
+	struct upstream *via, struct rs_stream *stream)
 {
 	struct call *call = r->calls_free;
 
@@ -83,7 +85,7 @@ static struct call *call_new(
 		return NULL;
 	counter_add(&r->calls_in_flight, 1);
 	*call = (struct call){.relay = r,
-		.from = client_of(stream->session),
+		.from = from,
 		.client = stream,
 		.via = via,
 		.slot = s->slot,
@@ -143,15 +145,15 @@ static uint32_t first_grant(struct call *call)
 		&call->ledger, rs_stream_credit(call->client), rs->item_bytes, window_of(call));
 }
 
-static int start(struct relay *r, const struct service *s, struct upstream *via,
-	struct rs_stream *stream, struct rs_message *message)
+static int start(struct relay *r, const struct service *s, struct caller *from,
+	struct upstream *via, struct rs_stream *stream, struct rs_message *message)
 {
 	struct call *call;
 	int error = 0;
 
 	if (via->calls >= UPSTREAM_CALLS_MAX)
 		return -ENOBUFS;
-	call = call_new(r, s, via, stream);
+	call = call_new(r, s, from, via, stream);
 	if (!call)
 		return -ENFILE;
 	call->upstream = rs_request(&via->link.session, (enum rs_type)stream->type,
@@ -177,43 +179,45 @@ static int forward_fnf(
 	return 0;
 }
 
-// A call to one of our hosts tells it more than the client said. 0, -EBADMSG (malformed metadata), -ENOBUFS.
+// A call to one of our hosts tells it more than the client said. 0, -EBADMSG (malformed metadata), -ELOOP, -ENOBUFS.
 static int address_host(struct relay *r, const struct service *s, uint32_t index,
-	const struct client *client, struct rs_message *message)
+	const struct caller *from, struct rs_message *message)
 {
 	struct host_call call = {
-		.id = r->call_ids++,
+		.number = r->call_ids++,
+		.inherits = from->host,
 		.version = s->versions[index],
 		.timeout_us = s->timeout_ms < UINT32_MAX / 1000 ? s->timeout_ms * 1000 : UINT32_MAX,
 		.class = s->class,
 		.idempotent = s->idempotent,
 	};
-	int rc = host_call_metadata(message, client->mime, &call, r->blocks);
+	int rc = host_call_metadata(message, from->mime, &call, r->blocks);
 
 	return rc == -EINVAL ? -EBADMSG : rc;
 }
 
-static int forward(struct relay *r, const struct service *s, const struct client *client,
+static int forward(struct relay *r, const struct service *s, struct caller *from,
 	struct rs_stream *stream, struct rs_message *message)
 {
-	struct mime *mime = s->hosts ? r->host_mime : client->mime;
+	struct mime *mime = s->hosts ? r->host_mime : from->mime;
 	struct upstream *via;
 	uint32_t index;
 	int rc = upstream_pick(
 		r, s, mime, message->metadata.len + message->data.len, &via, &index);
 
 	if (rc == 0 && s->hosts)
-		rc = address_host(r, s, index, client, message);
+		rc = address_host(r, s, index, from, message);
 	if (rc)
 		return rc;
 	return stream->type == RS_REQUEST_FNF ? forward_fnf(r, s, via, message)
-					      : start(r, s, via, stream, message);
+					      : start(r, s, from, via, stream, message);
 }
 
 // A route that is not known from an earlier call. NULL: the call was refused.
-static const struct service *find_service(struct relay *r, enum rs_metadata_kind kind,
+static const struct service *find_service(struct relay *r, const struct caller *from,
 	struct rs_stream *stream, const struct chain *metadata, struct rs_route *route)
 {
+	enum rs_metadata_kind kind = from->mime->kind;
 	uint64_t version = table_version(r->table);
 	const struct service *s;
 
@@ -223,30 +227,51 @@ static const struct service *find_service(struct relay *r, enum rs_metadata_kind
 		return NULL;
 	}
 	s = table_find(r->table, route->text, route->len);
-	if (s)
-		route_memo_keep(&r->routes, version, kind, metadata, route, s);
-	else
+	if (!s)
 		refuse(r, stream, NULL, route, REFUSE_NO_SERVICE);
+	else if (!from->host) // no two entries of functions are the same: each tells the time left
+		route_memo_keep(&r->routes, version, kind, metadata, route, s);
 	return s;
+}
+
+static struct caller *host_caller(struct rs_stream *stream, struct relay **r)
+{
+	struct upstream *u = upstream_of(stream->session);
+
+	*r = u->relay;
+	counter_add(&u->relay->counters.calls_nested, 1);
+	u->used = *u->relay->now;
+	return &u->caller;
+}
+
+// Whoever has dialled asks with odd ids: clients us, we hosts.
+static struct caller *caller_of(struct rs_stream *stream, struct relay **r)
+{
+	struct client *client;
+
+	if (stream->id % 2 == 0)
+		return host_caller(stream, r);
+	client = client_of(stream->session);
+	*r = client->relay;
+	return &client->caller;
 }
 
 void call_begin(struct rs_stream *stream, struct rs_message *message)
 {
-	struct client *client = client_of(stream->session);
-	struct relay *r = client->relay;
-	enum rs_metadata_kind kind = client->mime->kind;
+	struct relay *r;
+	struct caller *from = caller_of(stream, &r);
 	const struct route_memo_entry *known;
 	const struct service *s;
 	struct rs_route route;
 	int rc;
 
 	counter_add(&r->counters.calls, 1);
-	known = route_memo_find(&r->routes, r->table, kind, &message->metadata);
+	known = route_memo_find(&r->routes, r->table, from->mime->kind, &message->metadata);
 	s = known ? known->service
-		  : find_service(r, kind, stream, &message->metadata, &route);
+		  : find_service(r, from, stream, &message->metadata, &route);
 	if (!s)
 		return;
-	rc = forward(r, s, client, stream, message);
+	rc = forward(r, s, from, stream, message);
 	if (!rc)
 		return;
 	if (known)
@@ -424,4 +449,33 @@ const struct rs_handler upstream_handler = {
 	.payload = upstream_payload,
 	.error = upstream_error,
 	.lost = upstream_lost,
+};
+
+// Hosts, which ask, too
+
+static void host_lost(struct rs_stream *stream, bool sent)
+{
+	if (stream->requester)
+		upstream_lost(stream, sent);
+	else
+		call_lost(stream, sent);
+}
+
+static void host_pulled(struct rs_stream *stream, size_t bytes)
+{
+	if (!stream->requester)
+		call_pulled(stream, bytes);
+}
+
+const struct rs_handler host_handler = {
+	.wake = link_wake,
+	.closed = link_ended,
+	.payload = upstream_payload,
+	.error = upstream_error,
+	.request = call_begin,
+	.request_n = call_request_n,
+	.cancel = call_cancel,
+	.lost = host_lost,
+	.pulled = host_pulled,
+	.metadata_push = upstream_told,
 };

@@ -13,9 +13,12 @@
 #define CLIENTS_MAX 65536u        // connections of clients on one worker
 #define STREAMS_MAX 131072u       // open streams of one worker, both sides counted
 #define CLIENT_STREAMS_MAX 16384u // open at once by one client
+#define HOST_STREAMS_MAX 16384u   // open at once by the functions of one host, on one connection
 #define CALLS_MAX 65536u          // calls in flight on one worker
 #define UPSTREAM_CALLS_MAX 16384u // calls in flight on one upstream connection
 #define MIME_PAIRS_MAX 256u       // distinct pairs of MIME types of one worker
+#define LOADS_MAX 16384u          // functions at hosts whose load one worker remembers
+#define LOAD_AGE_MAX NS_PER_SEC   // told longer ago, a load does not count
 
 #define BLOCK_BYTES 4096u                    // of the pool of copies
 #define BLOCKS_BYTES_MAX ((size_t)512 << 20) // of it all, a worker

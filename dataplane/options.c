@@ -22,6 +22,8 @@ static const struct setting table[] = {
 	{"token-file", "PATH",
 		"the join token, for a control plane on another machine [none]",
 		TEXT_OR_NONE(token_file)},
+	{"gateway-token-file", "PATH", "the token that function hosts ask of gateways [none]",
+		TEXT_OR_NONE(gateway_token_file)},
 	{"metrics", "ADDR",
 		"serve this process's counters as /metrics here [off: the control plane has them]",
 		TEXT(metrics)},
@@ -80,21 +82,29 @@ void options_defaults(struct options *out)
 	strcpy(out->file_prefix, "penstock");
 }
 
-// The first line of the file; false after a complaint.
-static bool read_token(struct options *o)
+// The first line of the file, which may be none; false after a complaint.
+static bool read_token(const char *flag, const char *path, char to[OPTION_TEXT_MAX])
 {
-	FILE *file = fopen(o->token_file, "re");
-	bool good = file && fgets(o->token, sizeof(o->token), file);
+	FILE *file = path[0] ? fopen(path, "re") : NULL;
+	bool good = file && fgets(to, OPTION_TEXT_MAX, file);
 	int error = file ? 0 : errno;
 
+	if (!path[0])
+		return true;
 	if (file)
 		fclose(file);
-	o->token[strcspn(o->token, "\r\n")] = 0;
-	if (good && o->token[0])
+	to[strcspn(to, "\r\n")] = 0;
+	if (good && to[0])
 		return true;
-	fprintf(stderr, "penstock-dataplane: cannot use --token-file %s: %s\n", o->token_file,
-		error ? strerror(error) : "its first line must be the control plane's join token");
+	fprintf(stderr, "penstock-dataplane: cannot use --%s %s: %s\n", flag, path,
+		error ? strerror(error) : "its first line must be the token");
 	return false;
+}
+
+static bool read_tokens(struct options *o)
+{
+	return read_token("token-file", o->token_file, o->token) &&
+	       read_token("gateway-token-file", o->gateway_token_file, o->gateway_token);
 }
 
 enum options_outcome options_parse(int argc, char **argv, struct options *out)
@@ -111,7 +121,7 @@ enum options_outcome options_parse(int argc, char **argv, struct options *out)
 			stderr);
 		return OPTIONS_WRONG;
 	}
-	return out->token_file[0] && !read_token(out) ? OPTIONS_WRONG : OPTIONS_RUN;
+	return read_tokens(out) ? OPTIONS_RUN : OPTIONS_WRONG;
 }
 
 bool options_split(const char *text, char *name, size_t name_size, const char **rest)

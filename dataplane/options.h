@@ -22,6 +22,8 @@ struct options {
 	char control[OPTION_TEXT_MAX];
 	char token_file[OPTION_TEXT_MAX]; // empty: none
 	char token[OPTION_TEXT_MAX];      // its first line
+	char gateway_token_file[OPTION_TEXT_MAX]; // empty: none
+	char gateway_token[OPTION_TEXT_MAX];      // its first line
 	char metrics[OPTION_TEXT_MAX];
 	unsigned workers;           // 0: as --lcores says, else 1
 	char cores[OPTION_TEXT_MAX];   // "0,2-3"; empty: those the process may run on

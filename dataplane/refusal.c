@@ -27,6 +27,8 @@ static const struct {
 		"the queue of %s is full"},
 	[REFUSE_TOO_LARGE] = {COUNTER(drop_too_large), RS_ERROR_REJECTED,
 		"the message for %s is too large"},
+	[REFUSE_TOO_DEEP] = {COUNTER(drop_too_deep), RS_ERROR_REJECTED,
+		"functions call functions too deep here, in a circle perhaps: %s is not called"},
 #undef COUNTER
 };
 
@@ -44,6 +46,8 @@ enum refusal refusal_of(int error)
 		return REFUSE_TOO_LARGE;
 	case -ENFILE:
 		return REFUSE_CALLS_FULL;
+	case -ELOOP:
+		return REFUSE_TOO_DEEP;
 	default:
 		return REFUSE_QUEUE_FULL;
 	}

@@ -21,11 +21,12 @@ static int take_memory(struct relay *r)
 	r->calls_memory = calloc(CALLS_MAX, sizeof(*r->calls_memory));
 	if (!r->pool || !r->clients_memory || !r->calls_memory)
 		return -ENOMEM;
-	return 0;
+	return loads_init(&r->loads);
 }
 
 static void free_memory(struct relay *r)
 {
+	loads_fini(&r->loads);
 	free(r->calls_memory);
 	free(r->clients_memory);
 	if (r->pool)
@@ -69,6 +70,7 @@ int relay_init(struct relay *r, const struct relay_config *config)
 		.now = config->now,
 		.targets = config->targets,
 		.services = config->services,
+		.host_setup = config->host_setup,
 	};
 	list_init(&r->clients);
 	list_init(&r->clients_dirty);
@@ -117,6 +119,10 @@ bool relay_drain(struct relay *r, bool force)
 		clients_drain(r, force);
 	}
 	if (r->clients_count > 0)
+		return false;
+	// Until here functions that served them could call others; now only what other gateways began is left.
+	upstream_drain_all(r);
+	if (r->calls_in_flight > 0 && !force)
 		return false;
 	upstream_close_all(r);
 	return list_empty(&r->upstreams);

@@ -7,6 +7,7 @@
 
 #include "dataplane/client/mime.h"
 #include "dataplane/capacity.h"
+#include "dataplane/load.h"
 #include "dataplane/route_memo.h"
 #include "dataplane/table.h"
 #include "dataplane/tcp/tcp.h"
@@ -20,7 +21,8 @@ struct upstream;
 
 // Counters: name, sentence.
 #define RELAY_COUNTERS(X)                                                                          \
-	X(calls, "calls received from clients")                                                    \
+	X(calls, "calls received, those of functions included")                                    \
+	X(calls_nested, "of these, calls that functions made through their hosts")                 \
 	X(calls_ok, "calls answered by a backend")                                                 \
 	X(calls_error, "calls answered with an error of the application")                          \
 	X(calls_rejected, "calls rejected before they started")                                    \
@@ -35,6 +37,7 @@ struct upstream;
 	X(drop_queue_full, "calls whose backend's queue was full")                                 \
 	X(drop_unsent, "calls queued for a backend that was lost before they were sent")           \
 	X(drop_too_large, "calls larger than a message may be")                                    \
+	X(drop_too_deep, "calls of functions nested deeper than is allowed")                       \
 	X(drop_reply, "replies that found the client's queue full")                                \
 	X(drop_overrun, "streams whose backend sent more than was asked for")                      \
 	X(items, "stream items carried to clients")                                                \
@@ -49,7 +52,10 @@ struct upstream;
 	X(upstream_up, "upstream connections established")                                         \
 	X(upstream_down, "upstream connections lost or failed")                                    \
 	X(upstream_idle_closed, "upstream connections closed because they were idle")              \
-	X(upstream_full, "upstream connections not opened for want of memory")
+	X(upstream_full, "upstream connections not opened for want of memory")                     \
+	X(loads_told, "loads of functions that hosts told")                                        \
+	X(loads_invalid, "messages of hosts that were to tell loads and were malformed")           \
+	X(loads_evicted, "loads forgotten early because too many were told")
 
 struct relay_counters {
 #define X(name, text) uint64_t name;
@@ -111,6 +117,8 @@ struct relay_config {
 	// Zeroed; read by the control thread, so they outlive the relay.
 	struct relay_target *targets;   // TARGETS_MAX
 	struct relay_service *services; // SERVICES_MAX
+	// Data of the SETUP to hosts; NULL: none. Outlives the relay.
+	const char *host_setup;
 };
 
 struct relay {
@@ -125,6 +133,8 @@ struct relay {
 	struct rng rng;
 	struct mime_table mimes;
 	struct mime *host_mime; // of connections to our hosts
+	const char *host_setup;
+	struct loads loads;     // what hosts told of their functions
 	uint64_t call_ids;      // given to calls of functions so far
 	const ns_t *now;
 	bool draining;

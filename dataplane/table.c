@@ -99,13 +99,13 @@ struct table *table_new(struct rte_rcu_qsbr *qsbr)
 
 // Targets
 
-static struct target *target_find(struct table *t, const char *text, bool fragments)
+static struct target *target_find(struct table *t, const char *text, bool fragments, bool host)
 {
 	for (uint32_t i = 0; i < TARGETS_MAX; i++) {
 		struct target *target = t->targets[i];
 
 		if (target && !target->gone && target->fragments == fragments &&
-			strcmp(target->text, text) == 0)
+			target->host == host && strcmp(target->text, text) == 0)
 			return target;
 	}
 	return NULL;
@@ -125,7 +125,7 @@ static void reclaim_targets(struct table *t)
 	}
 }
 
-static struct target *target_new(struct table *t, const char *text, bool fragments)
+static struct target *target_new(struct table *t, const char *text, bool fragments, bool host)
 {
 	struct target *target;
 	uint32_t id = 0;
@@ -137,14 +137,15 @@ static struct target *target_new(struct table *t, const char *text, bool fragmen
 	target = calloc(1, sizeof(*target));
 	if (!target)
 		return NULL;
-	*target = (struct target){.id = id, .fragments = fragments, .table = t};
+	*target = (struct target){.id = id, .fragments = fragments, .host = host, .table = t};
 	strncpy(target->text, text, sizeof(target->text) - 1);
 	t->targets[id] = target;
 	return target;
 }
 
 // A reference to the target of an address. -EINVAL, -ENOSPC.
-static int target_get(struct table *t, const char *text, bool fragments, struct target **out)
+static int target_get(
+	struct table *t, const char *text, bool fragments, bool host, struct target **out)
 {
 	struct sockaddr_storage addr;
 	socklen_t len;
@@ -152,9 +153,9 @@ static int target_get(struct table *t, const char *text, bool fragments, struct 
 
 	if (strlen(text) >= sizeof(target->text) || sockaddr_parse(text, &addr, &len))
 		return -EINVAL;
-	target = target_find(t, text, fragments);
+	target = target_find(t, text, fragments, host);
 	if (!target) {
-		target = target_new(t, text, fragments);
+		target = target_new(t, text, fragments, host);
 		if (!target)
 			return -ENOSPC;
 		target->addr = addr;
@@ -244,7 +245,8 @@ static int service_new(struct table *t, const struct service_spec *spec, struct 
 	s->class = spec->class;
 	s->timeout_ms = spec->timeout_ms;
 	for (uint32_t i = 0; i < spec->targets_count; i++) {
-		int rc = target_get(t, spec->targets[i], spec->fragments, &s->targets[i]);
+		int rc = target_get(
+			t, spec->targets[i], spec->fragments, spec->hosts, &s->targets[i]);
 
 		if (rc) {
 			service_free(s);

@@ -24,6 +24,7 @@ struct target {
 	uint32_t refs; // atomic
 	bool gone;     // atomic: no service refers to it any more
 	bool fragments; // can reassemble
+	bool host;      // one of our hosts
 	struct sockaddr_storage addr;
 	socklen_t addr_len;
 	char text[ADDR_TEXT_MAX * 2];

@@ -35,8 +35,8 @@ static uint32_t on_setup(struct rs_session *s, struct rs_setup *setup, const cha
 {
 	struct client *c = client_of(s);
 
-	c->mime = mime_get(&c->relay->mimes, setup->metadata_mime, setup->data_mime);
-	if (!c->mime) {
+	c->caller.mime = mime_get(&c->relay->mimes, setup->metadata_mime, setup->data_mime);
+	if (!c->caller.mime) {
 		*why = "too many different MIME types are in use";
 		return RS_ERROR_REJECTED_SETUP;
 	}
@@ -52,7 +52,7 @@ static void on_closed(struct rs_session *s, uint32_t code, const char *why)
 	(void)why;
 	if (c->late)
 		counter_add(&c->relay->counters.clients_no_setup, 1);
-	else if (!c->mime && code <= RS_ERROR_REJECTED_RESUME)
+	else if (!c->caller.mime && code <= RS_ERROR_REJECTED_RESUME)
 		counter_add(&c->relay->counters.clients_refused_setup, 1);
 	else if (code != RS_ERROR_CONNECTION_CLOSE)
 		counter_add(&c->relay->counters.clients_failed, 1);
@@ -135,8 +135,8 @@ static void client_free(struct client *c)
 	chain_clear(&c->held);
 	list_del(&c->dirty);
 	list_del(&c->all);
-	if (c->mime)
-		mime_unref(c->mime);
+	if (c->caller.mime)
+		mime_unref(c->caller.mime);
 	c->next_free = r->clients_free;
 	r->clients_free = c;
 	r->clients_count--;

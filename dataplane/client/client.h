@@ -2,19 +2,19 @@
 // A client: an RSocket session on a TCP connection of the worker's stack.
 #pragma once
 
+#include "dataplane/caller.h"
 #include "dataplane/relay.h"
 
 struct client {
 	struct rs_session session;
+	struct caller caller; // its MIME types are from SETUP
 	struct relay *relay;
 	struct tcp_conn *conn;
-	struct mime *mime; // from SETUP
 	struct list all;
 	struct list dirty;  // in the relay's list: output to pull
 	struct timer timer; // SETUP's time-out, then keepalive
 	struct chain held;  // copied input that waits while paused
 	bool leaving;       // drained: waits a little for the client to close
-	uint32_t streaming; // its calls that are streams: they share a window
 	bool late;          // no SETUP came in time
 	bool paused;        // too many replies wait: input is held, and with it the TCP window
 	struct client *next_free;

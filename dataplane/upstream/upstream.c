@@ -19,6 +19,7 @@
 
 #include "lib/balance/two_choices.h"
 #include "lib/base/atomic.h"
+#include "lib/call/load.h"
 
 #define KEEPALIVE_MS 5000u
 #define LIFETIME_MS 20000u
@@ -107,8 +108,9 @@ static const struct link_ops link_ops = {.up = on_up, .down = on_down};
 static struct upstream *dial(struct relay *r, struct target *target, struct mime *mime, bool bulk)
 {
 	struct upstream *u = calloc(1, sizeof(*u));
+	struct rs_message setup = {0};
 	struct rs_config config = {
-		.handler = &upstream_handler,
+		.handler = target->host ? &host_handler : &upstream_handler,
 		.keepalive_ms = KEEPALIVE_MS,
 		.lifetime_ms = LIFETIME_MS,
 		.metadata_mime = mime->metadata,
@@ -118,12 +120,19 @@ static struct upstream *dial(struct relay *r, struct target *target, struct mime
 		.reassembly_bytes_max = UPSTREAM_REASSEMBLY_BYTES_MAX,
 		.queue_bytes_max = UPSTREAM_QUEUE_BYTES_MAX,
 		.stream_queue_bytes_max = UPSTREAM_QUEUE_BYTES_MAX,
+		.streams_max = HOST_STREAMS_MAX,
+		.setup = &setup,
 	};
 
 	if (!u)
 		goto fail;
 	*u = (struct upstream){
 		.relay = r, .target = target, .mime = mime, .bulk = bulk, .used = *r->now};
+	u->caller = (struct caller){.mime = mime, .host = target->host};
+	// It may hold a token: for our hosts alone.
+	if (target->host && r->host_setup)
+		chain_push(&setup.data, NULL, (const uint8_t *)r->host_setup,
+			(uint32_t)strlen(r->host_setup));
 	if (link_dial(&u->link, &r->hub, (const struct sockaddr *)&target->addr, target->addr_len,
 		    &config, &link_ops, u))
 		goto fail;
@@ -136,6 +145,7 @@ static struct upstream *dial(struct relay *r, struct target *target, struct mime
 	counter_add(&r->counters.upstream_dialled, 1);
 	return u;
 fail:
+	rs_message_clear(&setup);
 	free(u);
 	counter_add(&r->counters.upstream_full, 1);
 	return NULL;
@@ -172,6 +182,13 @@ struct candidates {
 	struct mime *mime;
 };
 
+static struct load *told(const struct relay *r, const struct service *s, uint32_t i)
+{
+	const struct load_key key = {s->slot, s->generation, s->targets[i]->id, s->versions[i]};
+
+	return loads_find(&r->loads, &key);
+}
+
 static uint32_t load(void *arg, uint32_t i)
 {
 	struct candidates *c = arg;
@@ -184,6 +201,17 @@ static uint32_t load(void *arg, uint32_t i)
 	if (u && u->link.state == LINK_CONNECTING && u->link.attempts == 0)
 		return LOAD_CONNECTING + calls;
 	return LB_DOWN;
+}
+
+// Of hosts more is known than what this worker has there.
+static uint32_t host_load(void *arg, uint32_t i)
+{
+	struct candidates *c = arg;
+	uint32_t calls = load(arg, i);
+
+	if (calls >= LOAD_CONNECTING)
+		return calls;
+	return load_value(told(c->relay, c->service, i), calls, *c->relay->now);
 }
 
 // Some target that is up, when both candidates are not, or LB_NONE. The way of few calls: dials nothing.
@@ -201,6 +229,14 @@ static uint32_t any_up(struct relay *r, const struct service *s, struct mime *mi
 	return LB_NONE;
 }
 
+static void note_sent(struct relay *r, const struct service *s, uint32_t i)
+{
+	struct load *load = told(r, s, i);
+
+	if (load)
+		load->sent++;
+}
+
 int upstream_pick(struct relay *r, const struct service *s, struct mime *mime, size_t message_bytes,
 	struct upstream **out, uint32_t *index)
 {
@@ -210,7 +246,8 @@ int upstream_pick(struct relay *r, const struct service *s, struct mime *mime, s
 
 	if (s->targets_count == 0)
 		return -ENOENT;
-	i = lb_two_choices(&r->rng, s->targets_count, load, &candidates);
+	i = s->hosts ? lb_two_choices(&r->rng, s->targets_count, host_load, &candidates)
+		     : lb_two_choices(&r->rng, s->targets_count, load, &candidates);
 	if (i == LB_NONE)
 		return -EHOSTUNREACH;
 	u = find(r, s->targets[i], mime, false);
@@ -222,6 +259,8 @@ int upstream_pick(struct relay *r, const struct service *s, struct mime *mime, s
 		u = connection(r, u->target, mime, true);
 	if (!u)
 		return -ENOMEM;
+	if (s->hosts)
+		note_sent(r, s, i);
 	*out = u;
 	*index = i;
 	return u->link.state == LINK_BACKOFF ? -EHOSTUNREACH : 0;
@@ -246,13 +285,14 @@ void upstream_call_end(struct upstream *u)
 	u->used = *u->relay->now;
 }
 
-// Fire-and-forget messages are no calls in flight, but wait in the session like any.
+// Fire-and-forget messages are no calls in flight, but wait in the session like any; a host's own calls are
+// streams of it.
 static bool busy(const struct upstream *u)
 {
 	if (u->calls > 0)
 		return true;
 	return (u->link.state == LINK_UP || u->link.state == LINK_CONNECTING) &&
-	       rs_output_pending(&u->link.session);
+	       (rs_output_pending(&u->link.session) || rs_session_streams(&u->link.session) > 0);
 }
 
 static void close_one(struct upstream *u)
@@ -272,6 +312,63 @@ void upstream_sweep(struct relay *r)
 		counter_add(&r->counters.upstream_idle_closed, 1);
 		close_one(u);
 	}
+}
+
+void upstream_drain_all(struct relay *r)
+{
+	list_for_each_safe (at, after, &r->upstreams) {
+		struct upstream *u = list_entry(at, struct upstream, all);
+
+		retire(u);
+		if (u->link.state == LINK_UP)
+			rs_session_drain(&u->link.session);
+	}
+}
+
+// Loads
+
+static void tell(struct upstream *u, const struct call_load *said)
+{
+	struct relay *r = u->relay;
+	char route[CALL_LOAD_NAME_MAX * 2 + 1];
+	const struct service *s;
+	struct load load;
+
+	memcpy(route, said->namespace, said->namespace_len);
+	route[said->namespace_len] = '/';
+	memcpy(route + said->namespace_len + 1, said->name, said->name_len);
+	s = table_find(r->table, route, (uint8_t)(said->namespace_len + 1 + said->name_len));
+	// Not ours, or not told to us yet, or somebody else's route.
+	if (!s || !s->hosts || s->prefix)
+		return;
+	load = (struct load){
+		.key = {s->slot, s->generation, u->target->id, said->version},
+		.told = *r->now,
+		.queued = said->queued,
+		.running = said->running,
+		.capacity = said->capacity,
+	};
+	counter_add(&r->counters.loads_told, 1);
+	if (loads_tell(&r->loads, &load))
+		counter_add(&r->counters.loads_evicted, 1);
+}
+
+void upstream_told(struct rs_session *session, struct chain *metadata)
+{
+	struct upstream *u = upstream_of(session);
+	uint8_t bytes[CALL_LOAD_BYTES_MAX + 1];
+	size_t len = chain_read(metadata, 0, bytes, sizeof(bytes));
+	int rc = call_load_check(bytes, len);
+	struct reader r;
+	struct call_load load;
+
+	if (rc == -EINVAL)
+		counter_add(&u->relay->counters.loads_invalid, 1);
+	if (rc)
+		return;
+	r = reader_of(bytes + 1, len - 1);
+	while (call_load_next(&r, &load))
+		tell(u, &load);
 }
 
 void upstream_close_all(struct relay *r)

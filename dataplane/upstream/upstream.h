@@ -3,10 +3,12 @@
 // call and closed when idle. A target that cannot reassemble has a second one for large messages.
 #pragma once
 
+#include "dataplane/caller.h"
 #include "dataplane/relay.h"
 
 struct upstream {
-	struct link link; // its user is this
+	struct link link;     // its user is this
+	struct caller caller; // of a host: for its functions
 	struct relay *relay;
 	struct target *target;
 	struct mime *mime;
@@ -34,5 +36,14 @@ void upstream_late_item(struct upstream *u, ns_t gap);
 void upstream_close_all(struct relay *r);
 // Closes those that are idle, or whose target is gone.
 void upstream_sweep(struct relay *r);
-// The targets' configuration of sessions; call.c has the handler.
-extern const struct rs_handler upstream_handler;
+// Tells those that are up that no more calls come nor are taken; they end with the calls they have.
+void upstream_drain_all(struct relay *r);
+// A METADATA_PUSH of a host: its functions' load.
+void upstream_told(struct rs_session *s, struct chain *metadata);
+// The targets' configuration of sessions; call.c has the handlers. Of endpoints, and of hosts.
+extern const struct rs_handler upstream_handler, host_handler;
+
+static inline struct upstream *upstream_of(struct rs_session *s)
+{
+	return container_of(link_of(s), struct upstream, link);
+}

@@ -13,6 +13,7 @@
 #define CALL_ENTRY_MIME "message/x.penstock.call.v1"
 #define CALL_ENTRY_HEAD_BYTES 20
 #define CALL_ENTRY_BYTES_MAX 512 // longer ones are refused
+#define CALL_DEPTH_MAX 32        // functions that wait for each other in a row
 
 enum call_entry_flag {
 	CALL_ENTRY_IDEMPOTENT = 1,
@@ -57,6 +58,17 @@ bool call_tlv_find(const struct call_entry *entry, uint8_t type, struct call_tlv
 // The value of a TLV of 4 or 8 bytes; absent or of another length: the default.
 uint32_t call_tlv_u32(const struct call_entry *entry, uint8_t type, uint32_t otherwise);
 uint64_t call_tlv_u64(const struct call_entry *entry, uint8_t type, uint64_t otherwise);
+
+// An id tells how deep its call is nested: 0 is a client's, 1 one of a function that serves a client's, and so on.
+static inline uint64_t call_id_of(uint8_t depth, uint64_t number)
+{
+	return (uint64_t)depth << 56 | (number & (((uint64_t)1 << 56) - 1));
+}
+
+static inline uint8_t call_id_depth(uint64_t id)
+{
+	return (uint8_t)(id >> 56);
+}
 
 // The instant a call with this much time left ends; NS_NEVER for 0.
 ns_t call_deadline(uint32_t left_us, ns_t now);

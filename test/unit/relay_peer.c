@@ -24,7 +24,7 @@ static struct ask *ask_of(struct rs_stream *stream)
 	return stream->user;
 }
 
-static void on_peer_payload(
+void ask_on_payload(
 	struct rs_stream *stream, struct rs_message *message, bool next, bool complete)
 {
 	struct ask *a = ask_of(stream);
@@ -55,7 +55,7 @@ static void on_peer_payload(
 	}
 }
 
-static void on_peer_error(struct rs_stream *stream, uint32_t code, struct chain *text)
+void ask_on_error(struct rs_stream *stream, uint32_t code, struct chain *text)
 {
 	struct ask *a = ask_of(stream);
 	size_t n = chain_read(text, 0, a->text, sizeof(a->text) - 1);
@@ -66,7 +66,7 @@ static void on_peer_error(struct rs_stream *stream, uint32_t code, struct chain 
 	a->stream = NULL;
 }
 
-static void on_peer_lost(struct rs_stream *stream, bool sent)
+void ask_on_lost(struct rs_stream *stream, bool sent)
 {
 	struct ask *a = ask_of(stream);
 
@@ -104,9 +104,9 @@ static void on_peer_wake(struct rs_session *s)
 
 static const struct rs_handler peer_handler = {
 	.wake = on_peer_wake,
-	.payload = on_peer_payload,
-	.error = on_peer_error,
-	.lost = on_peer_lost,
+	.payload = ask_on_payload,
+	.error = ask_on_error,
+	.lost = ask_on_lost,
 	.closed = on_peer_closed,
 };
 

@@ -89,6 +89,7 @@ static void on_request(struct rs_stream *stream, struct rs_message *message)
 
 	b->received++;
 	b->bytes += message->data.len;
+	b->metadata_len = chain_read(&message->metadata, 0, b->metadata, sizeof(b->metadata));
 	if (stream->type == RS_REQUEST_FNF) {
 		b->fnfs++;
 		return;
@@ -125,7 +126,7 @@ static void on_request_n(struct rs_stream *stream, uint32_t n)
 
 static void on_pulled(struct rs_stream *stream, size_t bytes)
 {
-	struct request *r = stream->user;
+	struct request *r = stream->requester ? NULL : stream->user;
 
 	if (r && r->backend->mode == COUNT)
 		produce(r);
@@ -143,6 +144,10 @@ static void on_lost(struct rs_stream *stream, bool sent)
 {
 	struct request *r = stream->user;
 
+	if (stream->requester) {
+		ask_on_lost(stream, sent);
+		return;
+	}
 	r->backend->losses++;
 	request_end(r);
 }
@@ -153,6 +158,7 @@ static uint32_t on_setup(struct rs_session *s, struct rs_setup *setup, const cha
 
 	snprintf(b->metadata_mime, sizeof(b->metadata_mime), "%s", setup->metadata_mime);
 	snprintf(b->data_mime, sizeof(b->data_mime), "%s", setup->data_mime);
+	b->setup[chain_read(&setup->message.data, 0, b->setup, sizeof(b->setup) - 1)] = 0;
 	return 0;
 }
 
@@ -161,6 +167,8 @@ static const struct rs_handler backend_handler = {
 	.closed = link_ended,
 	.setup = on_setup,
 	.request = on_request,
+	.payload = ask_on_payload,
+	.error = ask_on_error,
 	.request_n = on_request_n,
 	.pulled = on_pulled,
 	.cancel = on_cancel,
@@ -374,6 +382,7 @@ static void init_relay(struct world *w)
 		.now = &w->now,
 	};
 
+	config.host_setup = WORLD_HOST_SETUP;
 	w->targets = calloc(TARGETS_MAX, sizeof(*w->targets));
 	w->services = calloc(SERVICES_MAX, sizeof(*w->services));
 	config.targets = w->targets;
@@ -509,25 +518,47 @@ void world_expect_idle(struct world *w)
 
 // Routes
 
-void route(struct world *w, const char *name, ...)
+static void put_route(
+	struct world *w, const char *name, struct service_spec spec, const uint32_t *version, va_list args)
 {
 	const char *targets[BACKENDS_MAX];
+	uint32_t versions[BACKENDS_MAX];
 	char text[64];
-	struct service_spec spec = {
-		.namespace = "default", .route = text, .fragments = true, .targets = targets};
 	const struct backend *b;
-	va_list args;
 
 	snprintf(text, sizeof(text), "%s", name);
 	if (text[strlen(text) - 1] == '*') {
 		text[strlen(text) - 1] = '\0';
 		spec.prefix = true;
 	}
-	va_start(args, name);
-	while ((b = va_arg(args, const struct backend *)))
+	spec.namespace = "default";
+	spec.route = text;
+	spec.fragments = true;
+	spec.targets = targets;
+	spec.versions = versions;
+	while ((b = va_arg(args, const struct backend *))) {
+		versions[spec.targets_count] = version ? *version : 0;
 		targets[spec.targets_count++] = b->address;
-	va_end(args);
+	}
 	assert_int_equal(table_put(w->table, &spec), 0);
+}
+
+void route(struct world *w, const char *name, ...)
+{
+	va_list args;
+
+	va_start(args, name);
+	put_route(w, name, (struct service_spec){0}, NULL, args);
+	va_end(args);
+}
+
+void route_hosts(struct world *w, const char *name, uint32_t version, ...)
+{
+	va_list args;
+
+	va_start(args, version);
+	put_route(w, name, (struct service_spec){.hosts = true}, &version, args);
+	va_end(args);
 }
 
 void unroute(struct world *w, const char *name)

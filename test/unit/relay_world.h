@@ -19,6 +19,7 @@
 #define GATEWAY_PORT 7878
 #define BACKENDS_MAX 8
 #define SERVED_MAX 64
+#define WORLD_HOST_SETUP "{\"role\": \"gateway\", \"name\": \"gw1\", \"token\": \"secret\"}"
 
 struct world;
 
@@ -89,6 +90,9 @@ struct backend {
 	uint64_t granted_ahead_max; // of all streams: items asked for and not yet produced
 	size_t bytes;               // of requests
 	char metadata_mime[256], data_mime[256]; // of the last SETUP
+	char setup[256];                         // its data
+	uint8_t metadata[512];                   // of the last request
+	size_t metadata_len;
 };
 
 struct world {
@@ -151,6 +155,8 @@ void backend_produce(struct backend *b);
 
 // A route (a name that ends with '*': a prefix) and its backends, to the next NULL.
 void route(struct world *w, const char *name, ...) __attribute__((sentinel));
+// The same for a function, whose backends are our hosts. version: of the function at all of them.
+void route_hosts(struct world *w, const char *name, uint32_t version, ...) __attribute__((sentinel));
 void unroute(struct world *w, const char *name);
 
 // Connects, and sends SETUP with the next step.
@@ -167,6 +173,16 @@ void ask(struct peer *p, struct ask *a, const char *function, uint32_t n, size_t
 void ask_fnf(struct peer *p, const char *function, size_t bytes);
 // Asks and waits for the end.
 void ask_wait(struct peer *p, struct ask *a, const char *function, size_t bytes);
+// A call that a function at a host makes, on the host's first connection: composite metadata, the entry as given.
+struct call_entry;
+void host_ask(struct backend *b, struct ask *a, const char *function, uint32_t n,
+	const struct call_entry *entry);
+// A METADATA_PUSH on each connection of a host.
+void host_push(struct backend *b, const void *data, size_t len);
+// Events of calls, for whoever makes them.
+void ask_on_payload(struct rs_stream *stream, struct rs_message *message, bool next, bool complete);
+void ask_on_error(struct rs_stream *stream, uint32_t code, struct chain *text);
+void ask_on_lost(struct rs_stream *stream, bool sent);
 // Of the clients' stack.
 extern const struct tcp_ops peer_ops;
 // Appends so many zeros.

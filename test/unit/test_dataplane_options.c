@@ -162,6 +162,11 @@ static void the_token_is_the_first_line_of_its_file(void **state)
 	close(fd);
 	assert_int_equal(parse(line), OPTIONS_RUN);
 	assert_string_equal(options.token, "se cret");
+	assert_string_equal(options.gateway_token, "");
+	snprintf(line, sizeof(line), "--config /dev/null --port p=n --gateway-token-file %s", path);
+	assert_int_equal(parse(line), OPTIONS_RUN);
+	assert_string_equal(options.token, "");
+	assert_string_equal(options.gateway_token, "se cret");
 	unlink(path);
 	assert_int_equal(parse(line), OPTIONS_WRONG);
 	assert_int_equal(parse("--config /dev/null --port p=n"), OPTIONS_RUN);

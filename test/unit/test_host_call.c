@@ -55,7 +55,7 @@ static unsigned entries_of(const struct rs_message *message)
 static void composite_keeps_its_entries(void **state)
 {
 	struct mime mime = mime_of(HOST_METADATA_MIME, "text/plain");
-	struct host_call call = {.id = 42, .version = 3, .timeout_us = 1000, .class = 1};
+	struct host_call call = {.number = 42, .version = 3, .timeout_us = 1000, .class = 1};
 	struct rs_message message = {0};
 	struct call_entry entry;
 	struct rs_route route;
@@ -84,7 +84,7 @@ static void composite_keeps_its_entries(void **state)
 static void plain_routing_is_wrapped(void **state)
 {
 	struct mime mime = mime_of("message/x.rsocket.routing.v0", "application/json");
-	struct host_call call = {.id = 7};
+	struct host_call call = {.number = 7};
 	struct rs_message message = {0};
 	struct rs_route route;
 	uint8_t bytes[64], read[CALL_ENTRY_BYTES_MAX];
@@ -105,7 +105,7 @@ static void plain_routing_is_wrapped(void **state)
 static void a_clients_call_entry_is_believed_in_part(void **state)
 {
 	struct mime mime = mime_of(HOST_METADATA_MIME, "text/plain");
-	struct host_call call = {.id = 42, .timeout_us = 1000000};
+	struct host_call call = {.number = 42, .timeout_us = 1000000};
 	struct call_entry lie = {.flags = CALL_ENTRY_IDEMPOTENT | CALL_ENTRY_TIED | CALL_ENTRY_HEDGE,
 		.attempt = 9, .class = 77, .left_us = 500, .id = 1, .instance = 5};
 	struct rs_message message = {0};
@@ -133,7 +133,7 @@ static void a_clients_call_entry_is_believed_in_part(void **state)
 static void malformed_composites_are_refused(void **state)
 {
 	struct mime mime = mime_of(HOST_METADATA_MIME, "text/plain");
-	struct host_call call = {.id = 42};
+	struct host_call call = {.number = 42};
 	struct rs_message message = {0};
 	uint8_t bytes[64];
 	struct writer w = writer_of(bytes, sizeof(bytes));
