@@ -69,7 +69,7 @@ static void put_job(struct orchestrator *o, const struct resource *res)
 	const struct sched_spec spec = {
 		.namespace = res->namespace,
 		.name = res->name,
-		.type = SCHED_SERVICE,
+		.type = SCHED_TYPE_SERVICE,
 		.priority = SCHED_PRIORITY_DEFAULT,
 		.groups = &group,
 		.group_count = 1,

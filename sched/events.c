@@ -44,7 +44,7 @@ int sched_core_job_put(
 
 	if (sched_spec_check(spec))
 		return -EINVAL;
-	if (spec->type != SCHED_SERVICE && spec->type != SCHED_BATCH)
+	if (spec->type != SCHED_TYPE_SERVICE && spec->type != SCHED_TYPE_BATCH)
 		return -ENOTSUP;
 	copy = sched_spec_copy(spec);
 	if (!copy)

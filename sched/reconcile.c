@@ -9,7 +9,7 @@
 // and then
 //   current and old     once the current one is ready the old one is stopped
 //   old alone           a replacement is placed, at most max_parallel such at a time
-//   failed alone        is placed again when its delay is over
+//   failed alone        is placed again when its delay is over, or at once if the version is new
 //   nothing             is placed
 // Whatever is beyond the count, of a stopped job, of a dropped group or there twice is stopped. So
 // for each index there is exactly one at rest, and while something is replaced never fewer serve
@@ -17,6 +17,8 @@
 #include "sched/reconcile.h"
 
 #include <errno.h>
+
+#include "sched/prefer.h"
 
 struct place {
 	uint32_t current, old, last;
@@ -41,7 +43,12 @@ ns_t sched_reschedule_delay(unsigned n)
 
 static bool batch(const struct work *w)
 {
-	return w->spec->type == SCHED_BATCH;
+	return w->spec->type == SCHED_TYPE_BATCH;
+}
+
+static bool ended_itself(const struct sched_instance *i)
+{
+	return i->status == SCHED_FAILED || i->status == SCHED_COMPLETE;
 }
 
 // ---- what goes into the plan ----
@@ -66,9 +73,12 @@ static void want_update(struct work *w, const struct sched_instance *i)
 		(struct sched_plan_update){.id = i->id, .version = w->spec->version, .ask = i->ask};
 }
 
-static void want_place(struct work *w, uint32_t group, uint32_t index, uint32_t previous)
+// previous: what it takes the place of; last: what failed there.
+static void want_place(
+	struct work *w, uint32_t group, uint32_t index, uint32_t previous, uint32_t last)
 {
 	const struct sched_instance *p = sched_instance_at(w->s, previous);
+	const struct sched_instance *l = sched_instance_at(w->s, last);
 	struct sched_want *want;
 
 	if (w->out->want_count == w->limit) {
@@ -80,12 +90,12 @@ static void want_place(struct work *w, uint32_t group, uint32_t index, uint32_t 
 		.previous = previous,
 		.avoid = SCHED_NONE,
 		.group = (uint8_t)group};
-	if (!p)
-		return;
-	want->reschedules = p->reschedules;
-	if (p->status == SCHED_FAILED || p->status == SCHED_COMPLETE) {
-		want->reschedules++;
-		want->avoid = p->node;
+	// What another version did says nothing of this one.
+	if (p && p->version == w->spec->version)
+		want->reschedules = p->reschedules;
+	if (l && l->version == w->spec->version && ended_itself(l)) {
+		want->reschedules = l->reschedules + 1;
+		want->avoid = l->node;
 	}
 }
 
@@ -142,6 +152,13 @@ static void claim(struct work *w, uint32_t *at, const struct sched_instance *i)
 	*at = i->id.slot;
 }
 
+// Another one has taken its place: nobody waits for it to be placed again.
+static void settle_ended(struct work *w, const struct sched_instance *i)
+{
+	if (i && i->desired == SCHED_RUN && sched_terminal(i->status))
+		want_stop(w, i, false);
+}
+
 static void sort_ended(struct work *w, const struct sched_instance *i)
 {
 	uint32_t group = w->spec->stopped ? SCHED_NONE : group_of(w, i);
@@ -164,8 +181,12 @@ static void sort_ended(struct work *w, const struct sched_instance *i)
 	if (sched_instance_at(w->s, i->next))
 		return;
 	other = sched_instance_at(w->s, p->last);
-	if (!other || other->create_index < i->create_index)
-		p->last = i->id.slot;
+	if (other && other->create_index > i->create_index) {
+		settle_ended(w, i);
+		return;
+	}
+	settle_ended(w, other);
+	p->last = i->id.slot;
 }
 
 static void sort_live(struct work *w, const struct sched_instance *i)
@@ -197,6 +218,9 @@ static void sort_live(struct work *w, const struct sched_instance *i)
 	claim(w, &p->current, i);
 	if (w->out->own && w->out->own[i->node] < UINT16_MAX)
 		w->out->own[i->node]++;
+	if (w->out->kept)
+		w->out->kept[w->out->kept_count++] =
+			(struct sched_kept){i->node, (uint8_t)group};
 }
 
 // ---- deciding ----
@@ -226,7 +250,7 @@ static bool may_reschedule(struct work *w, const struct sched_instance *last)
 {
 	ns_t due;
 
-	if (!last || (last->status != SCHED_FAILED && last->status != SCHED_COMPLETE))
+	if (!last || !ended_itself(last) || last->version != w->spec->version)
 		return true;
 	due = last->changed_ns + sched_reschedule_delay(last->reschedules);
 	if (due <= w->now)
@@ -247,15 +271,17 @@ static void fill(struct work *w, uint32_t group)
 		k++) {
 		const struct place *p = &w->places[group][k];
 
+		if (p->current != SCHED_NONE)
+			settle_ended(w, sched_instance_at(w->s, p->last));
 		if (p->current != SCHED_NONE || p->done)
 			continue;
 		if (!may_reschedule(w, sched_instance_at(w->s, p->last)))
 			continue;
 		if (p->old == SCHED_NONE) {
-			want_place(w, group, k, p->last);
+			want_place(w, group, k, p->last, p->last);
 		} else if (budget) {
 			budget--;
-			want_place(w, group, k, p->old);
+			want_place(w, group, k, p->old, p->last);
 		}
 	}
 }
@@ -285,7 +311,12 @@ static int prepare(struct work *w)
 	if (!w->job->live)
 		return 0;
 	w->out->own = sched_arena_zeroed(w->arena, high * sizeof(uint16_t));
-	return w->out->own ? 0 : -ENOMEM;
+	if (!w->out->own)
+		return -ENOMEM;
+	if (!sched_prefer_counts(w->spec))
+		return 0;
+	w->out->kept = sched_arena_take(w->arena, w->job->live * sizeof(struct sched_kept));
+	return w->out->kept ? 0 : -ENOMEM;
 }
 
 int sched_reconcile(struct sched_arena *arena, const struct sched_snapshot *s, uint32_t job,

@@ -13,16 +13,13 @@
 
 #include "lib/base/clock.h"
 
-// The C library has a macro of this name, for a policy of Linux: include <pthread.h> before.
-#undef SCHED_BATCH
-
 #define SCHED_NONE UINT32_MAX
 
 enum sched_type {
-	SCHED_SERVICE,
-	SCHED_BATCH,
-	SCHED_SYSTEM,
-	SCHED_SYSBATCH,
+	SCHED_TYPE_SERVICE,
+	SCHED_TYPE_BATCH,
+	SCHED_TYPE_SYSTEM,
+	SCHED_TYPE_SYSBATCH,
 	SCHED_TYPES,
 };
 

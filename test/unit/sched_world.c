@@ -22,7 +22,7 @@ void world_init(struct world *w)
 		.max_parallel = 2,
 		.restart_hash = 1};
 	w->spec = (struct sched_spec){
-		.namespace = "default", .type = SCHED_SERVICE, .priority = 50, .group_count = 1};
+		.namespace = "default", .type = SCHED_TYPE_SERVICE, .priority = 50, .group_count = 1};
 }
 
 void world_fini(struct world *w)

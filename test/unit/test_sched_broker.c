@@ -144,16 +144,16 @@ static void b05_highest_priority_first_across_types(void **state)
 	struct sched_broker *b = *state;
 	uint64_t token;
 
-	put_type(b, 1, 1, 20, SCHED_SERVICE);
-	put_type(b, 2, 2, 70, SCHED_BATCH);
-	put_type(b, 3, 3, 100, SCHED_SYSTEM);
-	put_type(b, 4, 4, 71, SCHED_SERVICE);
+	put_type(b, 1, 1, 20, SCHED_TYPE_SERVICE);
+	put_type(b, 2, 2, 70, SCHED_TYPE_BATCH);
+	put_type(b, 3, 3, 100, SCHED_TYPE_SYSTEM);
+	put_type(b, 4, 4, 71, SCHED_TYPE_SERVICE);
 	assert_int_equal(take(b, SCHED_MASK_ALL, 0, &token), 3);
 	assert_int_equal(take(b, SCHED_MASK_ALL, 0, &token), 4);
 	assert_int_equal(take(b, SCHED_MASK_ALL, 0, &token), 2);
 	// Only of the types asked for.
-	assert_int_equal(take(b, SCHED_MASK(SCHED_BATCH), 0, &token), 0);
-	assert_int_equal(take(b, SCHED_MASK(SCHED_SERVICE), 0, &token), 1);
+	assert_int_equal(take(b, SCHED_MASK(SCHED_TYPE_BATCH), 0, &token), 0);
+	assert_int_equal(take(b, SCHED_MASK(SCHED_TYPE_SERVICE), 0, &token), 1);
 }
 
 static void b06_fifo_at_equal_priority(void **state)
@@ -230,9 +230,9 @@ static void b09_types_take_turns(void **state)
 
 	// A thousand of one type stand before a few of another.
 	for (uint32_t k = 0; k < 1000; k++)
-		put_type(b, 1 + k, k, 50, SCHED_BATCH);
+		put_type(b, 1 + k, k, 50, SCHED_TYPE_BATCH);
 	for (uint32_t k = 0; k < 10; k++)
-		put_type(b, 5000 + k, 2000 + k, 50, SCHED_SERVICE);
+		put_type(b, 5000 + k, 2000 + k, 50, SCHED_TYPE_SERVICE);
 	for (uint32_t k = 0; k < 20; k++)
 		early += take(b, SCHED_MASK_ALL, 0, &token) >= 5000;
 	assert_int_equal(early, 10);
@@ -245,10 +245,10 @@ static void b10_enqueue_wakes(void **state)
 
 	// The host waits while has() is false; an enqueue, an ack or run() at next() make it true.
 	assert_false(sched_broker_has(b, SCHED_MASK_ALL));
-	put_type(b, 1, 7, 50, SCHED_BATCH);
+	put_type(b, 1, 7, 50, SCHED_TYPE_BATCH);
 	assert_true(sched_broker_has(b, SCHED_MASK_ALL));
-	assert_false(sched_broker_has(b, SCHED_MASK(SCHED_SERVICE)));
-	put_type(b, 2, 7, 50, SCHED_BATCH);
+	assert_false(sched_broker_has(b, SCHED_MASK(SCHED_TYPE_SERVICE)));
+	put_type(b, 2, 7, 50, SCHED_TYPE_BATCH);
 	take(b, SCHED_MASK_ALL, 0, &token);
 	assert_false(sched_broker_has(b, SCHED_MASK_ALL));
 	sched_broker_ack(b, 1, token, 0);

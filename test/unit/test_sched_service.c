@@ -672,6 +672,21 @@ static void b81_drain(void **state)
 	assert_int_equal(world_live(w, job), 8);
 }
 
+static const struct sched_instance *find_version(
+	const struct world *w, uint32_t job, uint32_t version)
+{
+	const struct sched_snapshot *s = world_head(w);
+
+	for (uint32_t k = 0; k < s->tables[SCHED_TABLE_INSTANCES].high; k++) {
+		const struct sched_instance *i = sched_instance_at(s, k);
+
+		if (i && i->job == job && i->version == version && sched_live(i))
+			return i;
+	}
+	fail_msg("there is none of version %u", version);
+	return NULL;
+}
+
 static void b82_reschedule_now_and_later(void **state)
 {
 	struct world *w = *state;
@@ -695,6 +710,56 @@ static void b82_reschedule_now_and_later(void **state)
 		delay *= 2;
 	}
 	assert_true(sched_reschedule_delay(7) == SCHED_RESCHEDULE_MAX);
+}
+
+// A new version is tried at once, whatever the one before did: also while an older one serves on.
+static void b82_a_new_version_does_not_wait(void **state)
+{
+	struct world *w = *state;
+	uint32_t job;
+
+	world_node(w, "a", 1000, 1000);
+	job = world_job(w, "j", 1);
+	world_settle(w);
+	for (uint32_t version = 2; version < 5; version++) {
+		w->group.restart_hash = version;
+		world_job(w, "j", 1);
+		world_run(w);
+		assert_int_equal(world_live_version(w, job, 1), 1);
+		assert_int_equal(world_live_version(w, job, version), 1);
+		for (uint32_t k = 0; k < 2; k++) {
+			const struct sched_instance *i = find_version(w, job, version);
+
+			assert_int_equal(i->reschedules, k);
+			world_report(w, i, SCHED_FAILED, false);
+			world_run(w);
+			// The same version waits.
+			assert_int_equal(world_live_version(w, job, version), 0);
+			if (k == 0) {
+				w->now += SCHED_RESCHEDULE_FIRST;
+				world_run(w);
+			}
+		}
+	}
+	// What failed is not kept beyond what the next delay needs.
+	world_settle(w);
+	assert_true(world_evals(w, job, SCHED_EVAL_BLOCKED) == 0);
+	w->now += sched_core_defaults.gc_age_ns + SEC;
+	world_settle(w);
+	assert_true(sched_job_at(world_head(w), job)->instances <= 3);
+	// And what nobody serves is replaced at once, too.
+	w->group.restart_hash = 9;
+	world_job(w, "j", 1);
+	world_settle(w);
+	assert_int_equal(world_live(w, job), 1);
+	world_report(w, world_named(w, job, 0), SCHED_FAILED, false);
+	world_run(w);
+	assert_int_equal(world_live(w, job), 0);
+	w->group.restart_hash = 10;
+	world_job(w, "j", 1);
+	world_run(w);
+	assert_int_equal(world_live(w, job), 1);
+	assert_int_equal(world_named(w, job, 0)->reschedules, 0);
 }
 
 static void b83_previous_and_next(void **state)
@@ -744,7 +809,7 @@ static void b86_batch(void **state)
 	struct world *w = *state;
 	uint32_t a = world_node(w, "a", 1000, 1000), job;
 
-	w->spec.type = SCHED_BATCH;
+	w->spec.type = SCHED_TYPE_BATCH;
 	job = world_job(w, "j", 3);
 	world_settle(w);
 	// Complete is not run again, failed is, lost is replaced.
@@ -1002,9 +1067,9 @@ static void bad_jobs_are_refused(void **state)
 
 	w->spec.name = "j";
 	w->spec.groups = &w->group;
-	w->spec.type = SCHED_SYSTEM;
+	w->spec.type = SCHED_TYPE_SYSTEM;
 	assert_int_equal(sched_core_job_put(w->core, &w->spec, w->now, &slot), -ENOTSUP);
-	w->spec.type = SCHED_SERVICE;
+	w->spec.type = SCHED_TYPE_SERVICE;
 	w->group.count = SCHED_COUNT_MAX + 1;
 	assert_int_equal(sched_core_job_put(w->core, &w->spec, w->now, &slot), -EINVAL);
 	w->spec.name = "";
@@ -1043,6 +1108,7 @@ int main(void)
 		TEST(b80_without_room_it_waits),
 		TEST(b81_drain),
 		TEST(b82_reschedule_now_and_later),
+		TEST(b82_a_new_version_does_not_wait),
 		TEST(b83_previous_and_next),
 		TEST(b84_not_where_it_failed),
 		TEST(b86_batch),
