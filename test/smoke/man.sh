@@ -30,9 +30,24 @@ same() {
 	fi
 }
 
+# file_same PAGE PROGRAM: the page of a start-up file has the same names, but those of flags alone.
+file_same() {
+	local names
+	names=$(help_options "$2" | sed 's,^--,,' | grep -vxE 'config|help|version')
+	if ! diff <(echo "$names") <(grep -A1 '^\.TP' "$man/$1" | sed -n 's,\\,,g; s,^\.BI \([a-z-]*\): .*,\1,p' | sort -u); then
+		echo "WRONG $1 differs from ${2##*/} --help (< help, > page)"
+		failed=$((failed + 1))
+	else
+		echo "  ok    $1: $(wc -l <<<"$names") names"
+	fi
+}
+
 same penstock-controlplane.8 p "$build/controlplane/penstock-controlplane"
 same penstock-dataplane.8 p "$build/dataplane/penstock-dataplane"
 same penstock-fnhost.8 p "$build/fnhost/penstock-fnhost"
 same penstock-gen.1 '/^\.SH OPTIONS OF SERVE/,/^\.SH OPTIONS OF LOAD/p' "$build/tools/gen/penstock-gen" serve
 same penstock-gen.1 '/^\.SH OPTIONS OF LOAD/,/^\.SH EXIT/p' "$build/tools/gen/penstock-gen" load
+for daemon in controlplane dataplane fnhost; do
+	file_same "penstock-$daemon.yaml.5" "$build/$daemon/penstock-$daemon"
+done
 [ $failed = 0 ]
