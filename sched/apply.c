@@ -72,7 +72,34 @@ static int node_new(struct sched_state *st, const struct sched_change *c, uint32
 		.in_use = true,
 		.modify_index = st->head.index};
 	sched_slot_taken(st, SCHED_TABLE_NODES, c->slot);
+	st->head.topology = st->head.index;
 	return 0;
+}
+
+// A host that registers again says what it said before.
+static bool same_info(const struct sched_node_info *a, const struct sched_node_info *b)
+{
+	if (a->attribute_count != b->attribute_count)
+		return false;
+	for (uint32_t i = 0; i < a->attribute_count; i++)
+		if (strcmp(a->attributes[i].key, b->attributes[i].key) != 0 ||
+			strcmp(a->attributes[i].value, b->attributes[i].value) != 0)
+			return false;
+	return true;
+}
+
+static void replace_info(
+	struct sched_state *st, struct sched_node *n, const struct sched_node_info *info)
+{
+	const struct sched_node_info *other = n->info;
+
+	if (same_info(n->info, info)) {
+		free((void *)(uintptr_t)info);
+		return;
+	}
+	n->info = info;
+	st->head.topology = st->head.index;
+	sched_pages_retire(&st->pages, (void *)(uintptr_t)other);
 }
 
 static int node_put(struct sched_state *st, const struct sched_change *c)
@@ -95,8 +122,7 @@ static int node_put(struct sched_state *st, const struct sched_change *c)
 	n = node_row(st, c->slot);
 	if (!n)
 		goto out;
-	sched_pages_retire(&st->pages, (void *)(uintptr_t)n->info);
-	n->info = c->node.info;
+	replace_info(st, n, c->node.info);
 	n->capacity = c->node.capacity;
 	n->class_id = class_id;
 	n->modify_index = st->head.index;
@@ -133,6 +159,7 @@ static int node_del(struct sched_state *st, const struct sched_change *c)
 	sched_pages_retire(&st->pages, (void *)(uintptr_t)n->info);
 	*n = (struct sched_node){.first_instance = SCHED_NONE};
 	sched_slot_freed(st, SCHED_TABLE_NODES, c->slot);
+	st->head.topology = st->head.index;
 	return 0;
 }
 

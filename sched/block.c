@@ -8,21 +8,19 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "sched/block_internal.h"
+
 #define TEXT_MAX ((size_t)16 << 20)
 #define ATTRIBUTES_MAX 4096
 
-// Where the parts of a block go: structs first, then texts.
-struct room {
-	char *text;
-	size_t left;
-};
-
-static const char *take_text(struct reader *r, struct room *room)
+const char *sched_take_text(struct reader *r, struct sched_room *room)
 {
 	uint32_t len = sched_get_u32(r);
 	const uint8_t *from = reader_take(r, len);
 	char *to = room->text;
 
+	if (!to)
+		return "";
 	if (!from || (size_t)len + 1 > room->left || memchr(from, 0, len)) {
 		r->bad = true;
 		return "";
@@ -66,7 +64,7 @@ static void put_constraints(struct sched_bytes *b, const struct sched_constraint
 
 // Takes constraints off the block's array at *next.
 static uint32_t get_constraints(
-	struct reader *r, struct room *room, struct sched_constraint **next, uint32_t *left)
+	struct reader *r, struct sched_room *room, struct sched_constraint **next, uint32_t *left)
 {
 	uint32_t n = sched_get_u32(r);
 
@@ -79,8 +77,8 @@ static uint32_t get_constraints(
 
 		c->op = reader_u8(r);
 		r->bad |= c->op >= SCHED_OPS;
-		c->attribute = take_text(r, room);
-		c->value = take_text(r, room);
+		c->attribute = sched_take_text(r, room);
+		c->value = sched_take_text(r, room);
 	}
 	*left -= n;
 	return n;
@@ -99,10 +97,10 @@ static void put_group(struct sched_bytes *b, const struct sched_group *g)
 	put_constraints(b, g->constraints, g->constraint_count);
 }
 
-static void get_group(struct reader *r, struct room *room, struct sched_group *g,
+static void get_group(struct reader *r, struct sched_room *room, struct sched_group *g,
 	struct sched_constraint **next, uint32_t *left)
 {
-	g->name = take_text(r, room);
+	g->name = sched_take_text(r, room);
 	g->count = sched_get_u32(r);
 	g->ask = get_res(r);
 	g->max_parallel = sched_get_u32(r);
@@ -134,7 +132,7 @@ int sched_spec_check(const struct sched_spec *spec)
 	for (uint32_t i = 0; i < spec->group_count; i++)
 		if (!spec->groups[i].name || spec->groups[i].count > SCHED_COUNT_MAX)
 			return -EINVAL;
-	return 0;
+	return sched_extras_check(spec);
 }
 
 static void encode_spec_body(struct sched_bytes *b, const struct sched_spec *spec)
@@ -157,6 +155,7 @@ static void encode_spec_body(struct sched_bytes *b, const struct sched_spec *spe
 	put_constraints(b, spec->constraints, spec->constraint_count);
 	for (uint32_t i = 0; i < spec->group_count; i++)
 		put_group(b, &spec->groups[i]);
+	sched_extras_put(b, spec);
 }
 
 // A length before the body, so that later fields can be skipped.
@@ -189,12 +188,12 @@ void sched_spec_encode(struct sched_bytes *out, const struct sched_spec *spec)
 }
 
 static void get_spec(struct reader *r, struct sched_spec *spec, struct sched_group *groups,
-	struct sched_constraint *next, uint32_t left, struct room *room)
+	struct sched_constraint *next, uint32_t left, struct sched_room *room)
 {
 	uint8_t flags;
 
-	spec->namespace = take_text(r, room);
-	spec->name = take_text(r, room);
+	spec->namespace = sched_take_text(r, room);
+	spec->name = sched_take_text(r, room);
 	spec->version = sched_get_u32(r);
 	spec->type = reader_u8(r);
 	spec->priority = reader_u8(r);
@@ -209,34 +208,53 @@ static void get_spec(struct reader *r, struct sched_spec *spec, struct sched_gro
 	r->bad |= spec->type >= SCHED_TYPES || spec->priority > SCHED_PRIORITY_MAX || left != 0;
 }
 
+// What follows the groups says only itself how much room it needs: so all before it is read twice.
+static struct sched_extras_size size_of_extras(
+	struct reader r, uint32_t groups, uint32_t constraints)
+{
+	struct sched_group group[SCHED_GROUPS_MAX];
+	struct sched_constraint constraint[SCHED_CONSTRAINTS_MAX];
+	struct sched_spec spec = {.group_count = groups};
+	struct sched_room nowhere = {NULL, 0};
+
+	get_spec(&r, &spec, group, constraint, constraints, &nowhere);
+	return sched_extras_size(&r);
+}
+
 struct sched_spec *sched_spec_decode(struct reader *from)
 {
 	struct reader r = get_sized(from);
 	uint32_t groups = sched_get_u32(&r), constraints = sched_get_u32(&r);
 	uint32_t opaque_len = sched_get_u32(&r);
 	const uint8_t *opaque = reader_take(&r, opaque_len);
-	size_t structs = sizeof(struct sched_spec) + groups * sizeof(struct sched_group) +
-			 constraints * sizeof(struct sched_constraint);
+	struct sched_extras_size extras;
 	struct sched_spec *spec;
 	struct sched_group *group;
-	struct room room;
+	struct sched_constraint *constraint;
+	struct sched_room room;
+	size_t structs;
 
 	if (r.bad || groups > SCHED_GROUPS_MAX || constraints > SCHED_CONSTRAINTS_MAX) {
 		from->bad = true;
 		return NULL;
 	}
+	extras = size_of_extras(r, groups, constraints);
+	structs = sizeof(struct sched_spec) + groups * sizeof(struct sched_group) +
+		  constraints * sizeof(struct sched_constraint) + extras.bytes;
 	// A text of n bytes took at least n + 1 encoded ones, and takes n + 1 here.
 	room.left = reader_left(&r);
 	spec = calloc(1, structs + room.left + opaque_len);
 	if (!spec)
 		return NULL;
 	group = (struct sched_group *)(spec + 1);
+	constraint = (struct sched_constraint *)(group + groups);
 	room.text = (char *)spec + structs;
 	memcpy(room.text + room.left, opaque, opaque_len);
 	spec->opaque = room.text + room.left;
 	spec->opaque_len = opaque_len;
 	spec->group_count = groups;
-	get_spec(&r, spec, group, (struct sched_constraint *)(group + groups), constraints, &room);
+	get_spec(&r, spec, group, constraint, constraints, &room);
+	sched_extras_get(&r, spec, constraint + constraints, &extras, &room);
 	if (r.bad) {
 		from->bad = true;
 		free(spec);
@@ -303,7 +321,7 @@ struct sched_node_info *sched_node_info_decode(struct reader *from)
 	size_t structs = sizeof(struct sched_node_info) + count * sizeof(struct sched_attribute);
 	struct sched_node_info *info;
 	struct sched_attribute *attributes;
-	struct room room;
+	struct sched_room room;
 
 	if (r.bad || count > ATTRIBUTES_MAX) {
 		from->bad = true;
@@ -315,10 +333,10 @@ struct sched_node_info *sched_node_info_decode(struct reader *from)
 		return NULL;
 	attributes = (struct sched_attribute *)(info + 1);
 	room.text = (char *)info + structs;
-	info->name = take_text(&r, &room);
+	info->name = sched_take_text(&r, &room);
 	for (uint32_t i = 0; i < count; i++) {
-		attributes[i].key = take_text(&r, &room);
-		attributes[i].value = take_text(&r, &room);
+		attributes[i].key = sched_take_text(&r, &room);
+		attributes[i].value = sched_take_text(&r, &room);
 	}
 	if (r.bad) {
 		from->bad = true;

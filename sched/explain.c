@@ -17,6 +17,7 @@ static const char *const operators[SCHED_OPS] = {
 	[SCHED_OP_UNSET] = "is not set",
 	[SCHED_OP_CONTAINS] = "contains",
 	[SCHED_OP_CONTAINS_ANY] = "contains any of",
+	[SCHED_OP_DISTINCT_PROPERTY] = "distinct_property",
 };
 
 static const char *const dimensions[SCHED_DIMS] = {

@@ -54,6 +54,7 @@ bool sched_constraint_holds(const struct sched_constraint *c, const char *value)
 {
 	switch ((enum sched_op)c->op) {
 	case SCHED_OP_SET:
+	case SCHED_OP_DISTINCT_PROPERTY: // how many there are is for the ranking
 		return value != NULL;
 	case SCHED_OP_UNSET:
 		return value == NULL;
@@ -124,16 +125,19 @@ static int check_all(const struct sched_filter *f, const struct sched_node_info 
 		f->group->constraints, f->group->constraint_count, f->group_first, info, unique);
 }
 
+int sched_filter_class(struct sched_filter *f, const struct sched_node *node)
+{
+	if (node->class_id >= f->class_count)
+		return check_all(f, node->info, false);
+	if (f->memo[node->class_id] == SCHED_MEMO_UNKNOWN)
+		f->memo[node->class_id] = (int16_t)check_all(f, node->info, false);
+	return f->memo[node->class_id];
+}
+
 int sched_filter_check(struct sched_filter *f, const struct sched_node *node)
 {
-	int found;
+	int found = sched_filter_class(f, node);
 
-	if (node->class_id >= f->class_count)
-		found = check_all(f, node->info, false);
-	else if (f->memo[node->class_id] != SCHED_MEMO_UNKNOWN)
-		found = f->memo[node->class_id];
-	else
-		found = f->memo[node->class_id] = (int16_t)check_all(f, node->info, false);
 	if (found == SCHED_FEASIBLE && f->escaped)
 		found = check_all(f, node->info, true);
 	return found;

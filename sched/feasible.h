@@ -23,6 +23,8 @@ void sched_filter_init(struct sched_filter *f, const struct sched_spec *spec, ui
 	int16_t *memo, uint32_t class_count);
 // SCHED_FEASIBLE or the number of the constraint that excludes the node.
 int sched_filter_check(struct sched_filter *f, const struct sched_node *node);
+// The same without constraints on unique.* attributes: of all nodes of its class.
+int sched_filter_class(struct sched_filter *f, const struct sched_node *node);
 // Whether one constraint holds for an attribute's value; NULL: the node has none.
 bool sched_constraint_holds(const struct sched_constraint *c, const char *value);
 // The classes found eligible, or not looked at.

@@ -10,6 +10,8 @@
 // Small enough to change no real preference, large enough that workers on the same snapshot do not
 // all take the same of many equal nodes.
 #define JITTER 0.002f
+// No node scores more, but for what its stratum has.
+#define SCORE_MAX (1 + JITTER)
 // How much it weighs that instances of the same job are on the node already.
 #define OWN_WEIGHT 0.5f
 
@@ -43,7 +45,7 @@ static float score_of(
 	return score - OWN_WEIGHT * (float)c->own / (float)(r->group->count ? r->group->count : 1);
 }
 
-// ---- the heap, best first ----
+// ---- the heap of a stratum, best first ----
 
 static void sift_down(struct sched_candidate *heap, uint32_t count, uint32_t at)
 {
@@ -68,51 +70,94 @@ static void sift_up(struct sched_candidate *heap, uint32_t at)
 	heap[at] = c;
 }
 
-static void heap_remove(struct sched_ranking *r, uint32_t at)
+static void heap_remove_top(struct sched_stratum *s)
 {
-	struct sched_candidate last = r->heap[--r->heap_count];
-
-	if (at == r->heap_count)
-		return;
-	r->heap[at] = last;
-	sift_up(r->heap, at);
-	sift_down(r->heap, r->heap_count, at);
+	s->heap[0] = s->heap[--s->heap_count];
+	if (s->heap_count)
+		sift_down(s->heap, s->heap_count, 0);
 }
 
-// ---- looking at nodes ----
-
-static uint32_t common_divisor(uint32_t a, uint32_t b)
+static int heap_reserve(struct sched_ranking *r, struct sched_stratum *s, uint32_t more)
 {
-	while (b) {
-		uint32_t rest = a % b;
+	uint32_t room = s->heap_count + more + 1; // one that is aside may come back
+	struct sched_candidate *heap;
 
-		a = b;
-		b = rest;
+	if (room <= s->heap_room)
+		return 0;
+	room = room > 2 * s->heap_room ? room : 2 * s->heap_room;
+	heap = sched_arena_take(r->arena, room * sizeof(*heap));
+	if (!heap)
+		return -ENOMEM;
+	if (s->heap_count)
+		memcpy(heap, s->heap, s->heap_count * sizeof(*heap));
+	s->heap = heap;
+	s->heap_room = room;
+	return 0;
+}
+
+// ---- the heap of strata ----
+
+// What all its nodes have in common, with one more instance there.
+static float common_score(const struct sched_ranking *r, const struct sched_stratum *s)
+{
+	return r->strata.prefers ? s->affinity + sched_prefer_spread(&r->strata.prefer, s->unit) : 0;
+}
+
+static void set_bound(const struct sched_ranking *r, struct sched_stratum *s)
+{
+	s->bound = (s->heap_count ? s->heap[0].score : SCORE_MAX) + common_score(r, s);
+}
+
+static void queue_down(struct sched_ranking *r, uint32_t at)
+{
+	struct sched_stratum **q = r->queue, *s = q[at];
+
+	for (uint32_t child; (child = 2 * at + 1) < r->queue_count; at = child) {
+		if (child + 1 < r->queue_count && q[child + 1]->bound > q[child]->bound)
+			child++;
+		if (q[child]->bound <= s->bound)
+			break;
+		q[at] = q[child];
 	}
-	return a;
+	q[at] = s;
 }
 
-int sched_ranking_init(
-	struct sched_ranking *r, const struct sched_spec *spec, uint32_t group, uint32_t wants)
+static void queue_up(struct sched_ranking *r, uint32_t at)
+{
+	struct sched_stratum **q = r->queue, *s = q[at];
+
+	for (; at && q[(at - 1) / 2]->bound < s->bound; at = (at - 1) / 2)
+		q[at] = q[(at - 1) / 2];
+	q[at] = s;
+}
+
+static void queue_drop_top(struct sched_ranking *r)
+{
+	r->queue[0]->queued = false;
+	r->queue[0] = r->queue[--r->queue_count];
+	if (r->queue_count)
+		queue_down(r, 0);
+}
+
+int sched_ranking_init(struct sched_ranking *r, const struct sched_spec *spec, uint32_t group)
 {
 	uint32_t classes = r->s->class_count;
 	int16_t *memo = sched_arena_take(r->arena, classes * sizeof(*memo));
+	struct sched_prefer_request q = {.arena = r->arena,
+		.catalog = r->catalog,
+		.s = r->s,
+		.spec = spec,
+		.group = group,
+		.rec = r->rec,
+		.plan = r->plan};
 
 	if (!memo)
 		return -ENOMEM;
 	sched_filter_init(&r->filter, spec, group, memo, classes);
+	q.group_first = r->filter.group_first;
 	r->group = &spec->groups[group];
-	r->nodes = r->s->tables[SCHED_TABLE_NODES].high;
-	r->heap_count = r->looked = 0;
 	r->why = (struct sched_plan_why){0};
-	r->heap_room = 0;
-	r->heap = NULL;
-	if (r->nodes) {
-		r->start = rng_below(r->rng, r->nodes);
-		do
-			r->stride = 1 + rng_below(r->rng, r->nodes);
-		while (common_divisor(r->stride, r->nodes) != 1);
-	}
+	r->aside_of = NULL;
 	r->explain->group = (uint8_t)group;
 	r->explain->considered = r->explain->feasible = 0;
 	memset(r->explain->by_dimension, 0, sizeof(r->explain->by_dimension));
@@ -121,19 +166,22 @@ int sched_ranking_init(
 		r->explain->best[i].node = SCHED_NONE;
 		r->explain->best[i].score = 0;
 	}
+	r->queue_count = 0;
+	if (sched_strata_init(&r->strata, &q, &r->filter, r->explain, &r->why))
+		return -ENOMEM;
+	r->queue = sched_arena_take(r->arena, r->strata.count * sizeof(*r->queue));
+	if (!r->queue)
+		return -ENOMEM;
+	for (uint32_t k = 0; k < r->strata.count; k++) {
+		set_bound(r, &r->strata.all[k]);
+		r->strata.all[k].queued = true;
+		r->queue[r->queue_count++] = &r->strata.all[k];
+		queue_up(r, k);
+	}
 	return 0;
 }
 
-static void count_constraint(struct sched_explain *x, uint16_t constraint)
-{
-	for (int i = 0; i < SCHED_EXPLAIN_CONSTRAINTS; i++) {
-		if (x->by_constraint[i].nodes && x->by_constraint[i].constraint != constraint)
-			continue;
-		x->by_constraint[i].constraint = constraint;
-		x->by_constraint[i].nodes++;
-		return;
-	}
-}
+// ---- looking at nodes ----
 
 static void note_best(struct sched_explain *x, uint32_t node, float score)
 {
@@ -153,20 +201,17 @@ static void note_best(struct sched_explain *x, uint32_t node, float score)
 static enum sched_dimension usable(
 	struct sched_ranking *r, const struct sched_node *n, struct sched_candidate *c)
 {
-	enum sched_dimension full;
-
 	if (n->status != SCHED_NODE_READY)
 		return SCHED_DIM_NOT_READY;
 	if (!sched_node_takes(n))
 		return SCHED_DIM_INELIGIBLE;
 	if (r->group->distinct_hosts && c->own)
 		return SCHED_DIM_DISTINCT_HOSTS;
-	full = sched_fit(&n->capacity, &c->used, &r->group->ask);
-	return full;
+	return sched_fit(&n->capacity, &c->used, &r->group->ask);
 }
 
 // Looks at one node: true if it became a candidate.
-static bool look(struct sched_ranking *r, uint32_t slot, struct sched_candidate *c)
+static bool look(struct sched_ranking *r, uint32_t slot, float common, struct sched_candidate *c)
 {
 	const struct sched_node *n = sched_node_at(r->s, slot);
 	struct sched_explain *x = r->explain;
@@ -180,7 +225,7 @@ static bool look(struct sched_ranking *r, uint32_t slot, struct sched_candidate 
 	constraint = sched_filter_check(&r->filter, n);
 	if (constraint != SCHED_FEASIBLE) {
 		r->why.infeasible++;
-		count_constraint(x, (uint16_t)constraint);
+		sched_explain_constraint(x, (uint16_t)constraint, 1);
 		return false;
 	}
 	x->feasible++;
@@ -196,94 +241,185 @@ static bool look(struct sched_ranking *r, uint32_t slot, struct sched_candidate 
 		return false;
 	}
 	c->score = score_of(r, c, n);
-	note_best(x, slot, c->score);
+	note_best(x, slot, c->score + common);
 	c->score += JITTER * (float)rng_unit(r->rng);
 	return true;
 }
 
 // Goes on through the random order until `enough` candidates were added.
-static int look_more(struct sched_ranking *r, uint32_t enough)
+static int look_more(struct sched_ranking *r, struct sched_stratum *s, uint32_t enough)
 {
-	uint32_t left = r->nodes - r->looked, most = enough < left ? enough : left;
-	struct sched_candidate *heap;
+	uint32_t left = s->total - s->looked, most = enough < left ? enough : left;
+	float common = common_score(r, s);
 
-	if (r->heap_count + most > r->heap_room) {
-		heap = sched_arena_take(r->arena, (r->heap_count + most) * sizeof(*heap));
-		if (!heap)
-			return -ENOMEM;
-		if (r->heap_count)
-			memcpy(heap, r->heap, r->heap_count * sizeof(*heap));
-		r->heap = heap;
-		r->heap_room = r->heap_count + most;
-	}
-	while (most && r->looked < r->nodes) {
-		uint32_t slot =
-			(uint32_t)((r->start + (uint64_t)r->looked++ * r->stride) % r->nodes);
-
-		if (!look(r, slot, &r->heap[r->heap_count]))
+	if (heap_reserve(r, s, most))
+		return -ENOMEM;
+	while (most && s->looked < s->total) {
+		if (!look(r, sched_stratum_next(s, r->rng), common, &s->heap[s->heap_count]))
 			continue;
-		r->heap_count++;
+		sift_up(s->heap, s->heap_count++);
+		s->found++;
 		most--;
 	}
-	for (uint32_t at = r->heap_count / 2; at-- > 0;)
-		sift_down(r->heap, r->heap_count, at);
-	return r->heap_count ? 0 : -ENOSPC;
+	return 0;
+}
+
+// It may take no more of these: none of its nodes can be used.
+static void close_stratum(struct sched_ranking *r, struct sched_stratum *s, int constraint)
+{
+	uint32_t unseen = s->total - s->looked;
+
+	r->explain->considered += unseen;
+	r->why.considered += unseen;
+	r->why.infeasible += unseen;
+	sched_explain_constraint(r->explain, (uint16_t)constraint, unseen + s->heap_count);
+	s->looked = s->total;
+	s->heap_count = 0;
+}
+
+// How many candidates of a stratum are enough for the next choice.
+static uint32_t enough_of(
+	const struct sched_ranking *r, const struct sched_stratum *s, uint32_t wants_left)
+{
+	uint32_t enough = SCHED_LOOK_MIN / r->strata.count, more = (s->taken + 1) * SCHED_LOOK_EACH;
+
+	if (r->strata.count > 1) {
+		enough = enough > SCHED_LOOK_STRATUM ? enough : SCHED_LOOK_STRATUM;
+		return s->taken && more > enough ? more : enough;
+	}
+	// With a single one all can be looked at in one go, and again if they are used up.
+	more = wants_left * SCHED_LOOK_EACH;
+	return s->heap_count ? 0 : s->found + (more > enough ? more : enough);
+}
+
+// Makes sure that there is a candidate, of enough to choose from. 0; -ENOSPC: there is none.
+static int prepare(struct sched_ranking *r, struct sched_stratum *s, uint32_t wants_left)
+{
+	uint32_t enough = enough_of(r, s, wants_left);
+	int full = r->strata.prefers ? sched_prefer_full(&r->strata.prefer, s->unit)
+				     : SCHED_FEASIBLE;
+
+	if (full != SCHED_FEASIBLE)
+		close_stratum(r, s, full);
+	if (s->found < enough && s->looked < s->total && look_more(r, s, enough - s->found))
+		return -ENOMEM;
+	if (!s->heap_count && s->looked < s->total && look_more(r, s, SCHED_LOOK_EACH))
+		return -ENOMEM;
+	return s->heap_count ? 0 : -ENOSPC;
 }
 
 // ---- choosing ----
 
-static uint32_t best_of(const struct sched_ranking *r, uint32_t avoid, float *runner_up)
+static void put_aside(struct sched_ranking *r, struct sched_stratum *s)
 {
-	uint32_t second = 1;
+	r->aside = s->heap[0];
+	r->aside_of = s;
+	heap_remove_top(s);
+}
 
-	*runner_up = 0;
-	if (r->heap_count < 2)
+static void put_back(struct sched_ranking *r)
+{
+	struct sched_stratum *s = r->aside_of;
+	uint32_t at = 0;
+
+	// heap_reserve() has left a place for it.
+	s->heap[s->heap_count] = r->aside;
+	sift_up(s->heap, s->heap_count++);
+	r->aside_of = NULL;
+	set_bound(r, s);
+	if (!s->queued)
+		r->queue[r->queue_count++] = s;
+	s->queued = true;
+	while (r->queue[at] != s)
+		at++;
+	queue_up(r, at);
+	queue_down(r, at);
+}
+
+// The stratum with the best node, which is on top of its heap.
+static int find_best(
+	struct sched_ranking *r, uint32_t wants_left, uint32_t avoid, struct sched_stratum **best)
+{
+	while (r->queue_count) {
+		struct sched_stratum *s = r->queue[0];
+		int rc = prepare(r, s, wants_left);
+
+		if (rc == -ENOMEM)
+			return rc;
+		if (rc) {
+			queue_drop_top(r);
+			continue;
+		}
+		if (s->heap[0].node == avoid && !r->aside_of) {
+			put_aside(r, s);
+			continue;
+		}
+		set_bound(r, s);
+		queue_down(r, 0);
+		if (r->queue[0] != s)
+			continue;
+		*best = s;
 		return 0;
-	if (r->heap_count > 2 && r->heap[2].score > r->heap[1].score)
-		second = 2;
-	if (r->heap[0].node == avoid) {
-		*runner_up = r->heap[0].score;
-		return second;
 	}
-	*runner_up = r->heap[second].score;
-	return 0;
+	return -ENOSPC;
+}
+
+static float runner_up(const struct sched_ranking *r, const struct sched_stratum *s)
+{
+	float best = 0, common = s->bound - s->heap[0].score;
+
+	for (uint32_t k = 1; k < 3 && k < s->heap_count; k++)
+		best = s->heap[k].score + common > best ? s->heap[k].score + common : best;
+	for (uint32_t k = 1; k < 3 && k < r->queue_count; k++)
+		if (r->queue[k]->heap_count && r->queue[k]->bound > best)
+			best = r->queue[k]->bound;
+	if (r->aside_of && r->aside.score + common > best)
+		best = r->aside.score + common;
+	return best;
+}
+
+// Takes room on the node on top.
+static void take(struct sched_ranking *r, struct sched_stratum *s)
+{
+	struct sched_candidate *c = &s->heap[0];
+	const struct sched_node *n = sched_node_at(r->s, c->node);
+	enum sched_dimension full;
+
+	sched_res_add(&c->used, &r->group->ask);
+	c->own++;
+	s->taken++;
+	if (r->strata.prefers)
+		sched_prefer_take(&r->strata.prefer, s->unit);
+	full = usable(r, n, c);
+	if (full != SCHED_DIMS) {
+		r->explain->by_dimension[full]++;
+		heap_remove_top(s);
+	} else {
+		// Bin-packing makes a node better by placing there.
+		c->score = score_of(r, c, n);
+		sift_down(s->heap, s->heap_count, 0);
+	}
+	set_bound(r, s);
+	queue_down(r, 0);
 }
 
 int sched_ranking_next(
 	struct sched_ranking *r, uint32_t wants_left, uint32_t avoid, struct sched_plan_place *out)
 {
-	uint32_t enough = wants_left * SCHED_LOOK_EACH, at;
-	const struct sched_node *n;
-	struct sched_candidate *c;
-	int rc;
+	struct sched_stratum *s;
+	int rc = find_best(r, wants_left, avoid, &s);
 
-	if (!r->heap_count ||
-		(r->looked < r->nodes && r->heap_count == 1 && r->heap[0].node == avoid)) {
-		rc = r->looked < r->nodes
-			     ? look_more(r, enough > SCHED_LOOK_MIN ? enough : SCHED_LOOK_MIN)
-			     : -ENOSPC;
-		if (rc)
-			return rc;
+	if (rc == -ENOSPC && r->aside_of) {
+		put_back(r);
+		rc = find_best(r, wants_left, SCHED_NONE, &s);
 	}
-	at = best_of(r, avoid, &out->runner_up);
-	c = &r->heap[at];
-	out->node = c->node;
-	out->score = c->score;
-	n = sched_node_at(r->s, c->node);
-	sched_res_add(&c->used, &r->group->ask);
-	c->own++;
-	if (r->group->distinct_hosts ||
-		sched_fit(&n->capacity, &c->used, &r->group->ask) != SCHED_DIMS) {
-		enum sched_dimension full = usable(r, n, c);
-
-		if (full != SCHED_DIMS)
-			r->explain->by_dimension[full]++;
-		heap_remove(r, at);
-		return 0;
-	}
-	c->score = score_of(r, c, n);
-	// Bin-packing makes a node better by placing there.
-	sift_up(r->heap, at);
-	sift_down(r->heap, r->heap_count, at);
+	if (rc)
+		return rc;
+	out->node = s->heap[0].node;
+	out->score = s->bound;
+	out->runner_up = runner_up(r, s);
+	take(r, s);
+	if (r->aside_of)
+		put_back(r);
 	return 0;
 }

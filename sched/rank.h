@@ -2,8 +2,11 @@
 // Choosing nodes for the placements of one group: filter, fit, score; the best first. Pure.
 //
 // Nodes are looked at in a random order, as many as are needed for a good choice and more only if
-// these do not suffice. Those that fit stand in a heap by score; a placement changes the score of
-// its own node alone, so each costs the logarithm of the nodes looked at, however many are placed.
+// these do not suffice. Those that fit stand in a heap by score, one heap a stratum (strata.h), and
+// the strata in a heap by what their best node scores. A placement changes the score of its own node
+// and, by what a spread has counted, of whole strata. That can only lower it, so a stratum is scored
+// anew when it comes to the top: a placement costs the logarithm of the nodes looked at, however
+// many are placed.
 #pragma once
 
 #include "lib/base/rng.h"
@@ -11,6 +14,7 @@
 #include "sched/feasible.h"
 #include "sched/plan.h"
 #include "sched/reconcile.h"
+#include "sched/strata.h"
 
 enum sched_algorithm {
 	SCHED_LEAST_LOADED,
@@ -18,16 +22,10 @@ enum sched_algorithm {
 };
 
 // Nodes that fit and are looked at for one placement, at least; for n placements, n times the
-// second.
+// second. With several strata the first is shared by them, and each has at least the third.
 #define SCHED_LOOK_MIN 128
 #define SCHED_LOOK_EACH 8
-
-struct sched_candidate {
-	float score;
-	uint32_t node;
-	struct sched_res used;
-	uint32_t own;
-};
+#define SCHED_LOOK_STRATUM 4
 
 struct sched_ranking {
 	const struct sched_snapshot *s;
@@ -36,19 +34,22 @@ struct sched_ranking {
 	const struct sched_reconciled *rec;
 	const struct sched_res
 		*planned; // by node: what this plan has placed for other groups; NULL: nothing
+	const struct sched_plan *plan;
+	struct sched_catalog *catalog;
 	enum sched_algorithm algorithm;
 	const struct sched_group *group;
 	struct sched_filter filter;
-	struct sched_candidate *heap;
-	uint32_t heap_count, heap_room;
-	uint32_t start, stride, looked, nodes; // the random order
+	struct sched_strata strata;
+	struct sched_stratum **queue; // a heap by bound
+	uint32_t queue_count;
+	struct sched_candidate aside; // what was to be avoided
+	struct sched_stratum *aside_of; // NULL: nothing is aside
 	struct sched_explain *explain;
 	struct sched_plan_why why;
 };
 
 // 0 or -ENOMEM. explain's counts of nodes start anew.
-int sched_ranking_init(
-	struct sched_ranking *r, const struct sched_spec *spec, uint32_t group, uint32_t wants);
+int sched_ranking_init(struct sched_ranking *r, const struct sched_spec *spec, uint32_t group);
 // The best node for one more instance; avoid: not this one if another is there. 0; -ENOSPC: none;
 // -ENOMEM.
 int sched_ranking_next(

@@ -18,6 +18,8 @@
 
 #include <errno.h>
 
+#include "sched/prefer.h"
+
 struct place {
 	uint32_t current, old, last;
 	bool done; // batch: it has run to its end
@@ -216,6 +218,9 @@ static void sort_live(struct work *w, const struct sched_instance *i)
 	claim(w, &p->current, i);
 	if (w->out->own && w->out->own[i->node] < UINT16_MAX)
 		w->out->own[i->node]++;
+	if (w->out->kept)
+		w->out->kept[w->out->kept_count++] =
+			(struct sched_kept){i->node, (uint8_t)group};
 }
 
 // ---- deciding ----
@@ -306,7 +311,12 @@ static int prepare(struct work *w)
 	if (!w->job->live)
 		return 0;
 	w->out->own = sched_arena_zeroed(w->arena, high * sizeof(uint16_t));
-	return w->out->own ? 0 : -ENOMEM;
+	if (!w->out->own)
+		return -ENOMEM;
+	if (!sched_prefer_counts(w->spec))
+		return 0;
+	w->out->kept = sched_arena_take(w->arena, w->job->live * sizeof(struct sched_kept));
+	return w->out->kept ? 0 : -ENOMEM;
 }
 
 int sched_reconcile(struct sched_arena *arena, const struct sched_snapshot *s, uint32_t job,

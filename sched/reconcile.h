@@ -18,6 +18,11 @@ struct sched_want {
 	uint8_t group;
 };
 
+struct sched_kept {
+	uint32_t node;
+	uint8_t group;
+};
+
 struct sched_reconciled {
 	struct sched_plan_stop *stops;
 	struct sched_plan_update *updates;
@@ -26,6 +31,8 @@ struct sched_reconciled {
 	bool more;          // the limit was reached: another evaluation goes on
 	ns_t reschedule_at; // something failed and is to be replaced then; NS_NEVER
 	uint16_t *own; // by node: live instances of the job that stay there; NULL: none anywhere
+	struct sched_kept *kept; // where these are, if the job has what counts them (prefer.h)
+	uint32_t kept_count;
 	uint32_t node_high;
 };
 

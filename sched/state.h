@@ -29,6 +29,7 @@ struct sched_snapshot {
 	struct sched_table tables[SCHED_TABLES];
 	uint32_t counts[SCHED_TABLES]; // rows in use
 	uint32_t class_count;          // classes are numbered below this
+	uint64_t topology; // index at which a node last came, went or got other attributes
 };
 
 // Free rows of a table. Writer only.

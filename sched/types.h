@@ -157,6 +157,7 @@ enum sched_op {
 	SCHED_OP_UNSET,
 	SCHED_OP_CONTAINS, // the attribute, a comma list, has all of the value's items
 	SCHED_OP_CONTAINS_ANY,
+	SCHED_OP_DISTINCT_PROPERTY, // at most `value` instances on nodes that share the attribute
 	SCHED_OPS,
 };
 
@@ -177,7 +178,36 @@ struct sched_group {
 	uint32_t constraint_count;
 };
 
+#define SCHED_ALL_GROUPS UINT8_MAX
+
+// Nodes that a group would rather have, or rather not: weight -100 to 100, never 0.
+struct sched_affinity {
+	const char *attribute, *value;
+	uint8_t op; // not SCHED_OP_DISTINCT_PROPERTY
+	int8_t weight;
+	uint8_t group; // or SCHED_ALL_GROUPS
+};
+
+struct sched_spread_target {
+	const char *value;
+	uint8_t percent;
+};
+
+// Instances of a group spread over the values of an attribute: evenly, or as the targets say.
+// Values without a target share what the targets leave of 100 percent.
+struct sched_spread {
+	const char *attribute;
+	const struct sched_spread_target *targets;
+	uint32_t target_count;
+	uint8_t weight; // 1 to 100
+	uint8_t group;	// or SCHED_ALL_GROUPS
+};
+
 #define SCHED_GROUPS_MAX 32
+#define SCHED_AFFINITIES_MAX 16 // of a job with all its groups, as are the next two
+#define SCHED_SPREADS_MAX 8
+#define SCHED_TARGETS_MAX 64
+#define SCHED_PROPERTIES_MAX 8 // constraints with SCHED_OP_DISTINCT_PROPERTY
 #define SCHED_CONSTRAINTS_MAX 64 // of a job with all its groups
 #define SCHED_COUNT_MAX 1000000  // of a group
 
@@ -192,6 +222,9 @@ struct sched_spec {
 	uint32_t group_count;
 	const struct sched_constraint *constraints; // of all groups
 	uint32_t constraint_count;
+	const struct sched_affinity *affinities;
+	const struct sched_spread *spreads;
+	uint32_t affinity_count, spread_count;
 	const void *opaque; // for hosts; never looked into
 	uint32_t opaque_len;
 };

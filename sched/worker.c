@@ -11,6 +11,7 @@ struct sched_worker {
 	struct sched_worker_config config;
 	struct rng rng;
 	struct sched_arena arena;
+	struct sched_catalog catalog;
 	struct sched_ticket ticket;
 	uint64_t token;
 	uint64_t min_index;
@@ -44,6 +45,7 @@ struct sched_worker *sched_worker_new(const struct sched_worker_config *config, 
 	if (!w->config.place_max)
 		w->config.place_max = SCHED_EVAL_PLACE_MAX;
 	rng_seed(&w->rng, seed);
+	sched_catalog_init(&w->catalog);
 	return w;
 }
 
@@ -52,6 +54,7 @@ void sched_worker_destroy(struct sched_worker *w)
 	if (!w)
 		return;
 	sched_arena_fini(&w->arena);
+	sched_catalog_fini(&w->catalog);
 	free(w);
 }
 
@@ -79,9 +82,11 @@ static int choose(struct planning *p, uint32_t group, const struct sched_want *w
 		.rng = &p->w->rng,
 		.rec = &p->rec,
 		.planned = p->planned,
+		.plan = plan,
+		.catalog = &p->w->catalog,
 		.algorithm = p->w->config.algorithm,
 		.explain = &plan->done.explain};
-	int rc = sched_ranking_init(&r, p->spec, group, n);
+	int rc = sched_ranking_init(&r, p->spec, group);
 	uint32_t k = 0;
 
 	for (; !rc && k < n; k++) {

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+// The parts of a spec that most jobs do not have: records behind its groups, each a u8 type, its
+// length and its fields. A job without them costs no byte; a reader skips types it does not know.
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sched/block_internal.h"
+
+enum record {
+	RECORD_AFFINITY = 1,
+	RECORD_SPREAD,
+};
+
+// ---- checking ----
+
+static bool group_ok(const struct sched_spec *spec, uint8_t group)
+{
+	return group == SCHED_ALL_GROUPS || group < spec->group_count;
+}
+
+static uint32_t properties(const struct sched_constraint *c, uint32_t n)
+{
+	uint32_t found = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		found += c[i].op == SCHED_OP_DISTINCT_PROPERTY;
+	return found;
+}
+
+static int check_spread(const struct sched_spec *spec, const struct sched_spread *s)
+{
+	uint32_t percent = 0;
+
+	if (!s->attribute || s->weight < 1 || s->weight > 100 || !group_ok(spec, s->group))
+		return -EINVAL;
+	for (uint32_t i = 0; i < s->target_count; i++) {
+		percent += s->targets[i].percent;
+		if (!s->targets[i].value)
+			return -EINVAL;
+	}
+	return percent > 100 ? -EINVAL : 0;
+}
+
+int sched_extras_check(const struct sched_spec *spec)
+{
+	uint32_t found = properties(spec->constraints, spec->constraint_count), targets = 0;
+
+	for (uint32_t i = 0; i < spec->group_count; i++)
+		found += properties(
+			spec->groups[i].constraints, spec->groups[i].constraint_count);
+	if (found > SCHED_PROPERTIES_MAX || spec->affinity_count > SCHED_AFFINITIES_MAX ||
+		spec->spread_count > SCHED_SPREADS_MAX)
+		return -EINVAL;
+	for (uint32_t i = 0; i < spec->affinity_count; i++) {
+		const struct sched_affinity *a = &spec->affinities[i];
+
+		if (!a->attribute || a->op >= SCHED_OP_DISTINCT_PROPERTY || !a->weight ||
+			a->weight < -100 || a->weight > 100 || !group_ok(spec, a->group))
+			return -EINVAL;
+	}
+	for (uint32_t i = 0; i < spec->spread_count; i++) {
+		if (check_spread(spec, &spec->spreads[i]))
+			return -EINVAL;
+		targets += spec->spreads[i].target_count;
+	}
+	return targets > SCHED_TARGETS_MAX ? -EINVAL : 0;
+}
+
+// ---- writing ----
+
+static void put_record(struct sched_bytes *out, uint8_t type, struct sched_bytes *body)
+{
+	uint8_t *to;
+
+	sched_put_u8(out, type);
+	sched_put_uint(out, body->len);
+	to = sched_bytes_take(out, body->len);
+	if (to && body->len)
+		memcpy(to, body->data, body->len);
+	out->failed |= body->failed;
+	body->len = 0;
+}
+
+static void put_affinity(struct sched_bytes *b, const struct sched_affinity *a)
+{
+	sched_put_u8(b, a->group);
+	sched_put_u8(b, a->op);
+	sched_put_u8(b, (uint8_t)a->weight);
+	sched_put_text(b, a->attribute);
+	sched_put_text(b, a->value ? a->value : "");
+}
+
+static void get_affinity(struct reader *r, struct sched_affinity *a, struct sched_room *room)
+{
+	a->group = reader_u8(r);
+	a->op = reader_u8(r);
+	a->weight = (int8_t)reader_u8(r);
+	a->attribute = sched_take_text(r, room);
+	a->value = sched_take_text(r, room);
+	r->bad |= a->op >= SCHED_OP_DISTINCT_PROPERTY || !a->weight;
+}
+
+static void put_spread(struct sched_bytes *b, const struct sched_spread *s)
+{
+	sched_put_u8(b, s->group);
+	sched_put_u8(b, s->weight);
+	sched_put_uint(b, s->target_count);
+	sched_put_text(b, s->attribute);
+	for (uint32_t i = 0; i < s->target_count; i++) {
+		sched_put_text(b, s->targets[i].value);
+		sched_put_u8(b, s->targets[i].percent);
+	}
+}
+
+static void get_spread(struct reader *r, struct sched_spread *s,
+	struct sched_spread_target *targets, uint32_t left, struct sched_room *room)
+{
+	s->group = reader_u8(r);
+	s->weight = reader_u8(r);
+	s->target_count = sched_get_u32(r);
+	s->attribute = sched_take_text(r, room);
+	s->targets = targets;
+	if (s->target_count > left || s->weight < 1 || s->weight > 100) {
+		r->bad = true;
+		s->target_count = 0;
+	}
+	for (uint32_t i = 0; i < s->target_count; i++) {
+		targets[i].value = sched_take_text(r, room);
+		targets[i].percent = reader_u8(r);
+	}
+}
+
+void sched_extras_put(struct sched_bytes *b, const struct sched_spec *spec)
+{
+	struct sched_bytes body = {0};
+
+	for (uint32_t i = 0; i < spec->affinity_count; i++) {
+		put_affinity(&body, &spec->affinities[i]);
+		put_record(b, RECORD_AFFINITY, &body);
+	}
+	for (uint32_t i = 0; i < spec->spread_count; i++) {
+		put_spread(&body, &spec->spreads[i]);
+		put_record(b, RECORD_SPREAD, &body);
+	}
+	sched_bytes_fini(&body);
+}
+
+// ---- reading ----
+
+// The next record; false at the end.
+static bool next_record(struct reader *r, uint8_t *type, struct reader *body)
+{
+	const uint8_t *at;
+	size_t len;
+
+	if (r->bad || !reader_left(r))
+		return false;
+	*type = reader_u8(r);
+	len = sched_get_u32(r);
+	at = reader_take(r, len);
+	if (!at)
+		return false;
+	*body = reader_of(at, len);
+	return true;
+}
+
+struct sched_extras_size sched_extras_size(struct reader *r)
+{
+	struct sched_extras_size size = {0};
+	struct reader body;
+	uint8_t type;
+
+	while (next_record(r, &type, &body)) {
+		if (type == RECORD_AFFINITY && size.affinities < SCHED_AFFINITIES_MAX)
+			size.affinities++;
+		if (type != RECORD_SPREAD || size.spreads == SCHED_SPREADS_MAX)
+			continue;
+		size.spreads++;
+		reader_u8(&body);
+		reader_u8(&body);
+		size.targets += sched_get_u32(&body);
+		if (size.targets > SCHED_TARGETS_MAX)
+			size.targets = SCHED_TARGETS_MAX;
+	}
+	size.bytes = size.affinities * sizeof(struct sched_affinity) +
+		     size.spreads * sizeof(struct sched_spread) +
+		     size.targets * sizeof(struct sched_spread_target);
+	return size;
+}
+
+void sched_extras_get(struct reader *r, struct sched_spec *spec, void *at,
+	const struct sched_extras_size *size, struct sched_room *room)
+{
+	struct sched_affinity *affinity = at;
+	struct sched_spread *spread = (struct sched_spread *)(affinity + size->affinities);
+	struct sched_spread_target *target = (struct sched_spread_target *)(spread + size->spreads);
+	uint32_t targets = 0;
+	struct reader body;
+	uint8_t type;
+
+	spec->affinities = affinity;
+	spec->spreads = spread;
+	while (next_record(r, &type, &body)) {
+		if (type == RECORD_AFFINITY && spec->affinity_count < size->affinities) {
+			get_affinity(&body, &affinity[spec->affinity_count++], room);
+		} else if (type == RECORD_SPREAD && spec->spread_count < size->spreads) {
+			get_spread(&body, &spread[spec->spread_count], target + targets,
+				size->targets - targets, room);
+			targets += spread[spec->spread_count++].target_count;
+		} else if (type == RECORD_AFFINITY || type == RECORD_SPREAD) {
+			r->bad = true;
+		}
+		r->bad |= body.bad;
+	}
+}
