@@ -40,7 +40,7 @@ static void write_gauges(struct relay *r)
 	counter_set(&r->gauges.calls, r->calls_in_flight);
 	counter_set(&r->gauges.streams, rs_pool_streams(r->pool));
 	counter_set(&r->gauges.block_bytes, buf_pool_bytes(r->blocks));
-	counter_set(&r->gauges.slices, chain_nodes_in_use());
+	counter_set(&r->gauges.slices, chain_nodes_in_use() - r->setups_kept);
 	counter_set(&r->gauges.tcp_connections, tcp_conns(r->tcp));
 }
 

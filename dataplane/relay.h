@@ -134,6 +134,7 @@ struct relay {
 	struct mime_table mimes;
 	struct mime *host_mime; // of connections to our hosts
 	const char *host_setup;
+	uint64_t setups_kept; // links keep it, a slice each
 	struct loads loads;     // what hosts told of their functions
 	uint64_t call_ids;      // given to calls of functions so far
 	const ns_t *now;

@@ -67,6 +67,11 @@ static void on_up(struct link *link)
 	counter_add(&u->relay->counters.upstream_up, 1);
 }
 
+static bool keeps_setup(const struct relay *r, const struct target *target)
+{
+	return target->host && r->host_setup;
+}
+
 static void release(struct upstream *u)
 {
 	struct relay_target *rt = &u->relay->targets[u->target->id];
@@ -77,6 +82,7 @@ static void release(struct upstream *u)
 	// The id may be another target's next.
 	if (counter_read(&rt->dialled) == 0)
 		set_error(rt, 0);
+	u->relay->setups_kept -= keeps_setup(u->relay, u->target);
 	target_unref(u->target);
 	mime_unref(u->mime);
 	free(u);
@@ -130,12 +136,13 @@ static struct upstream *dial(struct relay *r, struct target *target, struct mime
 		.relay = r, .target = target, .mime = mime, .bulk = bulk, .used = *r->now};
 	u->caller = (struct caller){.mime = mime, .host = target->host};
 	// It may hold a token: for our hosts alone.
-	if (target->host && r->host_setup)
+	if (keeps_setup(r, target))
 		chain_push(&setup.data, NULL, (const uint8_t *)r->host_setup,
 			(uint32_t)strlen(r->host_setup));
 	if (link_dial(&u->link, &r->hub, (const struct sockaddr *)&target->addr, target->addr_len,
 		    &config, &link_ops, u))
 		goto fail;
+	r->setups_kept += keeps_setup(r, target);
 	target_ref(target);
 	mime_ref(mime);
 	u->next = r->targets[target->id].first;

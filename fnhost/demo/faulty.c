@@ -7,12 +7,14 @@
 //   "sleep MS"     waits, and replies with MS; ends early when cancelled
 //   "error CODE T" answers with that error
 //   "call F DATA"  replies with what function F replies to DATA
+//   "try F DATA"   the same, and writes to the log how the call ended
 //   "left"         replies with the time left in us
 //   "log TEXT"     writes to the log, by pn_log and on standard output
 //   "pid"          replies with the process id
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,7 +74,7 @@ static int do_error(struct pn_context *ctx, const char *arg)
 	return pn_error(ctx, (uint32_t)code, "%s", *end == ' ' ? end + 1 : end);
 }
 
-static int do_call(struct pn_context *ctx, const char *arg)
+static int call(struct pn_context *ctx, const char *arg, bool log)
 {
 	const char *space = strchr(arg, ' ');
 	char function[256];
@@ -83,12 +85,25 @@ static int do_call(struct pn_context *ctx, const char *arg)
 	error = pn_call(ctx, function, space ? space + 1 : "", space ? strlen(space + 1) : 0, &result);
 	if (error)
 		return error;
+	if (log)
+		pn_log(ctx, "%s ended with %#x: %s", function, result.code,
+			result.code && result.data ? (char *)result.data : "");
 	if (result.code)
 		pn_error(ctx, result.code, "%s", result.data ? (char *)result.data : "");
 	else
 		pn_reply(ctx, result.data, result.len);
 	pn_result_free(&result);
 	return 0;
+}
+
+static int do_call(struct pn_context *ctx, const char *arg)
+{
+	return call(ctx, arg, false);
+}
+
+static int do_try(struct pn_context *ctx, const char *arg)
+{
+	return call(ctx, arg, true);
 }
 
 static int do_left(struct pn_context *ctx, const char *arg)
@@ -126,6 +141,7 @@ static const struct {
 	{"sleep", do_sleep},
 	{"error", do_error},
 	{"call", do_call},
+	{"try", do_try},
 	{"left", do_left},
 	{"log", do_log},
 	{"pid", do_pid},

@@ -270,6 +270,8 @@ static void setup_tells_hosts_alone_who_we_are(void **state)
 	assert_int_equal(a.items, 1);
 	assert_int_equal(b->accepted, 2);
 	assert_string_equal(b->setup, "");
+	// What is kept for dialling again is no slice in use.
+	assert_int_equal(w->relay.setups_kept, 1);
 	world_expect_idle(w);
 	peer_free(p);
 	peer_free(composite);
