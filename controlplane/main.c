@@ -29,7 +29,6 @@
 #include "lib/base/notify.h"
 
 #define SUBSYSTEM "controlplane"
-#define TOKEN_MIN 16
 #define STOP_TIMEOUT (2 * NS_PER_SEC)
 
 struct server {
@@ -46,7 +45,7 @@ struct server {
 	struct loop *loop;
 	struct peers peers;
 	char peer_path[200];  // of a Unix socket, "" for TCP
-	char token[PEERS_TOKEN_MAX + 1];
+	struct token token;
 	int signal_fd, epoll_fd;
 	int exit_code;
 };
@@ -237,7 +236,7 @@ static bool listen_peer_tcp(struct server *s)
 		rc = peers_listen(&s->peers, (const struct sockaddr *)&addr, len);
 	if (rc)
 		complain_listen("the peer address", s->options.peer_tcp, "peer-tcp", rc);
-	else if (!address_is_local(&addr) && !*s->token)
+	else if (!address_is_local(&addr) && !s->token.known)
 		log_warn(SUBSYSTEM,
 			"--peer-tcp %s without --token-file: nobody can join from another machine",
 			s->options.peer_tcp);
@@ -251,7 +250,7 @@ static bool start_peers(struct server *s)
 		.publisher = &s->publisher,
 		.telemetry = s->telemetry,
 		.orchestrator = &s->orchestrator,
-		.token = s->token,
+		.token = &s->token,
 	};
 	int rc;
 
@@ -472,27 +471,21 @@ static bool start(struct server *s)
 	return true;
 }
 
-// The first line of the file. False after a complaint.
+// False after a complaint.
 static bool read_token(struct server *s)
 {
 	const char *path = s->options.token_file;
-	FILE *file;
-	bool good;
+	int rc = *path ? token_read(&s->token, path) : 0;
 
-	if (!*path)
-		return true;
-	file = fopen(path, "re");
-	good = file && fgets(s->token, sizeof(s->token), file);
-	s->token[strcspn(s->token, "\r\n")] = 0;
-	if (file)
-		fclose(file);
-	good = good && strlen(s->token) >= TOKEN_MIN;
-	if (!good)
+	if (rc == -EINVAL)
 		log_error(SUBSYSTEM,
-			"cannot use --token-file %s: it must hold one line of %d to %d characters, "
-			"such as `head -c 24 /dev/urandom | base64` makes",
-			path, TOKEN_MIN, PEERS_TOKEN_MAX - 1);
-	return good;
+			"cannot use --token-file %s: its first line must have %d to %d characters, "
+			"such as `head -c 24 /dev/urandom | base64` makes, or be sha256: and the "
+			"token's hash, as `printf %%s TOKEN | sha256sum` tells it",
+			path, TOKEN_MIN, TOKEN_MAX);
+	else if (rc)
+		log_error(SUBSYSTEM, "cannot read --token-file %s: %s", path, strerror(-rc));
+	return rc == 0;
 }
 
 int main(int argc, char **argv)

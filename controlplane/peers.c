@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "controlplane/registry_internal.h"
 #include "controlplane/sockets.h"
@@ -28,6 +29,7 @@
 #define BLOCK_BYTES (16u << 10)
 #define BLOCKS_BYTES_MAX ((size_t)256 << 20)
 #define STREAMS_OF_PEER_MAX 24
+#define TELL_AGAIN (60 * NS_PER_SEC)
 
 static const struct peer_role *const roles[] = {&peer_role_gateway, &peer_role_host};
 #define ROLE_COUNT (sizeof(roles) / sizeof(roles[0]))
@@ -50,11 +52,43 @@ static json_t *parse(const struct chain *data)
 
 // ---- greeting ----
 
-static uint32_t refuse(struct peer *peer, uint32_t code, const char **why)
+// True once a minute for each who and why.
+static bool worth_telling(struct peers *p, const char *name, const char *why, ns_t now)
 {
-	log_warn(SUBSYSTEM, "a connection was refused: %s", peer->why);
+	uint64_t hash = XXH3_64bits_withSeed(why, strlen(why), XXH3_64bits(name, strlen(name)));
+	struct peers_refusal *r = p->refusals;
+
+	for (int i = 0; i < PEERS_REFUSALS_MAX; i++)
+		if (r[i].at && r[i].hash == hash && now - r[i].at < TELL_AGAIN)
+			return false;
+	// With more than these at it, some are told more often, but no more than these a second.
+	r = &p->refusals[p->next_refusal++ % PEERS_REFUSALS_MAX];
+	if (r->at && now - r->at < NS_PER_SEC)
+		return false;
+	*r = (struct peers_refusal){hash, now};
+	return true;
+}
+
+static uint32_t refuse(struct peer *peer, const json_t *hello, uint32_t code, const char **why)
+{
+	const char *role = json_string_value(json_object_get(hello, "role"));
+	const char *name = json_string_value(json_object_get(hello, "name"));
+	enum kind kind = KIND_COUNT;
+
 	peer->peers->refused++;
 	*why = peer->why;
+	if (!name || !format_name.valid(name))
+		name = NULL;
+	else if (role)
+		kind = strcmp(role, "host") == 0      ? KIND_NODE
+		       : strcmp(role, "gateway") == 0 ? KIND_GATEWAY
+						      : KIND_COUNT;
+	if (!worth_telling(peer->peers, name ? name : "", peer->why, clock_now()))
+		return code;
+	log_warn(SUBSYSTEM, "%s%s was refused: %s", name ? "the connection of " : "a connection",
+		name ? name : "", peer->why);
+	registry_note(peer->peers->registry, "refused", kind, kind == KIND_COUNT ? NULL : name,
+		peer->why, clock_wall());
 	return code;
 }
 
@@ -74,27 +108,16 @@ void peer_supersede(struct peer *peer)
 	}
 }
 
-// Takes as long wherever the difference is.
-static bool same_secret(const char *a, const char *b)
-{
-	size_t a_len = strlen(a), b_len = strlen(b);
-	unsigned char differs = a_len != b_len;
-
-	for (size_t i = 0; i < b_len; i++)
-		differs |= (unsigned char)(b[i] ^ a[a_len ? i % a_len : 0]);
-	return !differs;
-}
-
 // To register is to be trusted with code and calls: from afar only with the join token.
 static bool may_join(struct peer *peer, const json_t *hello)
 {
-	const char *expected = peer->peers->token;
-	const char *given = json_string_value(json_object_get(hello, "token"));
+	const struct token *token = &peer->peers->token;
 
-	if (!peer->remote || (*expected && same_secret(given ? given : "", expected)))
+	if (!peer->remote ||
+		token_matches(token, json_string_value(json_object_get(hello, "token"))))
 		return true;
 	snprintf(peer->why, sizeof(peer->why), "%s",
-		*expected ? "the join token is missing or wrong: give this machine the token of "
+		token->known ? "the join token is missing or wrong: give this machine the token of "
 			    "the control plane (--token-file)"
 			  : "this control plane has no join token, and without one nobody joins "
 			    "from another machine: start it with --token-file");
@@ -144,6 +167,7 @@ static uint32_t on_setup(struct rs_session *s, struct rs_setup *setup, const cha
 	struct peer *peer = peer_of(s);
 	json_t *hello = parse(&setup->message.data);
 	bool good = hello_good(peer, hello);
+	uint32_t code;
 
 	peer->metadata = rs_metadata_kind(setup->metadata_mime);
 	if (good) {
@@ -154,8 +178,9 @@ static uint32_t on_setup(struct rs_session *s, struct rs_setup *setup, const cha
 		if (!good)
 			peer->role = NULL;
 	}
+	code = good ? 0 : refuse(peer, hello, RS_ERROR_REJECTED_SETUP, why);
 	json_decref(hello);
-	return good ? 0 : refuse(peer, RS_ERROR_REJECTED_SETUP, why);
+	return code;
 }
 
 // ---- watch ----
@@ -409,7 +434,8 @@ int peers_start(struct peers *p, const struct peers_config *config)
 		.telemetry = config->telemetry,
 		.orchestrator = config->orchestrator,
 	};
-	snprintf(p->token, sizeof(p->token), "%s", config->token ? config->token : "");
+	if (config->token)
+		p->token = *config->token;
 	list_init(&p->all);
 	p->blocks = buf_pool_new(BLOCK_BYTES, BLOCKS_BYTES_MAX);
 	p->pool = p->blocks ? rs_pool_new(PEERS_MAX * STREAMS_OF_PEER_MAX, p->blocks) : NULL;

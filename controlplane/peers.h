@@ -6,13 +6,19 @@
 #include "controlplane/orchestrator.h"
 #include "controlplane/publish.h"
 #include "controlplane/telemetry.h"
+#include "controlplane/token.h"
 #include "lib/link/link.h"
 #include "lib/loop/loop.h"
 
 #define PEERS_MAX 256
 #define PEER_NAME_MAX 63
 #define PEERS_LISTENERS_MAX 2
-#define PEERS_TOKEN_MAX 255
+#define PEERS_REFUSALS_MAX 16
+
+struct peers_refusal {
+	uint64_t hash;  // of the reason and the name
+	ns_t at;
+};
 
 struct peers {
 	struct loop *loop;
@@ -27,8 +33,11 @@ struct peers {
 	size_t listener_count;
 	struct list all;
 	size_t count;
-	char token[PEERS_TOKEN_MAX + 1];  // for those from other machines; "": nobody joins
-	uint64_t refused;                 // connections and set-ups
+	struct token token;  // for those from other machines
+	uint64_t refused;    // connections and set-ups
+	// Who was refused lately: told once a minute, as they try again and again.
+	struct peers_refusal refusals[PEERS_REFUSALS_MAX];
+	unsigned next_refusal;
 	bool full;                        // told once
 	bool stopping;
 };
@@ -39,7 +48,7 @@ struct peers_config {
 	struct publisher *publisher;
 	struct telemetry *telemetry;
 	struct orchestrator *orchestrator;  // NULL: no hosts are served
-	const char *token;                  // NULL: none
+	const struct token *token;          // NULL: none
 };
 
 // 0 or -E... .

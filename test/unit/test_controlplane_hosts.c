@@ -30,6 +30,19 @@ static void test_setup_is_checked(void **state)
 	assert_string_equal(fleet_node_state(fleet_node(&e->orchestrator.fleet, "n1")), "ready");
 }
 
+// Events with this text in them.
+static unsigned events_with(const struct env *e, const char *text)
+{
+	uint64_t after = registry_event_floor(&e->registry);
+	const struct event *event;
+	unsigned n = 0;
+	bool gone;
+
+	for (; (event = registry_event_after(&e->registry, after, &gone)); after = event->seq)
+		n += strstr(event->line, text) != NULL;
+	return n;
+}
+
 // A name belongs to one host, unless the machine is the same: then that was started again.
 static void test_names_are_held(void **state)
 {
@@ -44,6 +57,12 @@ static void test_names_are_held(void **state)
 	UNTIL(e, e->clients[OTHER].closed);
 	assert_non_null(strstr(e->clients[OTHER].why, "held by another host"));
 	assert_false(e->clients[HOST1].closed);
+	// Told once, however often it is tried, and by name.
+	UNTIL(e, events_with(e, "\"refused\"") == 1);
+	assert_int_equal(events_with(e, "held by another host"), 1);
+	dial(e, OTHER, HOST("N 1", "s2", ""));
+	UNTIL(e, events_with(e, "\"refused\"") == 2);
+	assert_int_equal(e->peers.refused, 3);
 	dial(e, OTHER, HOST("n1", "s3", ",\"machine\":\"m\""));
 	UNTIL(e, e->clients[HOST1].closed);
 	n = fleet_node(&e->orchestrator.fleet, "n1");
@@ -368,6 +387,62 @@ static void test_logs_come_from_the_host(void **state)
 	UNTIL(e, peers_log_open(&e->peers, &r.reader, id, 5, false) == -ENOTCONN);
 }
 
+// Many who are refused do not fill the history.
+static void test_refusals_are_told_in_measure(void **state)
+{
+	struct env *e = *state;
+
+	connect_host(e, HOST1, HOST("n1", "s1", ",\"machine\":\"m\""), "s1");
+	for (int i = 0; i < 3 * PEERS_REFUSALS_MAX; i++) {
+		char hello[200];
+
+		snprintf(hello, sizeof(hello),
+			"{\"protocol\":{\"min\":1,\"max\":1},\"role\":\"host\",\"name\":\"n1%d\","
+			"\"start\":\"s\",\"address\":\"nowhere\"}", i);
+		dial(e, OTHER, hello);
+		UNTIL(e, e->clients[OTHER].closed);
+	}
+	assert_int_equal(e->peers.refused, 3 * PEERS_REFUSALS_MAX);
+	assert_in_range(events_with(e, "\"refused\""), 1, 2 * PEERS_REFUSALS_MAX);
+}
+
+static void test_tokens_are_hashed(void **state)
+{
+	static const char secret[] = "correct horse battery";
+	// printf %s "correct horse battery" | sha256sum
+	static const char hash[] =
+		"sha256:9028ea0d15decaa35b2da21c0290af3b1a5ba0a30a591906f89b5074e209ea72";
+	static const char *const bad[] = {"", "short", "sha256:", "sha256:zz", "sha256:00"};
+	struct token t = {0}, h;
+	char long_one[TOKEN_MAX + 2], path[] = "/tmp/penstock-token-XXXXXX";
+	int fd = mkstemp(path);
+
+	assert_false(token_matches(&t, ""));
+	assert_false(token_matches(&t, secret));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(token_parse(&t, bad[i]), -EINVAL);
+	memset(long_one, 'a', sizeof(long_one));
+	long_one[TOKEN_MAX + 1] = 0;
+	assert_int_equal(token_parse(&t, long_one), -EINVAL);
+	assert_false(t.known);
+	assert_int_equal(token_parse(&t, secret), 0);
+	assert_int_equal(token_parse(&h, hash), 0);
+	assert_memory_equal(t.hash, h.hash, sizeof(t.hash));
+	assert_true(token_matches(&h, secret));
+	assert_false(token_matches(&h, "correct horse batterY"));
+	assert_false(token_matches(&h, hash));
+	assert_false(token_matches(&h, ""));
+	assert_false(token_matches(&h, NULL));
+	assert_int_equal(write(fd, "correct horse battery\nrest\n", 27), 27);
+	assert_int_equal(token_read(&h, path), 0);
+	assert_memory_equal(t.hash, h.hash, sizeof(t.hash));
+	assert_int_equal(ftruncate(fd, 0), 0);
+	assert_int_equal(token_read(&h, path), -EINVAL);
+	close(fd);
+	unlink(path);
+	assert_int_equal(token_read(&h, path), -ENOENT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -383,6 +458,8 @@ int main(void)
 		TEST(test_store_failure_and_restart),
 		TEST(test_deleted_functions_end),
 		TEST(test_logs_come_from_the_host),
+		TEST(test_refusals_are_told_in_measure),
+		cmocka_unit_test(test_tokens_are_hashed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
