@@ -114,11 +114,24 @@ static void change_node(struct sim *s)
 			"node state");
 }
 
+// Some jobs have at most FEW instances on a node.
+#define FEW 3
+#define FEW_TEXT "3"
+
+static bool has_few(uint32_t number)
+{
+	return number % 7 == 3;
+}
+
 static void put_job(struct sim *s)
 {
 	uint32_t number = below(s, JOBS_MAX), slot;
 	char name[16];
 	struct sched_constraint c = {"rack", "r1", SCHED_OP_NE};
+	struct sched_constraint few = {"unique.node.name", FEW_TEXT, SCHED_OP_DISTINCT_PROPERTY};
+	struct sched_spread spread = {
+		.attribute = "rack", .weight = 70, .group = SCHED_ALL_GROUPS};
+	struct sched_affinity likes = {"rack", "r2", SCHED_OP_EQ, 80, 0};
 	struct sched_group groups[2] = {{.name = "a",
 						.count = below(s, 20),
 						.ask = {100, 100, 0, 1},
@@ -136,6 +149,12 @@ static void put_job(struct sim *s)
 		.priority = (uint8_t)(10 * below(s, 10)),
 		.groups = groups,
 		.group_count = 1 + (number % 3 == 0),
+		.constraints = &few,
+		.constraint_count = has_few(number),
+		.spreads = &spread,
+		.spread_count = number % 4 == 1,
+		.affinities = &likes,
+		.affinity_count = number % 6 == 2,
 		.all_at_once = number == 7};
 
 	groups[0].distinct_hosts = number % 5 == 0;
@@ -487,6 +506,22 @@ static void check_group(struct sim *s, uint32_t job, uint32_t group)
 		fail(s, "at rest a count is wrong");
 }
 
+static void check_few(struct sim *s, uint32_t job)
+{
+	const struct sched_job *j = sched_job_at(head(s), job);
+	uint32_t on_node[NODES_MAX + 17] = {0};
+
+	if (!has_few((uint32_t)atoi(sched_job_spec(j)->name + 1)))
+		return;
+	for (uint32_t at = j->first_instance; at != SCHED_NONE;) {
+		const struct sched_instance *i = sched_instance_at(head(s), at);
+
+		if (sched_live(i) && i->node < NODES_MAX + 17 && ++on_node[i->node] > FEW)
+			fail(s, "at rest more are on a node than distinct_property allows");
+		at = i->next_in_job;
+	}
+}
+
 static void check_rest(struct sim *s)
 {
 	struct sched_blocked_stats b = sched_blocked_stats(s->core->blocked);
@@ -496,6 +531,8 @@ static void check_rest(struct sim *s)
 
 		for (uint32_t g = 0; j && g < sched_job_spec(j)->group_count; g++)
 			check_group(s, k, g);
+		if (j)
+			check_few(s, k);
 	}
 	if (s->core->evals_made != s->core->evals_ended)
 		fail(s, "at rest not all evaluations that were made have ended");
