@@ -67,3 +67,5 @@ void pn_outgoing_free(struct pn_outgoing *out);
 void pn_outgoing_over(struct pn_outgoing *out, uint32_t code, void *data, size_t len);
 // A copy with a NUL behind it, or NULL.
 void *pn_copy(const void *data, size_t len);
+// cases.c: runs the cases of `penstock test` until the stream ends. 0 or -E....
+int pn_cases_serve(int fd, const struct pn_function *function);

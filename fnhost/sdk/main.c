@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // pn_main(): sockets and signals of a function's process, and its loop.
 //
-// The environment says how to serve: PENSTOCK_SOCKET (a path to listen on), PENSTOCK_CONCURRENCY.
+// The environment says how to serve: PENSTOCK_SOCKET (a path to listen on), PENSTOCK_CONCURRENCY; or, under
+// `penstock test`, PENSTOCK_TEST (a descriptor over which the cases come).
 // SIGTERM: no new call is taken, and when the last has been answered the program ends.
 #include "fnhost/sdk/service.h"
 
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "lib/base/addr.h"
+#include "lib/call/test_frame.h"
 
 #define BLOCK_BYTES (64 * 1024)
 #define BLOCKS_BYTES_MAX ((size_t)256 << 20)
@@ -149,17 +151,32 @@ static void finish(struct service *s)
 	chain_nodes_free();
 }
 
+static int test(int argc, char **argv, const struct pn_function *function, int fd)
+{
+	int rc = function->start ? function->start(argc, argv) : 0;
+
+	if (rc)
+		return rc;
+	signal(SIGPIPE, SIG_IGN);
+	rc = pn_cases_serve(fd, function);
+	if (function->stop)
+		function->stop();
+	return rc ? 1 : 0;
+}
+
 int pn_main(int argc, char **argv, const struct pn_function *function)
 {
-	const char *path = getenv("PENSTOCK_SOCKET");
+	const char *test_fd = getenv(TEST_FD_ENV), *path = getenv("PENSTOCK_SOCKET");
 	struct service s = {
 		.function = function, .concurrency = concurrency(), .conn = {.fd = -1}};
 	int rc;
 
+	if (test_fd)
+		return test(argc, argv, function, atoi(test_fd));
 	if (!path) {
 		fprintf(stderr,
 			"%s is a function: penstock-fnhost starts it, or set PENSTOCK_SOCKET to the "
-			"path it shall listen on\n",
+			"path it shall listen on; `penstock test` runs its tests\n",
 			argc > 0 ? argv[0] : "this");
 		return 2;
 	}

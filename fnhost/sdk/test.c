@@ -32,6 +32,7 @@ struct pn_test {
 	char mime[129];
 	unsigned credit, cancel_after;
 	ns_t now;
+	ns_t real_since; // clock_now() when time began to pass; 0: it stands still
 	struct answer answers[ANSWERS_MAX];
 	unsigned answers_count;
 };
@@ -89,6 +90,8 @@ static void run_other(struct pn_test *t, const struct answer *answer, struct pn_
 	memcpy(inner->answers, t->answers, sizeof(t->answers));
 	inner->answers_count = t->answers_count;
 	inner->time_left_us = t->time_left_us;
+	if (t->real_since)
+		pn_test_real_time(inner);
 	r = pn_test_call(inner, out->data, out->len);
 	if (r->code)
 		pn_outgoing_over(out, r->code, pn_copy(r->text, strlen(r->text)), strlen(r->text));
@@ -123,9 +126,14 @@ static struct pn_outgoing *test_next_over(struct pn_context *ctx)
 	return first ? list_entry(first, struct pn_outgoing, link) : NULL;
 }
 
+static ns_t now_of(const struct pn_test *t)
+{
+	return t->now + (t->real_since ? clock_now() - t->real_since : 0);
+}
+
 static ns_t test_now(struct pn_context *ctx)
 {
-	return test_of(ctx)->now;
+	return now_of(test_of(ctx));
 }
 
 static void test_log(struct pn_context *ctx, const char *line, size_t len)
@@ -183,7 +191,7 @@ static const struct pn_test_result *run(
 	t->ctx.len = len;
 	t->ctx.id = 1;
 	memcpy(t->ctx.mime, t->mime, sizeof(t->mime));
-	t->ctx.deadline = t->time_left_us ? t->now + t->time_left_us * NS_PER_US : NS_NEVER;
+	t->ctx.deadline = t->time_left_us ? now_of(t) + t->time_left_us * NS_PER_US : NS_NEVER;
 	t->ctx.cancelled = t->cancel_after == 0;
 	pn_context_run(&t->ctx, t->function);
 	t->result.code = t->ctx.code;
@@ -227,6 +235,12 @@ void pn_test_credit(struct pn_test *t, unsigned n)
 void pn_test_cancel_after(struct pn_test *t, unsigned n)
 {
 	t->cancel_after = n;
+}
+
+void pn_test_real_time(struct pn_test *t)
+{
+	if (!t->real_since)
+		t->real_since = clock_now();
 }
 
 void pn_test_sleep(struct pn_context *ctx, int64_t us)

@@ -7,7 +7,8 @@
 //	assert(r->code == 0 && r->len == 3);
 //	pn_test_destroy(t);
 //
-// Time stands still but for pn_test_sleep(). A result is valid until the next call.
+// Time stands still but for pn_test_sleep(), unless pn_test_real_time() lets it pass. A result is valid until the
+// next call. `penstock test` runs cases from a file in this harness, without a program of tests.
 #pragma once
 
 #include "fnhost/sdk/penstock.h"
@@ -50,7 +51,9 @@ void pn_test_mime(struct pn_test *t, const char *mime);
 void pn_test_credit(struct pn_test *t, unsigned n);
 // The caller gives up once n items were taken; 0: before the handler begins. UINT_MAX: never.
 void pn_test_cancel_after(struct pn_test *t, unsigned n);
-// From within a handler under test: time passes.
+// From now on time passes as on the clock, so that a handler that waits sees its deadline.
+void pn_test_real_time(struct pn_test *t);
+// From within a handler under test: time passes, without waiting.
 void pn_test_sleep(struct pn_context *ctx, int64_t us);
 
 // What other functions answer; the last word on a name counts. Without one: REJECTED.

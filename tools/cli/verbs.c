@@ -20,6 +20,7 @@ const struct verb *const cli_verbs[] = {
 	&verb_events,
 	&verb_explain,
 	&verb_doctor,
+	&verb_test,
 	&verb_completion,
 	&verb_help,
 };
