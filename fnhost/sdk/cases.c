@@ -153,7 +153,7 @@ static struct pn_test *fresh(const struct pn_function *function)
 // One frame, and a new harness after a case. 0, or -E... at the end.
 static int step(int fd, struct pn_test **t, const struct pn_function *function)
 {
-	uint8_t head[TEST_FRAME_HEAD], *bytes;
+	uint8_t head[TEST_FRAME_HEAD] = {0}, *bytes;
 	struct reader r = reader_of(head, sizeof(head));
 	int error = *t ? read_all(fd, head, sizeof(head)) : -ENOMEM;
 	uint8_t type = error ? 0 : reader_u8(&r);

@@ -312,7 +312,7 @@ struct frame {
 
 static int receive_frame(int fd, struct frame *frame, ns_t until)
 {
-	uint8_t head[TEST_FRAME_HEAD];
+	uint8_t head[TEST_FRAME_HEAD] = {0};
 	struct reader r = reader_of(head, sizeof(head));
 	int error = receive(fd, head, sizeof(head), until);
 
