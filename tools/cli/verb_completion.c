@@ -80,6 +80,10 @@ static void write_words(FILE *out)
 		fputs("[[ $noun == instance ]] && penstock get instances -o name 2>/dev/null "
 		      "| sed 's,^[^/]*/,,' ;;\n",
 			out);
+	if (write_case(out, WORDS_PORT, 0))
+		fputs("echo \"list bind unbind\" ;;\n", out);
+	if (write_case(out, WORDS_PORT, 1))
+		fputs("[[ $noun == list ]] || penstock port list -o name 2>/dev/null ;;\n", out);
 	if (write_case(out, WORDS_FUNCTION, 0))
 		fputs("penstock get functions -o name 2>/dev/null | sed 's,^[^/]*/,,' ;;\n", out);
 	if (write_case(out, WORDS_NODE, 0))

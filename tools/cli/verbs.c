@@ -21,6 +21,7 @@ const struct verb *const cli_verbs[] = {
 	&verb_explain,
 	&verb_doctor,
 	&verb_test,
+	&verb_port,
 	&verb_completion,
 	&verb_help,
 };
