@@ -307,7 +307,9 @@ int scheduler_start(struct scheduler *s, struct store *store, unsigned workers, 
 {
 	int rc;
 
-	*s = (struct scheduler){.deeds = deeds, .user = user};
+	*s = (struct scheduler){.deeds = deeds,
+		.user = user,
+		.checkpoint_after = SCHEDULER_CHECKPOINT_AFTER};
 	init_locks(s);
 	s->wall_offset_ns = clock_wall() - clock_now();
 	s->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -342,6 +344,7 @@ static void stop_threads(struct scheduler *s)
 void scheduler_stop(struct scheduler *s)
 {
 	stop_threads(s);
+	scheduler_checkpoint_stop(s);
 	for (unsigned i = 0; i < s->worker_count; i++) {
 		struct scheduler_worker *w = &s->workers[i];
 

@@ -23,6 +23,7 @@
 #define SCHEDULER_ID_BYTES 33
 #define SCHEDULER_LOG_PREFIX "sched/log/"
 #define SCHEDULER_CHECKPOINT_KEY "sched/checkpoint"
+#define SCHEDULER_CHECKPOINT_AFTER ((size_t)4 << 20)  // of logs beyond the size of the last one
 #define SCHEDULER_BACKLOG_MAX ((size_t)8 << 20)  // not yet durable; then no more work is handed out
 #define SCHEDULER_NODE_STATUS_KEPT (-1)
 
@@ -51,6 +52,28 @@ struct scheduler_worker {
 	bool result, started;
 };
 
+// A record of the log in the store.
+struct scheduler_log {
+	uint64_t index;  // of its last transaction
+	size_t len;
+};
+
+// A checkpoint on its way: encoded by a thread of its own from a pinned snapshot, then it rides.
+struct scheduler_checkpoint {
+	pthread_t thread;
+	bool running;  // the thread is to be joined
+	bool done;     // atomic: encoded, or rc
+	bool rides;    // it is with the store
+	int rc;
+	uint64_t index;  // it covers all transactions up to this one
+	struct sched_reader *reader;
+	const struct sched_snapshot *snapshot;
+	struct sched_encoder out;
+	size_t len;
+	size_t covers;  // records of the log
+	int event_fd;
+};
+
 struct scheduler {
 	struct sched_core *core;
 	pthread_mutex_t lock;
@@ -71,9 +94,12 @@ struct scheduler {
 	char (*ids)[SCHEDULER_ID_BYTES];  // of instances, by slot, as far as it is durable
 	uint32_t id_room;
 	size_t log_bytes, checkpoint_bytes;  // in the store
-	uint64_t *logs;                      // the records' numbers
+	struct scheduler_log *logs;
 	size_t log_count, log_room;
-	bool checkpointing;  // with the store is a checkpoint, which replaces the logs
+	size_t checkpoint_after;
+	struct scheduler_checkpoint checkpoint;
+	uint64_t checkpoints;  // written since the start
+	uint64_t loaded_index; // of the checkpoint that was read
 	size_t ridden;       // bytes of `riding` that are with the store
 };
 

@@ -15,3 +15,17 @@ int scheduler_load(struct scheduler *s, struct store *store);
 
 void scheduler_id_format(const struct sched_id *id, char out[SCHEDULER_ID_BYTES]);
 bool scheduler_id_parse(const char *text, struct sched_id *id);
+
+// ---- checkpoints (scheduler_checkpoint.c) ----
+
+// Begins one if the logs have become large. Main thread.
+void scheduler_checkpoint_consider(struct scheduler *s);
+// True if one waits to be stored.
+bool scheduler_checkpoint_waits(const struct scheduler *s);
+// Puts it, and the removal of what it covers, into the batch.
+void scheduler_checkpoint_ride(struct scheduler *s, struct batch *batch);
+// What became of it.
+void scheduler_checkpoint_landed(struct scheduler *s, int error);
+void scheduler_checkpoint_stop(struct scheduler *s);
+// The key of a record of the log.
+void scheduler_log_key(char key[STORE_KEY_MAX], uint64_t index);

@@ -3,7 +3,9 @@
 //
 // Records: "sched/checkpoint", the whole state, and "sched/log/N", transactions up to index N, in
 // the order of their keys. One record a commit: what collected since the one before. When the logs
-// are larger than the checkpoint a new one takes their place, in one transaction with their removal.
+// are larger than the checkpoint a new one (scheduler_checkpoint.c) takes their place, in one
+// transaction with their removal. The first record behind it may begin before it: what the
+// checkpoint covers is skipped.
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,8 +16,6 @@
 #include "controlplane/registry_internal.h"
 #include "controlplane/scheduler_internal.h"
 #include "lib/base/cursor.h"
-
-#define CHECKPOINT_AFTER_BYTES ((size_t)4 << 20)
 
 void scheduler_id_format(const struct sched_id *id, char out[SCHEDULER_ID_BYTES])
 {
@@ -145,17 +145,42 @@ static void remember_log(struct scheduler *s, uint64_t index, size_t len)
 		s->log_room = s->log_room ? s->log_room * 2 : 64;
 		s->logs = must(realloc(s->logs, s->log_room * sizeof(*s->logs)));
 	}
-	s->logs[s->log_count++] = index;
+	s->logs[s->log_count++] = (struct scheduler_log){index, len};
 	s->log_bytes += len;
+}
+
+// How many bytes of a log are transactions up to an index.
+static size_t covered(const void *bytes, size_t len, uint64_t index)
+{
+	struct reader r = reader_of(bytes, len);
+	size_t n = 0;
+
+	while (reader_left(&r) >= SCHED_LOG_FRAME_BYTES) {
+		size_t frame;
+
+		reader_u32(&r);
+		frame = reader_u32(&r);
+		if (reader_u64(&r) > index)
+			break;
+		reader_take(&r, frame);
+		if (r.bad)
+			break;
+		n = len - reader_left(&r);
+	}
+	return n;
 }
 
 static int load_log(void *user, const struct store_record *record)
 {
 	struct scheduler *s = user;
 	const char *number = record->key + strlen(SCHEDULER_LOG_PREFIX);
+	size_t skipped = covered(record->value, record->len, s->loaded_index);
 
 	remember_log(s, strtoull(number, NULL, 10), record->len);
-	return sched_replay(s->core->state, record->value, record->len);
+	if (record->len > skipped)
+		memcpy(must(sched_bytes_take(&s->riding, record->len - skipped)),
+			(const char *)record->value + skipped, record->len - skipped);
+	return 0;
 }
 
 int scheduler_load(struct scheduler *s, struct store *store)
@@ -165,11 +190,16 @@ int scheduler_load(struct scheduler *s, struct store *store)
 	int rc = store_get(store, SCHEDULER_CHECKPOINT_KEY, &value, &s->checkpoint_bytes, &version);
 
 	if (rc == 0) {
+		s->loaded_index = version;
 		rc = sched_replay(s->core->state, value, s->checkpoint_bytes);
 		free(value);
 	}
 	if (rc == 0 || rc == -ENOENT)
 		rc = store_list(store, SCHEDULER_LOG_PREFIX, NULL, load_log, s);
+	// All at once, since a replay ends with a look at every row.
+	if (rc == 0 && s->riding.len)
+		rc = sched_replay(s->core->state, s->riding.data, s->riding.len);
+	s->riding.len = 0;
 	if (rc == 0)
 		tell_state(s);
 	return rc;
@@ -217,7 +247,7 @@ bool scheduler_pending(struct scheduler *s)
 	pthread_mutex_lock(&s->lock);
 	take_log(s);
 	pthread_mutex_unlock(&s->lock);
-	return s->riding.len > 0;
+	return s->riding.len > 0 || scheduler_checkpoint_waits(s);
 }
 
 static uint64_t last_index(const struct sched_bytes *bytes)
@@ -236,7 +266,7 @@ static uint64_t last_index(const struct sched_bytes *bytes)
 	return index;
 }
 
-static void log_key(char *key, uint64_t index)
+void scheduler_log_key(char key[STORE_KEY_MAX], uint64_t index)
 {
 	snprintf(key, STORE_KEY_MAX, SCHEDULER_LOG_PREFIX "%020" PRIu64, index);
 }
@@ -247,65 +277,28 @@ static void ride_log(struct scheduler *s, struct batch *batch)
 	char key[STORE_KEY_MAX];
 	char *copy = must(malloc(s->riding.len));
 
-	log_key(key, index);
+	scheduler_log_key(key, index);
 	batch_write_bytes(batch, key, memcpy(copy, s->riding.data, s->riding.len), s->riding.len,
 		index);
 }
 
-static bool ride_checkpoint(struct scheduler *s, struct batch *batch)
-{
-	struct sched_encoder out = {0};
-	const struct sched_snapshot *now;
-	char key[STORE_KEY_MAX];
-	int rc;
-
-	// Together, so that no transaction is in neither or in both.
-	pthread_mutex_lock(&s->lock);
-	sched_publish(s->core->state);
-	take_log(s);
-	now = sched_snapshot_pin(s->reader, s->core->state);
-	pthread_mutex_unlock(&s->lock);
-	rc = sched_checkpoint(now, &out);
-	if (!rc) {
-		batch_write_bytes(batch, SCHEDULER_CHECKPOINT_KEY, (char *)out.out.data,
-			out.out.len, now->index ? now->index : 1);
-		for (size_t i = 0; i < s->log_count; i++) {
-			log_key(key, s->logs[i]);
-			batch_write(batch, key, NULL, 0);
-		}
-		s->checkpoint_bytes = out.out.len;
-	}
-	sched_reader_unpin(s->reader);
-	if (rc)
-		sched_bytes_fini(&out.out);
-	return rc == 0;
-}
-
 void scheduler_ride(struct scheduler *s, struct batch *batch)
 {
-	s->checkpointing = s->log_bytes > CHECKPOINT_AFTER_BYTES + s->checkpoint_bytes &&
-			   ride_checkpoint(s, batch);
-	if (!s->checkpointing)
+	if (s->riding.len)
 		ride_log(s, batch);
 	s->ridden = s->riding.len;
+	if (scheduler_checkpoint_waits(s))
+		scheduler_checkpoint_ride(s, batch);
 }
 
-void scheduler_landed(struct scheduler *s, int error)
+// What rode is durable. What was taken from the core while the store was busy stays for the next
+// time.
+static void land_log(struct scheduler *s)
 {
 	struct sched_bytes landed = {0};
 
-	if (!s->ridden)
-		return;
-	if (error) {
-		s->ridden = 0;
-		return;
-	}
-	// What was taken from the core while the store was busy stays for the next time.
 	memcpy(must(sched_bytes_take(&landed, s->ridden)), s->riding.data, s->ridden);
-	if (s->checkpointing)
-		s->log_count = s->log_bytes = 0;
-	else
-		remember_log(s, last_index(&landed), landed.len);
+	remember_log(s, last_index(&landed), landed.len);
 	memmove(s->riding.data, s->riding.data + s->ridden, s->riding.len - s->ridden);
 	s->riding.len -= s->ridden;
 	s->ridden = 0;
@@ -316,4 +309,14 @@ void scheduler_landed(struct scheduler *s, int error)
 	s->backlog_bytes = s->riding.len;
 	pthread_cond_broadcast(&s->work);
 	pthread_mutex_unlock(&s->lock);
+}
+
+void scheduler_landed(struct scheduler *s, int error)
+{
+	if (s->ridden && !error)
+		land_log(s);
+	s->ridden = 0;
+	scheduler_checkpoint_landed(s, error);
+	if (!error)
+		scheduler_checkpoint_consider(s);
 }

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// The scheduler's log in the store: it stays small, a checkpoint may be cut off at any point, and a
+// new control plane finds what was acknowledged, from a checkpoint and the log behind it.
+#include "controlplane/scheduler_internal.h"
+#include "test/unit/hosts_world.h"
+
+#define AFTER ((size_t)6000)
+
+static int add_len(void *user, const struct store_record *record)
+{
+	size_t *sum = user;
+
+	*sum += record->len;
+	return 0;
+}
+
+static size_t log_in_store(struct env *e)
+{
+	size_t sum = 0;
+
+	assert_int_equal(store_list(e->store, SCHEDULER_LOG_PREFIX, NULL, add_len, &sum), 0);
+	return sum;
+}
+
+static size_t checkpoint_in_store(struct env *e)
+{
+	size_t len = 0;
+	uint64_t version;
+	void *value;
+
+	if (store_get(e->store, SCHEDULER_CHECKPOINT_KEY, &value, &len, &version) == 0)
+		free(value);
+	return len;
+}
+
+static void small_steps(struct env *e)
+{
+	e->orchestrator.scheduler.checkpoint_after = AFTER;
+}
+
+static void come_back(struct env *e)
+{
+	UNTIL(e, e->clients[HOST1].closed);
+	dial(e, HOST1, HOST("n1", "s1", ",\"machine\":\"m\""));
+	UNTIL(e, e->clients[HOST1].up);
+	watch(e, HOST1);
+	obey(e, HOST1, "s1");
+}
+
+// To this many, which run.
+static void scale(struct env *e, int count)
+{
+	put_echo(e, count, "a");
+	for (int i = 0; told(e, HOST1, "run") != (size_t)count || told(e, HOST1, "stop"); i++) {
+		assert_true(i < 10000);
+		pass(e, NS_PER_MS);
+		obey(e, HOST1, "s1");
+	}
+}
+
+// What the host holds is what a new control plane wants of it: the same instances, and exactly those
+// if nothing was under way.
+static void crash_and_compare(struct env *e, bool exactly)
+{
+	json_t *before = json_deep_copy(e->clients[HOST1].table);
+	unsigned snapshots = e->clients[HOST1].snapshots;
+	const char *id;
+	json_t *item;
+
+	stop(e);
+	start(e);
+	small_steps(e);
+	come_back(e);
+	UNTIL(e, e->clients[HOST1].snapshots > snapshots && !e->clients[HOST1].marked);
+	pass(e, 20 * NS_PER_MS);
+	json_object_foreach(before, id, item)
+	{
+		if (!json_object_get(e->clients[HOST1].table, id))
+			fail_msg("%s is gone", id);
+	}
+	if (exactly)
+		assert_int_equal(json_object_size(e->clients[HOST1].table),
+			json_object_size(before));
+	json_decref(before);
+}
+
+static void test_the_log_stays_small(void **state)
+{
+	struct env *e = *state;
+	uint64_t made = 0;
+
+	small_steps(e);
+	connect_host(e, HOST1, HOST("n1", "s1", ",\"machine\":\"m\""), "s1");
+	for (int k = 0; k < 60; k++) {
+		scale(e, k % 2 ? 3 : 12);
+		// One may be on its way, and then a record that it does not cover follows.
+		assert_true(log_in_store(e) <= 2 * (AFTER + checkpoint_in_store(e)) + 20000);
+		assert_true(e->orchestrator.scheduler.log_bytes == log_in_store(e));
+	}
+	made = e->orchestrator.scheduler.checkpoints;
+	assert_true(made >= 2);
+	crash_and_compare(e, true);
+	assert_int_equal(e->orchestrator.scheduler.checkpoint_bytes, checkpoint_in_store(e));
+	scale(e, 5);
+	crash_and_compare(e, true);
+}
+
+// One begins now, however small the log is.
+static void begin_checkpoint(struct scheduler *s)
+{
+	s->checkpoint_after = s->checkpoint_bytes = 0;
+	scheduler_checkpoint_consider(s);
+	s->checkpoint_after = AFTER;
+	assert_true(s->checkpoint.running);
+}
+
+static void wait_encoded(const struct scheduler *s)
+{
+	ns_t give_up = clock_now() + DEADLINE;
+
+	while (!scheduler_checkpoint_waits(s))
+		assert_true(clock_now() < give_up);
+}
+
+// Crashes while it is encoded, before it is with the store, when the store refused it, and behind it.
+static void test_a_crash_at_any_point(void **state)
+{
+	struct env *e = *state;
+
+	small_steps(e);
+	connect_host(e, HOST1, HOST("n1", "s1", ",\"machine\":\"m\""), "s1");
+	for (int k = 0; k < 48; k++) {
+		struct scheduler *s = &e->orchestrator.scheduler;
+		uint64_t made;
+
+		scale(e, k % 2 ? 2 : 9);
+		made = s->checkpoints;
+		begin_checkpoint(s);
+		// Transactions behind the snapshot, too.
+		if (k % 3 == 0)
+			put_echo(e, 4, "a");
+		if (k % 4 > 0)
+			wait_encoded(s);
+		if (k % 4 == 2) {
+			store_mem_fail(e->store, -ENOSPC, 1);
+			assert_int_equal(registry_flush(&e->registry), -ENOSPC);
+			assert_int_equal(s->checkpoints, made);
+		} else if (k % 4 == 3) {
+			assert_int_equal(registry_flush(&e->registry), 0);
+			assert_int_equal(s->checkpoints, made + 1);
+		}
+		crash_and_compare(e, k % 3 != 0);
+	}
+}
+
+// A store that refuses for a while: the log grows in memory, and is there afterwards.
+static void test_a_full_disk_and_after(void **state)
+{
+	struct env *e = *state;
+	uint64_t before;
+
+	small_steps(e);
+	connect_host(e, HOST1, HOST("n1", "s1", ",\"machine\":\"m\""), "s1");
+	scale(e, 6);
+	before = e->orchestrator.scheduler.checkpoints;
+	for (int k = 0; k < 40; k++) {
+		scale(e, k % 2 ? 2 : 9);
+		e->broken = true;
+		store_mem_fail(e->store, -ENOSPC, 1);
+		registry_flush(&e->registry);
+		store_mem_fail(e->store, 0, 0);
+		e->broken = false;
+	}
+	UNTIL(e, e->orchestrator.scheduler.checkpoints > before);
+	crash_and_compare(e, true);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_the_log_stays_small),
+		TEST(test_a_crash_at_any_point),
+		TEST(test_a_full_disk_and_after),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
