@@ -152,11 +152,25 @@ json_t *fleet_node_status(const struct fleet *f, const char *name)
 	return out;
 }
 
-// Calls that wait and run on all nodes now.
+// As hosts count them; the gateways' own figures are in /v1/stats.
+static void add_outcomes(json_t *sum, const json_t *calls)
+{
+	static const char *const outcomes[] = {"ok", "error", "rejected", "canceled", "timeout", "invalid"};
+
+	for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++) {
+		json_int_t n = json_integer_value(json_object_get(sum, outcomes[i]));
+
+		n += json_integer_value(json_object_get(calls, outcomes[i]));
+		json_object_set_new(sum, outcomes[i], json_integer(n));
+	}
+}
+
+// Calls that wait and run on all nodes now, and how those before ended.
 static void add_load(const struct fleet *f, const struct fleet_function *fn, json_t *out)
 {
 	static const char *const members[] = {"queued", "running", "capacity"};
 	json_int_t sum[3] = {0};
+	json_t *calls = json_object();
 	const struct strmap_node *at;
 	size_t len = strlen(fn->key);
 
@@ -173,10 +187,12 @@ static void add_load(const struct fleet *f, const struct fleet_function *fn, jso
 				continue;
 			for (int m = 0; m < 3; m++)
 				sum[m] += json_integer_value(json_object_get(seen, members[m]));
+			add_outcomes(calls, json_object_get(seen, "calls"));
 		}
 	}
 	for (int m = 0; m < 3; m++)
 		json_object_set_new(out, members[m], json_integer(sum[m]));
+	json_object_set_new(out, "calls", calls);
 }
 
 json_t *fleet_function_status(const struct fleet *f, const char *namespace, const char *name)
