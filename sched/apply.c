@@ -33,8 +33,21 @@ static struct sched_instance *instance_row(struct sched_state *st, uint32_t slot
 	return sched_instance_at(&st->head, slot) ? row(st, SCHED_TABLE_INSTANCES, slot) : NULL;
 }
 
-static void room_appeared(struct sched_state *st, const struct sched_node *n)
+static void note_node(struct sched_state *st, uint32_t slot)
 {
+	struct sched_effects *e = &st->effects;
+
+	if (e->node_count && e->node_count <= SCHED_EFFECT_NODES &&
+		e->nodes[e->node_count - 1] == slot)
+		return;
+	if (e->node_count < SCHED_EFFECT_NODES)
+		e->nodes[e->node_count] = slot;
+	e->node_count += e->node_count <= SCHED_EFFECT_NODES;
+}
+
+static void room_appeared(struct sched_state *st, const struct sched_node *n, uint32_t slot)
+{
+	note_node(st, slot);
 	if (n->class_id < SCHED_CLASSES_TRACKED)
 		st->effects.freed[n->class_id / 64] |= 1ull << n->class_id % 64;
 	else
@@ -126,7 +139,7 @@ static int node_put(struct sched_state *st, const struct sched_change *c)
 	n->capacity = c->node.capacity;
 	n->class_id = class_id;
 	n->modify_index = st->head.index;
-	room_appeared(st, n);
+	room_appeared(st, n, c->slot);
 	return 0;
 out:
 	if (rc)
@@ -145,7 +158,7 @@ static int node_state(struct sched_state *st, const struct sched_change *c)
 	n->draining = c->node_state.draining;
 	n->modify_index = st->head.index;
 	if (sched_node_takes(n))
-		room_appeared(st, n);
+		room_appeared(st, n, c->slot);
 	return 0;
 }
 
@@ -160,10 +173,43 @@ static int node_del(struct sched_state *st, const struct sched_change *c)
 	*n = (struct sched_node){.first_instance = SCHED_NONE};
 	sched_slot_freed(st, SCHED_TABLE_NODES, c->slot);
 	st->head.topology = st->head.index;
+	note_node(st, c->slot);
 	return 0;
 }
 
 // ---- jobs ----
+
+static void forget_system_job(struct sched_state *st, uint32_t slot)
+{
+	struct sched_slots *list = &st->system_jobs;
+
+	for (uint32_t k = 0; k < list->count; k++)
+		if (list->free[k] == slot) {
+			list->free[k] = list->free[--list->count];
+			return;
+		}
+}
+
+// Keeps the list of jobs that a new node concerns.
+static int list_system_job(struct sched_state *st, uint32_t slot, uint8_t type)
+{
+	struct sched_slots *list = &st->system_jobs;
+
+	forget_system_job(st, slot);
+	if (!sched_by_node(type))
+		return 0;
+	if (list->count == list->room) {
+		uint32_t room = list->room ? list->room * 2 : 16;
+		uint32_t *bigger = realloc(list->free, room * sizeof(*bigger));
+
+		if (!bigger)
+			return -ENOMEM;
+		list->free = bigger;
+		list->room = room;
+	}
+	list->free[list->count++] = slot;
+	return 0;
+}
 
 static bool version_in_use(struct sched_state *st, const struct sched_job *j, uint32_t version)
 {
@@ -244,7 +290,9 @@ static int job_put(struct sched_state *st, const struct sched_change *c)
 	if (old && (strcmp(sched_job_spec(old)->name, spec->name) != 0 ||
 			   strcmp(sched_job_spec(old)->namespace, spec->namespace) != 0))
 		goto out;
-	rc = old ? 0 : job_new(st, c);
+	rc = list_system_job(st, c->slot, spec->type);
+	if (!rc && !old)
+		rc = job_new(st, c);
 	if (rc)
 		goto out;
 	j = row(st, SCHED_TABLE_JOBS, c->slot);
@@ -274,6 +322,7 @@ static int job_del(struct sched_state *st, const struct sched_change *c)
 		return -EBADMSG;
 	spec = sched_job_spec(j);
 	sched_map_del(&st->job_names, sched_name_key(spec->namespace, spec->name));
+	forget_system_job(st, c->slot);
 	for (uint32_t k = 0; k < j->versions->count; k++)
 		sched_pages_retire(&st->pages, (void *)(uintptr_t)j->versions->spec[k]);
 	sched_pages_retire(&st->pages, (void *)(uintptr_t)j->versions);
@@ -346,7 +395,7 @@ static void release(struct sched_state *st, struct sched_instance *i)
 	n->modify_index = j->modify_index = st->head.index;
 	st->effects.freed_instances++;
 	if (sched_node_takes(n))
-		room_appeared(st, n);
+		room_appeared(st, n, i->node);
 }
 
 // Placements and rows of checkpoints.

@@ -21,6 +21,8 @@ struct sched_blocked {
 	uint64_t class_index[SCHED_CLASSES_TRACKED];
 	uint32_t class_high; // no class at or beyond has an index
 	uint64_t other_index, any_index;
+	uint64_t nodes_index; // when something last happened to nodes that nobody waited for, or to many
+	uint32_t by_node;     // entries that wait for a node
 	struct sched_map quota_index, node_index; // to the place in `indexes`
 	uint64_t *indexes;
 	uint32_t index_count, index_room;
@@ -73,6 +75,7 @@ static void count(struct sched_blocked *b, const struct sched_waiting *w, int st
 	b->stats.blocked += (uint32_t)step;
 	b->stats.escaped += w->eligibility.escaped ? (uint32_t)step : 0;
 	b->stats.max_plans += w->max_plans ? (uint32_t)step : 0;
+	b->by_node += w->ticket.node != SCHED_NONE ? (uint32_t)step : 0;
 }
 
 static void remove_at(struct sched_blocked *b, uint32_t i)
@@ -123,7 +126,8 @@ static bool opened(const struct sched_blocked *b, const struct sched_waiting *w)
 	if (w->quota)
 		return index_of(b, &b->quota_index, w->quota) > w->snapshot_index;
 	if (w->ticket.node != SCHED_NONE)
-		return index_of(b, &b->node_index, w->ticket.node) > w->snapshot_index;
+		return b->nodes_index > w->snapshot_index ||
+		       index_of(b, &b->node_index, w->ticket.node) > w->snapshot_index;
 	return class_opened(b, w);
 }
 
@@ -176,6 +180,14 @@ struct sched_ticket sched_blocked_untrack(struct sched_blocked *b, uint32_t job,
 	t = b->entries[i].ticket;
 	remove_at(b, i);
 	return t;
+}
+
+struct sched_ticket sched_blocked_untrack_any(struct sched_blocked *b, uint32_t job)
+{
+	for (uint32_t i = 0; i < b->count; i++)
+		if (b->entries[i].ticket.job == job)
+			return sched_blocked_untrack(b, job, b->entries[i].ticket.node);
+	return (struct sched_ticket){0};
 }
 
 // ---- what happened ----
@@ -237,7 +249,19 @@ void sched_blocked_unblock_quota(struct sched_blocked *b, uint32_t quota, uint64
 
 void sched_blocked_unblock_node(struct sched_blocked *b, uint32_t node, uint64_t index)
 {
-	note(b, &b->node_index, node, index);
+	// As long as nobody waits for a node it is enough to know that it was not later.
+	if (b->by_node)
+		note(b, &b->node_index, node, index);
+	else if (b->enabled)
+		b->nodes_index = index;
+}
+
+void sched_blocked_unblock_nodes(struct sched_blocked *b, uint64_t index)
+{
+	if (!b->enabled)
+		return;
+	b->nodes_index = index;
+	happened(b);
 }
 
 void sched_blocked_unblock_failed(struct sched_blocked *b)

@@ -45,10 +45,15 @@ int sched_blocked_add(
 // The job needs nothing any more: its ticket if one waited, else eval 0.
 struct sched_ticket sched_blocked_untrack(struct sched_blocked *b, uint32_t job, uint32_t node);
 
+// Any one of the job that waits, whatever the node; it takes as long as there are that wait.
+struct sched_ticket sched_blocked_untrack_any(struct sched_blocked *b, uint32_t job);
+
 void sched_blocked_unblock_class(struct sched_blocked *b, uint32_t class_id, uint64_t index);
 void sched_blocked_unblock_quota(struct sched_blocked *b, uint32_t quota, uint64_t index);
 // A node came or got room: evaluations of system jobs that wait for it.
 void sched_blocked_unblock_node(struct sched_blocked *b, uint32_t node, uint64_t index);
+// Of too many nodes to name them.
+void sched_blocked_unblock_nodes(struct sched_blocked *b, uint64_t index);
 // Those that had too many conflicts; now and then.
 void sched_blocked_unblock_failed(struct sched_blocked *b);
 

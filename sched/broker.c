@@ -182,6 +182,13 @@ static bool better(const struct sched_ticket *a, const struct sched_ticket *b)
 						  : a->eval > b->eval;
 }
 
+// One evaluation stands for another, too: of a system job that may concern another node.
+static void stand_for(struct sched_ticket *keeper, uint32_t node)
+{
+	if (keeper->node != node)
+		keeper->node = SCHED_NONE;
+}
+
 // Cancels the tail of a pending list from entry i on; what stays must see what these would have
 // seen.
 static void cancel_from(
@@ -192,6 +199,7 @@ static void cancel_from(
 
 		if (keeper->min_index < b->entries[i].t.min_index)
 			keeper->min_index = b->entries[i].t.min_index;
+		stand_for(keeper, b->entries[i].t.node);
 		job->pending_count--;
 		b->stats.pending--;
 		cancel(b, i);
@@ -259,9 +267,11 @@ static bool merge_waiting(struct sched_broker *b, uint32_t i)
 {
 	struct job *job = &b->jobs[b->entries[i].t.job];
 	uint32_t other = job->waiting;
-	const struct sched_ticket *t = &b->entries[i].t;
+	struct sched_ticket *t = &b->entries[i].t;
 
 	if (other != SCHED_NONE && b->entries[other].t.trigger == t->trigger) {
+		stand_for(&b->entries[other].t, t->node);
+		stand_for(t, b->entries[other].t.node);
 		if (b->entries[other].t.wait_until <= t->wait_until) {
 			cancel(b, i);
 			return true;
@@ -324,7 +334,8 @@ int sched_broker_enqueue(struct sched_broker *b, const struct sched_ticket *t, n
 	return sched_broker_enqueue_all(b, t, 1, now);
 }
 
-bool sched_broker_covers(struct sched_broker *b, uint32_t job, uint8_t priority, uint64_t index)
+bool sched_broker_covers(
+	struct sched_broker *b, uint32_t job, uint32_t node, uint8_t priority, uint64_t index)
 {
 	uint32_t i = job < b->job_room ? b->jobs[job].pending : SCHED_NONE;
 	struct sched_ticket *t;
@@ -340,6 +351,7 @@ bool sched_broker_covers(struct sched_broker *b, uint32_t job, uint8_t priority,
 		return false;
 	if (t->min_index < index)
 		t->min_index = index;
+	stand_for(t, node);
 	return true;
 }
 

@@ -80,6 +80,8 @@ int sched_core_start(struct sched_core *c, ns_t now)
 		if (!e || e->status >= SCHED_EVAL_COMPLETE)
 			continue;
 		t = sched_ticket_of(e);
+		// It may have stood for others.
+		t.node = SCHED_NONE;
 		if (sched_broker_enqueue(c->broker, &t, now))
 			return -ENOMEM;
 		c->evals_made++;
@@ -114,14 +116,36 @@ static int remember(struct sched_core *c, const struct sched_eval *e)
 int sched_core_eval(struct sched_core *c, uint32_t job, uint8_t trigger, ns_t wait_until,
 	const struct sched_eval *previous)
 {
+	return sched_core_eval_on(c, job, SCHED_NONE, trigger, wait_until, previous);
+}
+
+int sched_core_eval_once(struct sched_core *c, uint32_t job, uint32_t node, uint8_t trigger)
+{
+	// The broker knows of those made within this transaction only afterwards.
+	for (uint32_t k = 0; k < c->made_count; k++) {
+		if (c->made[k].job != job)
+			continue;
+		if (c->made[k].node != node)
+			c->made[k].node = SCHED_NONE;
+		return 0;
+	}
+	return sched_core_eval_on(c, job, node, trigger, 0, NULL);
+}
+
+int sched_core_eval_on(struct sched_core *c, uint32_t job, uint32_t node, uint8_t trigger,
+	ns_t wait_until, const struct sched_eval *previous)
+{
 	const struct sched_job *j = sched_job_at(&c->state->head, job);
-	struct sched_eval e = {
-		.job = job, .node = SCHED_NONE, .trigger = trigger, .wait_until = wait_until};
+	struct sched_eval e = {.job = job,
+		.node = sched_by_node(j->type) ? node : SCHED_NONE,
+		.trigger = trigger,
+		.wait_until = wait_until};
 	int rc;
 
 	// Only events have no time of their own to wait for: a later evaluation sees what they
 	// changed.
-	if (!wait_until && sched_broker_covers(c->broker, job, j->priority, c->state->head.index))
+	if (!wait_until &&
+		sched_broker_covers(c->broker, job, e.node, j->priority, c->state->head.index))
 		return 0;
 	e.id = c->state->last_eval_id + 1;
 	e.previous = previous ? previous->id : 0;
@@ -154,6 +178,10 @@ void sched_core_effects(struct sched_core *c)
 	if (e->freed_other)
 		sched_blocked_unblock_class(
 			c->blocked, SCHED_CLASSES_TRACKED, c->state->head.index);
+	for (uint32_t k = 0; k < e->node_count && k < SCHED_EFFECT_NODES; k++)
+		sched_blocked_unblock_node(c->blocked, e->nodes[k], c->state->head.index);
+	if (e->node_count > SCHED_EFFECT_NODES)
+		sched_blocked_unblock_nodes(c->blocked, c->state->head.index);
 	*e = (struct sched_effects){0};
 }
 
@@ -249,6 +277,10 @@ static void concluded(struct sched_core *c, struct sched_plan *plan, ns_t now)
 	struct sched_ticket old;
 
 	sched_broker_ack(c->broker, plan->done.id, plan->token, now);
+	// One that looked at all nodes replaces those that wait for some.
+	while (sched_by_node(plan->done.type) && plan->node == SCHED_NONE &&
+		(old = sched_blocked_untrack_any(c->blocked, plan->job)).eval)
+		forget(c, &old, 1);
 	c->evals_ended += !waits;
 	c->evals_made += plan->follow_count;
 	for (uint32_t k = 0; k < plan->follow_count; k++)
@@ -259,7 +291,7 @@ static void concluded(struct sched_core *c, struct sched_plan *plan, ns_t now)
 		hand_on(c, &plan->follow[k], now);
 	if (waits)
 		return;
-	old = sched_blocked_untrack(c->blocked, plan->job, SCHED_NONE);
+	old = sched_blocked_untrack(c->blocked, plan->job, plan->node);
 	if (old.eval)
 		forget(c, &old, 1);
 }

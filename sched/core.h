@@ -49,7 +49,7 @@ void sched_core_stop(struct sched_core *c);
 // ---- events: each is one transaction, published, with the evaluations it calls for ----
 
 // A new job or a new version of it. The version is the next one, or stays if only counts, priority,
-// parallelism or stopping change. 0; -EINVAL; -ENOTSUP: the type; -ENOMEM.
+// parallelism or stopping change. 0; -EINVAL; -ENOMEM.
 int sched_core_job_put(
 	struct sched_core *c, const struct sched_spec *spec, ns_t now, uint32_t *slot);
 // Stops all its instances; purge: and forgets it then. 0, -ENOENT.

@@ -17,6 +17,12 @@ static inline int sched_core_change(
 // 0 or -ENOMEM.
 int sched_core_eval(struct sched_core *c, uint32_t job, uint8_t trigger, ns_t wait_until,
 	const struct sched_eval *previous);
+// The same for a node alone, if it is a system job.
+int sched_core_eval_on(struct sched_core *c, uint32_t job, uint32_t node, uint8_t trigger,
+	ns_t wait_until, const struct sched_eval *previous);
+// An evaluation for what happened to something of the job on the node, unless the open transaction
+// has made one of the job already; 0 or -ENOMEM.
+int sched_core_eval_once(struct sched_core *c, uint32_t job, uint32_t node, uint8_t trigger);
 void sched_core_begin(struct sched_core *c);
 // Ends the transaction: publishes it, enqueues its evaluations, passes on what it freed. 0 or
 // -ENOMEM.

@@ -44,8 +44,6 @@ int sched_core_job_put(
 
 	if (sched_spec_check(spec))
 		return -EINVAL;
-	if (spec->type != SCHED_TYPE_SERVICE && spec->type != SCHED_TYPE_BATCH)
-		return -ENOTSUP;
 	copy = sched_spec_copy(spec);
 	if (!copy)
 		return -ENOMEM;
@@ -88,6 +86,39 @@ int sched_core_evaluate(struct sched_core *c, uint32_t job, uint8_t trigger, ns_
 
 // ---- nodes ----
 
+// An evaluation for each job with something on the node; one a job, however many instances.
+static int evaluate_node(struct sched_core *c, uint32_t slot, uint8_t trigger)
+{
+	const struct sched_node *n = sched_node_at(&c->state->head, slot);
+
+	for (uint32_t at = n->first_instance; at != SCHED_NONE;) {
+		const struct sched_instance *i = sched_instance_at(&c->state->head, at);
+		int rc = sched_live(i) ? sched_core_eval_once(c, i->job, slot, trigger) : 0;
+
+		if (rc)
+			return rc;
+		at = i->next_on_node;
+	}
+	return 0;
+}
+
+// A node takes instances, or other ones than before: each job with one a node looks at it.
+static int evaluate_system_jobs(struct sched_core *c, uint32_t slot)
+{
+	const struct sched_slots *list = &c->state->system_jobs;
+	int rc = 0;
+
+	if (!sched_node_takes(sched_node_at(&c->state->head, slot)))
+		return 0;
+	for (uint32_t k = 0; !rc && k < list->count; k++) {
+		const struct sched_job *j = sched_job_at(&c->state->head, list->free[k]);
+
+		if (j && !sched_job_spec(j)->stopped)
+			rc = sched_core_eval_once(c, list->free[k], slot, SCHED_NODE_UPDATE);
+	}
+	return rc;
+}
+
 int sched_core_node_put(struct sched_core *c, const char *name,
 	const struct sched_attribute *attributes, uint32_t count, const struct sched_res *capacity,
 	uint32_t *slot)
@@ -103,30 +134,10 @@ int sched_core_node_put(struct sched_core *c, const char *name,
 	sched_core_begin(c);
 	rc = sched_core_change(
 		c, SCHED_NODE_PUT, *slot, (struct sched_change){.node = {info, *capacity}});
+	if (!rc)
+		rc = evaluate_system_jobs(c, *slot);
 	committed = sched_core_commit(c, 0);
 	return rc ? rc : committed;
-}
-
-// An evaluation for each job with something on the node; one a job, however many instances. The
-// broker knows of those made within this transaction only afterwards, so these are looked for here.
-static int evaluate_node(struct sched_core *c, uint32_t slot, uint8_t trigger)
-{
-	const struct sched_node *n = sched_node_at(&c->state->head, slot);
-
-	for (uint32_t at = n->first_instance; at != SCHED_NONE;) {
-		const struct sched_instance *i = sched_instance_at(&c->state->head, at);
-		uint32_t k = 0;
-		int rc = 0;
-
-		at = i->next_on_node;
-		while (k < c->made_count && c->made[k].job != i->job)
-			k++;
-		if (k == c->made_count && sched_live(i))
-			rc = sched_core_eval(c, i->job, trigger, 0, NULL);
-		if (rc)
-			return rc;
-	}
-	return 0;
 }
 
 int sched_core_node_state(
@@ -147,6 +158,8 @@ int sched_core_node_state(
 		(struct sched_change){.node_state = {status, eligible, draining}});
 	if (!rc && (leaves || drains))
 		rc = evaluate_node(c, slot, leaves ? SCHED_NODE_UPDATE : SCHED_NODE_DRAIN);
+	if (!rc)
+		rc = evaluate_system_jobs(c, slot);
 	committed = sched_core_commit(c, now);
 	return rc ? rc : committed;
 }
@@ -180,6 +193,14 @@ int sched_core_node_del(struct sched_core *c, uint32_t slot, ns_t now)
 
 // ---- instances ----
 
+// A system job updates node after node: the next one may be on any.
+static bool rolls(const struct sched_core *c, const struct sched_instance *i,
+	const struct sched_instance *previous)
+{
+	return sched_by_node(sched_job_at(&c->state->head, i->job)->type) &&
+	       i->version != previous->version;
+}
+
 // Whether what happened to the instance calls for an evaluation of its job; which.
 static bool calls_for(struct sched_core *c, const struct sched_instance *i,
 	const struct sched_report *r, uint8_t *trigger)
@@ -192,15 +213,16 @@ static bool calls_for(struct sched_core *c, const struct sched_instance *i,
 	}
 	// Something waits for this one to be ready: what it replaces.
 	*trigger = SCHED_INSTANCE_READY;
-	return r->status == SCHED_RUNNING && r->ready && !sched_ready(i) && previous &&
-	       sched_live(previous);
+	if (r->status != SCHED_RUNNING || !r->ready || sched_ready(i) || !previous)
+		return false;
+	return sched_live(previous) || rolls(c, i, previous);
 }
 
 static int report_one(struct sched_core *c, struct sched_report *r, ns_t now)
 {
 	const struct sched_instance *i = sched_instance_by_id(&c->state->head, &r->id);
 	uint16_t reschedules;
-	uint32_t job;
+	uint32_t job, node;
 	uint8_t trigger;
 	bool evaluate;
 	int rc;
@@ -213,16 +235,11 @@ static int report_one(struct sched_core *c, struct sched_report *r, ns_t now)
 	evaluate = calls_for(c, i, r, &trigger);
 	reschedules = i->reschedules;
 	job = i->job;
+	node = trigger == SCHED_INSTANCE_READY ? SCHED_NONE : i->node;
 	rc = sched_core_change(c, SCHED_INSTANCE_STATUS, r->id.slot,
 		(struct sched_change){.status = {r->status, r->ready, reschedules, now}});
-	if (!rc && evaluate) {
-		uint32_t k = 0;
-
-		while (k < c->made_count && c->made[k].job != job)
-			k++;
-		if (k == c->made_count)
-			rc = sched_core_eval(c, job, trigger, 0, NULL);
-	}
+	if (!rc && evaluate)
+		rc = sched_core_eval_once(c, job, node, trigger);
 	return rc;
 }
 

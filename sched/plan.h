@@ -13,6 +13,10 @@
 #include "sched/state.h"
 
 #define SCHED_PLAN_REJECTED_SHOWN 8
+// Evaluations that a plan makes. Of a system job those that wait for a node each are at most the
+// second; if more nodes have no room, one waits for all of them.
+#define SCHED_PLAN_FOLLOW_MAX 16
+#define SCHED_PLAN_NODES_MAX 12
 
 struct sched_plan_stop {
 	struct sched_id id;
@@ -49,6 +53,7 @@ struct sched_plan {
 	uint64_t nonce; // of the instances' ids
 	ns_t now;
 	uint32_t job;
+	uint32_t node; // of a system job: the only one it is about; SCHED_NONE: all
 	uint32_t version;
 	uint8_t priority, trigger;
 	bool all_at_once;
@@ -58,7 +63,8 @@ struct sched_plan {
 	uint32_t stop_count, update_count, place_count;
 	struct sched_plan_why why[SCHED_GROUPS_MAX];
 	struct sched_eval done;      // the evaluation after a full commit
-	struct sched_eval follow[3]; // new ones it makes then; id and slot are given by the applier
+	// New ones it makes then; id and slot are given by the applier.
+	struct sched_eval follow[SCHED_PLAN_FOLLOW_MAX];
 	uint32_t follow_count;
 
 	// The result. 0; -ECANCELED: the queue was closed; -ESTALE: another worker has the

@@ -19,41 +19,26 @@
 #include <errno.h>
 
 #include "sched/prefer.h"
-
-struct place {
-	uint32_t current, old, last;
-	bool done; // batch: it has run to its end
-};
-
-struct work {
-	const struct sched_snapshot *s;
-	const struct sched_job *job;
-	const struct sched_spec *spec;
-	struct sched_arena *arena;
-	struct sched_reconciled *out;
-	struct place *places[SCHED_GROUPS_MAX];
-	ns_t now;
-	uint32_t limit;
-};
+#include "sched/reconcile_internal.h"
 
 ns_t sched_reschedule_delay(unsigned n)
 {
 	return n < 7 ? SCHED_RESCHEDULE_FIRST << n : SCHED_RESCHEDULE_MAX;
 }
 
-static bool batch(const struct work *w)
+static bool batch(const struct sched_work *w)
 {
 	return w->spec->type == SCHED_TYPE_BATCH;
 }
 
-static bool ended_itself(const struct sched_instance *i)
+bool sched_work_ended_itself(const struct sched_instance *i)
 {
 	return i->status == SCHED_FAILED || i->status == SCHED_COMPLETE;
 }
 
 // ---- what goes into the plan ----
 
-static void want_stop(struct work *w, const struct sched_instance *i, bool lost)
+void sched_want_stop(struct sched_work *w, const struct sched_instance *i, bool lost)
 {
 	if (w->out->stop_count == w->limit) {
 		w->out->more = true;
@@ -63,7 +48,7 @@ static void want_stop(struct work *w, const struct sched_instance *i, bool lost)
 		(struct sched_plan_stop){.id = i->id, .desired = SCHED_STOP, .lost = lost};
 }
 
-static void want_update(struct work *w, const struct sched_instance *i)
+void sched_want_update(struct sched_work *w, const struct sched_instance *i)
 {
 	if (w->out->update_count == w->limit) {
 		w->out->more = true;
@@ -75,7 +60,7 @@ static void want_update(struct work *w, const struct sched_instance *i)
 
 // previous: what it takes the place of; last: what failed there.
 static void want_place(
-	struct work *w, uint32_t group, uint32_t index, uint32_t previous, uint32_t last)
+	struct sched_work *w, uint32_t group, uint32_t index, uint32_t previous, uint32_t last)
 {
 	const struct sched_instance *p = sched_instance_at(w->s, previous);
 	const struct sched_instance *l = sched_instance_at(w->s, last);
@@ -93,7 +78,7 @@ static void want_place(
 	// What another version did says nothing of this one.
 	if (p && p->version == w->spec->version)
 		want->reschedules = p->reschedules;
-	if (l && l->version == w->spec->version && ended_itself(l)) {
+	if (l && l->version == w->spec->version && sched_work_ended_itself(l)) {
 		want->reschedules = l->reschedules + 1;
 		want->avoid = l->node;
 	}
@@ -101,8 +86,7 @@ static void want_place(
 
 // ---- sorting ----
 
-// The group of the current spec that an instance belongs to, SCHED_NONE if there is none.
-static uint32_t group_of(const struct work *w, const struct sched_instance *i)
+uint32_t sched_work_group_of(const struct sched_work *w, const struct sched_instance *i)
 {
 	const struct sched_spec *old;
 
@@ -117,8 +101,7 @@ static uint32_t group_of(const struct work *w, const struct sched_instance *i)
 	return SCHED_NONE;
 }
 
-// The new version differs in nothing that an instance would notice.
-static bool updates_in_place(const struct work *w, const struct sched_instance *i, uint32_t group)
+bool sched_work_in_place(const struct sched_work *w, const struct sched_instance *i, uint32_t group)
 {
 	const struct sched_spec *old = sched_job_version(w->job, i->version);
 
@@ -139,36 +122,36 @@ static bool better(const struct sched_instance *a, const struct sched_instance *
 }
 
 // Takes the place, or is stopped; what held it before and is worse is stopped.
-static void claim(struct work *w, uint32_t *at, const struct sched_instance *i)
+static void claim(struct sched_work *w, uint32_t *at, const struct sched_instance *i)
 {
 	const struct sched_instance *other = sched_instance_at(w->s, *at);
 
 	if (other && better(other, i)) {
-		want_stop(w, i, false);
+		sched_want_stop(w, i, false);
 		return;
 	}
 	if (other)
-		want_stop(w, other, false);
+		sched_want_stop(w, other, false);
 	*at = i->id.slot;
 }
 
 // Another one has taken its place: nobody waits for it to be placed again.
-static void settle_ended(struct work *w, const struct sched_instance *i)
+static void settle_ended(struct sched_work *w, const struct sched_instance *i)
 {
 	if (i && i->desired == SCHED_RUN && sched_terminal(i->status))
-		want_stop(w, i, false);
+		sched_want_stop(w, i, false);
 }
 
-static void sort_ended(struct work *w, const struct sched_instance *i)
+static void sort_ended(struct sched_work *w, const struct sched_instance *i)
 {
-	uint32_t group = w->spec->stopped ? SCHED_NONE : group_of(w, i);
+	uint32_t group = w->spec->stopped ? SCHED_NONE : sched_work_group_of(w, i);
 	const struct sched_instance *other;
-	struct place *p;
+	struct sched_place *p;
 
 	if (group == SCHED_NONE || i->name_index >= w->spec->groups[group].count) {
 		// Nobody asks for it any more: settled.
 		if (i->desired == SCHED_RUN)
-			want_stop(w, i, false);
+			sched_want_stop(w, i, false);
 		return;
 	}
 	p = &w->places[group][i->name_index];
@@ -189,14 +172,14 @@ static void sort_ended(struct work *w, const struct sched_instance *i)
 	p->last = i->id.slot;
 }
 
-static void sort_live(struct work *w, const struct sched_instance *i)
+static void sort_live(struct sched_work *w, const struct sched_instance *i)
 {
 	const struct sched_node *n = sched_node_at(w->s, i->node);
-	uint32_t group = w->spec->stopped ? SCHED_NONE : group_of(w, i);
-	struct place *p;
+	uint32_t group = w->spec->stopped ? SCHED_NONE : sched_work_group_of(w, i);
+	struct sched_place *p;
 
 	if (!n || n->status == SCHED_NODE_DOWN) {
-		want_stop(w, i, true);
+		sched_want_stop(w, i, true);
 		if (group == SCHED_NONE || i->name_index >= w->spec->groups[group].count)
 			return;
 		p = &w->places[group][i->name_index];
@@ -205,16 +188,16 @@ static void sort_live(struct work *w, const struct sched_instance *i)
 		return;
 	}
 	if (group == SCHED_NONE || i->name_index >= w->spec->groups[group].count) {
-		want_stop(w, i, false);
+		sched_want_stop(w, i, false);
 		return;
 	}
 	p = &w->places[group][i->name_index];
-	if (n->draining || (i->version != w->spec->version && !updates_in_place(w, i, group))) {
+	if (n->draining || (i->version != w->spec->version && !sched_work_in_place(w, i, group))) {
 		claim(w, &p->old, i);
 		return;
 	}
 	if (i->version != w->spec->version)
-		want_update(w, i);
+		sched_want_update(w, i);
 	claim(w, &p->current, i);
 	if (w->out->own && w->out->own[i->node] < UINT16_MAX)
 		w->out->own[i->node]++;
@@ -226,31 +209,30 @@ static void sort_live(struct work *w, const struct sched_instance *i)
 // ---- deciding ----
 
 // How many replacements are under way; stops what has been replaced.
-static uint32_t settle_replaced(struct work *w, uint32_t group)
+static uint32_t settle_replaced(struct sched_work *w, uint32_t group)
 {
 	uint32_t under_way = 0;
 
 	for (uint32_t k = 0; k < w->spec->groups[group].count; k++) {
-		const struct place *p = &w->places[group][k];
+		const struct sched_place *p = &w->places[group][k];
 		const struct sched_instance *current = sched_instance_at(w->s, p->current);
 		const struct sched_instance *old = sched_instance_at(w->s, p->old);
 
 		if (!current || !old)
 			continue;
 		if (sched_ready(current))
-			want_stop(w, old, false);
+			sched_want_stop(w, old, false);
 		else
 			under_way++;
 	}
 	return under_way;
 }
 
-// True if it may be placed again now; notes when otherwise.
-static bool may_reschedule(struct work *w, const struct sched_instance *last)
+bool sched_work_may_reschedule(struct sched_work *w, const struct sched_instance *last)
 {
 	ns_t due;
 
-	if (!last || !ended_itself(last) || last->version != w->spec->version)
+	if (!last || !sched_work_ended_itself(last) || last->version != w->spec->version)
 		return true;
 	due = last->changed_ns + sched_reschedule_delay(last->reschedules);
 	if (due <= w->now)
@@ -260,7 +242,7 @@ static bool may_reschedule(struct work *w, const struct sched_instance *last)
 	return false;
 }
 
-static void fill(struct work *w, uint32_t group)
+static void fill(struct sched_work *w, uint32_t group)
 {
 	const struct sched_group *g = &w->spec->groups[group];
 	uint32_t under_way = settle_replaced(w, group);
@@ -269,13 +251,13 @@ static void fill(struct work *w, uint32_t group)
 	budget = budget > under_way ? budget - under_way : 0;
 	for (uint32_t k = 0; k < g->count && !(w->out->want_count == w->limit && w->out->more);
 		k++) {
-		const struct place *p = &w->places[group][k];
+		const struct sched_place *p = &w->places[group][k];
 
 		if (p->current != SCHED_NONE)
 			settle_ended(w, sched_instance_at(w->s, p->last));
 		if (p->current != SCHED_NONE || p->done)
 			continue;
-		if (!may_reschedule(w, sched_instance_at(w->s, p->last)))
+		if (!sched_work_may_reschedule(w, sched_instance_at(w->s, p->last)))
 			continue;
 		if (p->old == SCHED_NONE) {
 			want_place(w, group, k, p->last, p->last);
@@ -286,18 +268,18 @@ static void fill(struct work *w, uint32_t group)
 	}
 }
 
-static int prepare(struct work *w)
+static int prepare(struct sched_work *w)
 {
 	uint32_t most = 0, high = w->s->tables[SCHED_TABLE_NODES].high;
 
 	for (uint32_t g = 0; g < w->spec->group_count; g++) {
 		uint32_t count = w->spec->stopped ? 0 : w->spec->groups[g].count;
 
-		w->places[g] = sched_arena_take(w->arena, count * sizeof(struct place));
+		w->places[g] = sched_arena_take(w->arena, count * sizeof(struct sched_place));
 		if (!w->places[g])
 			return -ENOMEM;
 		for (uint32_t k = 0; k < count; k++)
-			w->places[g][k] = (struct place){SCHED_NONE, SCHED_NONE, SCHED_NONE, false};
+			w->places[g][k] = (struct sched_place){SCHED_NONE, SCHED_NONE, SCHED_NONE, false};
 		most += count;
 	}
 	if (most > w->limit)
@@ -322,7 +304,7 @@ static int prepare(struct work *w)
 int sched_reconcile(struct sched_arena *arena, const struct sched_snapshot *s, uint32_t job,
 	ns_t now, uint32_t limit, struct sched_reconciled *out)
 {
-	struct work w = {.s = s,
+	struct sched_work w = {.s = s,
 		.job = sched_job_at(s, job),
 		.arena = arena,
 		.out = out,

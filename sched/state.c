@@ -62,6 +62,7 @@ void sched_state_destroy(struct sched_state *st)
 	free_blocks(st);
 	for (int i = 0; i < SCHED_TABLES; i++)
 		free(st->slots[i].free);
+	free(st->system_jobs.free);
 	free((void *)(uintptr_t)st->published);
 	free(st->prev_in_job);
 	free(st->prev_on_node);

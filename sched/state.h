@@ -39,11 +39,15 @@ struct sched_slots {
 	uint32_t next; // never used yet
 };
 
+#define SCHED_EFFECT_NODES 64
+
 // What transactions did that others must be told; whoever handles them clears them.
 struct sched_effects {
 	uint64_t freed[SCHED_CLASSES_TRACKED / 64]; // classes in which room appeared
 	bool freed_other;                           // in a class beyond the bitmap
 	uint32_t freed_instances;
+	uint32_t nodes[SCHED_EFFECT_NODES]; // where room appeared, or that are gone
+	uint32_t node_count;                // beyond SCHED_EFFECT_NODES: there were more
 };
 
 struct sched_state {
@@ -54,6 +58,7 @@ struct sched_state {
 	uint32_t *prev_in_job, *prev_on_node; // of instances: only the writer unlinks
 	uint32_t prev_room;
 	struct sched_map job_names, node_names, classes;
+	struct sched_slots system_jobs; // `free` is the list of jobs with an instance a node
 	uint64_t last_eval_id;
 	struct sched_encoder log;
 	bool replaying;

@@ -23,6 +23,12 @@ enum sched_type {
 	SCHED_TYPES,
 };
 
+// Jobs with an instance on each node rather than a number of them.
+static inline bool sched_by_node(uint8_t type)
+{
+	return type == SCHED_TYPE_SYSTEM || type == SCHED_TYPE_SYSBATCH;
+}
+
 #define SCHED_PRIORITY_MAX 100
 #define SCHED_PRIORITY_DEFAULT 50
 

@@ -32,6 +32,7 @@ struct planning {
 	struct sched_eligibility eligibility;
 	bool group_failed[SCHED_GROUPS_MAX];
 	uint32_t failed;
+	uint32_t failed_nodes[SCHED_PLAN_NODES_MAX]; // of a system job: the first ones
 };
 
 struct sched_worker *sched_worker_new(const struct sched_worker_config *config, uint64_t seed)
@@ -141,6 +142,66 @@ static int place_groups(struct planning *p)
 	return 0;
 }
 
+// ---- placing on given nodes: system jobs ----
+
+static void failed_on(struct planning *p, uint32_t node, enum sched_dimension full)
+{
+	struct sched_explain *x = &p->w->plan.done.explain;
+
+	x->by_dimension[full]++;
+	if (p->failed < SCHED_PLAN_NODES_MAX)
+		p->failed_nodes[p->failed] = node;
+	p->failed++;
+}
+
+// What it replaces is stopped by the same plan.
+static enum sched_dimension fits_there(struct planning *p, const struct sched_want *want,
+	const struct sched_node *n, struct sched_res *used)
+{
+	const struct sched_instance *old = sched_instance_at(p->s, want->previous);
+
+	*used = n->used;
+	sched_res_add(used, &p->planned[want->name_index]);
+	if (old && old->flags & SCHED_INSTANCE_HOLDS)
+		sched_res_sub(used, &old->ask);
+	return sched_fit(&n->capacity, used, &p->spec->groups[want->group].ask);
+}
+
+static int place_on_nodes(struct planning *p)
+{
+	uint32_t high = p->s->tables[SCHED_TABLE_NODES].high;
+	struct sched_plan *plan = &p->w->plan;
+
+	plan->places = sched_arena_take(&p->w->arena, p->rec.want_count * sizeof(*plan->places));
+	p->planned = sched_arena_zeroed(&p->w->arena, high * sizeof(*p->planned));
+	if (!plan->places || !p->planned)
+		return -ENOMEM;
+	for (uint32_t k = 0; k < p->rec.want_count; k++) {
+		const struct sched_want *want = &p->rec.wants[k];
+		const struct sched_node *n = sched_node_at(p->s, want->name_index);
+		const struct sched_res *ask = &p->spec->groups[want->group].ask;
+		struct sched_res used;
+		enum sched_dimension full = fits_there(p, want, n, &used);
+
+		plan->done.explain.considered++;
+		plan->done.explain.feasible++;
+		plan->why[want->group].considered = 1;
+		if (full != SCHED_DIMS) {
+			failed_on(p, want->name_index, full);
+			continue;
+		}
+		sched_res_add(&p->planned[want->name_index], ask);
+		plan->places[plan->place_count++] = (struct sched_plan_place){
+			.node = want->name_index,
+			.name_index = want->name_index,
+			.previous = want->previous,
+			.score = sched_score(p->w->config.algorithm, &n->capacity, &used, ask),
+			.reschedules = want->reschedules,
+			.group = want->group};
+	}
+	return 0;
+}
+
 // ---- what becomes of the evaluation ----
 
 static struct sched_eval *follow(struct planning *p, uint8_t trigger, uint8_t status)
@@ -150,7 +211,7 @@ static struct sched_eval *follow(struct planning *p, uint8_t trigger, uint8_t st
 
 	*e = (struct sched_eval){.previous = p->eval->id,
 		.job = p->eval->job,
-		.node = p->eval->node,
+		.node = SCHED_NONE,
 		.snapshot_index = p->s->index,
 		.type = p->spec->type,
 		.priority = p->spec->priority,
@@ -175,6 +236,20 @@ static void block(struct planning *p)
 	e->snapshot_index = p->s->index;
 }
 
+// Nodes without room wait each for itself, or if there are many, all of them for any.
+static void block_nodes(struct planning *p)
+{
+	bool many = p->failed > SCHED_PLAN_NODES_MAX;
+
+	for (uint32_t k = 0; k < (many ? 1 : p->failed); k++) {
+		struct sched_eval *e = follow(p, SCHED_QUEUED_INSTANCES, SCHED_EVAL_BLOCKED);
+
+		e->node = many ? SCHED_NONE : p->failed_nodes[k];
+		e->eligibility.escaped = true;
+		e->explain = p->w->plan.done.explain;
+	}
+}
+
 static void conclude(struct planning *p)
 {
 	struct sched_plan *plan = &p->w->plan;
@@ -190,7 +265,9 @@ static void conclude(struct planning *p)
 	done->explain.conflicts = p->w->conflicts;
 	done->explain.attempts = p->w->attempts;
 	done->explain.plans = p->w->plans;
-	if (p->failed)
+	if (p->failed && sched_by_node(p->spec->type))
+		block_nodes(p);
+	else if (p->failed)
 		block(p);
 	// With what is left over it goes on at once, unless it would only fail again.
 	if (p->rec.more && (!p->failed || p->rec.stop_count || plan->place_count))
@@ -225,6 +302,7 @@ static void start_plan(struct planning *p, ns_t now)
 		.nonce = rng_next(&p->w->rng),
 		.now = now,
 		.job = p->eval->job,
+		.node = p->w->ticket.node,
 		.version = p->spec->version,
 		.priority = p->w->ticket.priority,
 		.trigger = p->eval->trigger,
@@ -237,14 +315,25 @@ static void start_plan(struct planning *p, ns_t now)
 	plan->done.wait_until = 0;
 }
 
-static int plan_service(struct planning *p, ns_t now)
+static int find_places(struct planning *p, ns_t now)
+{
+	uint32_t most = p->w->config.place_max;
+	int rc;
+
+	if (sched_by_node(p->spec->type)) {
+		rc = sched_reconcile_system(&p->w->arena, p->s, p->eval->job, p->w->ticket.node, now,
+			most, &p->rec);
+		return rc ? rc : place_on_nodes(p);
+	}
+	rc = sched_reconcile(&p->w->arena, p->s, p->eval->job, now, most, &p->rec);
+	return rc ? rc : place_groups(p);
+}
+
+static int make_plan(struct planning *p, ns_t now)
 {
 	struct sched_plan *plan = &p->w->plan;
-	int rc = sched_reconcile(
-		&p->w->arena, p->s, p->eval->job, now, p->w->config.place_max, &p->rec);
+	int rc = find_places(p, now);
 
-	if (!rc)
-		rc = place_groups(p);
 	if (rc)
 		return rc;
 	// A job that is placed as a whole or not at all goes without what fits now.
@@ -281,7 +370,7 @@ int sched_worker_plan(
 	if (w->attempts++ >= limit)
 		give_up(&p);
 	else
-		rc = plan_service(&p, now);
+		rc = make_plan(&p, now);
 	if (rc)
 		return rc;
 	*plan = &w->plan;

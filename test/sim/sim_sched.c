@@ -184,6 +184,9 @@ static void run_hosts(struct sim *s, uint32_t share, bool obey)
 			continue;
 		if (i->desired != SCHED_RUN)
 			reports[n++] = (struct sched_report){.id = i->id, .status = SCHED_COMPLETE};
+		else if (!obey && sched_job_at(head(s), i->job)->type == SCHED_TYPE_SYSBATCH &&
+			 sched_ready(i) && below(s, 5) == 0)
+			reports[n++] = (struct sched_report){.id = i->id, .status = SCHED_COMPLETE};
 		else if (!obey && below(s, 60) == 0)
 			reports[n++] = (struct sched_report){.id = i->id, .status = SCHED_FAILED};
 		else if (!sched_ready(i))
@@ -506,12 +509,74 @@ static void check_group(struct sim *s, uint32_t job, uint32_t group)
 		fail(s, "at rest a count is wrong");
 }
 
+// Of a system job: the instance of a group on a node; fails if there are two.
+static const struct sched_instance *on_node(
+	struct sim *s, const struct sched_job *j, uint32_t group, uint32_t node, bool *ended)
+{
+	const struct sched_instance *found = NULL;
+
+	*ended = false;
+	for (uint32_t at = j->first_instance; at != SCHED_NONE;) {
+		const struct sched_instance *i = sched_instance_at(head(s), at);
+
+		at = i->next_in_job;
+		if (i->node != node || i->group != group)
+			continue;
+		*ended |= i->version == sched_job_spec(j)->version && i->desired == SCHED_RUN &&
+			  (i->status == SCHED_COMPLETE || i->status == SCHED_FAILED);
+		if (!sched_live(i))
+			continue;
+		if (found)
+			fail(s, "a system job has two on a node");
+		found = i;
+	}
+	return found;
+}
+
+static bool waits_for(struct sim *s, uint32_t job, uint32_t node)
+{
+	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_EVALS].high; k++) {
+		const struct sched_eval *e = sched_eval_at(head(s), k);
+
+		if (e && e->job == job && e->status == SCHED_EVAL_BLOCKED &&
+			(e->node == node || e->node == SCHED_NONE))
+			return true;
+	}
+	return false;
+}
+
+// One on each node that takes instances, or none and the node waits for room.
+static void check_system(struct sim *s, uint32_t job, uint32_t group)
+{
+	const struct sched_job *j = sched_job_at(head(s), job);
+	const struct sched_spec *spec = sched_job_spec(j);
+
+	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_NODES].high; k++) {
+		const struct sched_node *n = sched_node_at(head(s), k);
+		const struct sched_instance *i;
+		bool ended, excluded;
+
+		if (!n)
+			continue;
+		i = on_node(s, j, group, k, &ended);
+		excluded = spec->groups[group].constraint_count &&
+			   strcmp(n->info->attributes[0].value, "r1") == 0;
+		if (i && (spec->stopped || excluded || i->version != spec->version))
+			fail(s, "at rest a system job has what it should not");
+		if (i || spec->stopped || excluded ||
+			(ended && spec->type == SCHED_TYPE_SYSBATCH))
+			continue;
+		if (!waits_for(s, job, k))
+			fail(s, "at rest a system job misses a node");
+	}
+}
+
 static void check_few(struct sim *s, uint32_t job)
 {
 	const struct sched_job *j = sched_job_at(head(s), job);
 	uint32_t on_node[NODES_MAX + 17] = {0};
 
-	if (!has_few((uint32_t)atoi(sched_job_spec(j)->name + 1)))
+	if (sched_by_node(j->type) || !has_few((uint32_t)atoi(sched_job_spec(j)->name + 1)))
 		return;
 	for (uint32_t at = j->first_instance; at != SCHED_NONE;) {
 		const struct sched_instance *i = sched_instance_at(head(s), at);
@@ -530,18 +595,18 @@ static void check_rest(struct sim *s)
 		const struct sched_job *j = sched_job_at(head(s), k);
 
 		for (uint32_t g = 0; j && g < sched_job_spec(j)->group_count; g++)
-			check_group(s, k, g);
+			sched_by_node(j->type) ? check_system(s, k, g) : check_group(s, k, g);
 		if (j)
 			check_few(s, k);
 	}
-	if (s->core->evals_made != s->core->evals_ended)
+	if (s->core->evals_made != s->core->evals_ended + b.blocked)
 		fail(s, "at rest not all evaluations that were made have ended");
-	if (b.blocked)
-		fail(s, "at rest, with room for all, evaluations are blocked");
 	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_EVALS].high; k++) {
 		const struct sched_eval *e = sched_eval_at(head(s), k);
 
-		if (e && e->status < SCHED_EVAL_COMPLETE)
+		// Small nodes may be too full for system jobs.
+		if (e && e->status < SCHED_EVAL_COMPLETE &&
+			!(e->status == SCHED_EVAL_BLOCKED && sched_by_node(e->type)))
 			fail(s, "at rest an evaluation has not ended");
 	}
 }

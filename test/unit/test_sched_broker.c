@@ -528,16 +528,16 @@ static void covers_spares_an_evaluation(void **state)
 	struct sched_ticket t;
 	uint64_t token;
 
-	assert_false(sched_broker_covers(b, 7, 50, 9));
+	assert_false(sched_broker_covers(b, 7, SCHED_NONE, 50, 9));
 	put(b, 1, 7, 50);
-	assert_true(sched_broker_covers(b, 7, 50, 9));
-	assert_false(sched_broker_covers(b, 7, 51, 9));
+	assert_true(sched_broker_covers(b, 7, SCHED_NONE, 50, 9));
+	assert_false(sched_broker_covers(b, 7, SCHED_NONE, 51, 9));
 	assert_int_equal(sched_broker_dequeue(b, SCHED_MASK_ALL, 0, &t, &token), 0);
 	assert_int_equal(t.min_index, 9);
 	// One that is being worked on may have looked already.
-	assert_false(sched_broker_covers(b, 7, 50, 10));
+	assert_false(sched_broker_covers(b, 7, SCHED_NONE, 50, 10));
 	put(b, 2, 7, 50);
-	assert_true(sched_broker_covers(b, 7, 50, 11));
+	assert_true(sched_broker_covers(b, 7, SCHED_NONE, 50, 11));
 }
 
 int main(void)

@@ -1067,8 +1067,8 @@ static void bad_jobs_are_refused(void **state)
 
 	w->spec.name = "j";
 	w->spec.groups = &w->group;
-	w->spec.type = SCHED_TYPE_SYSTEM;
-	assert_int_equal(sched_core_job_put(w->core, &w->spec, w->now, &slot), -ENOTSUP);
+	w->spec.type = SCHED_TYPES;
+	assert_int_equal(sched_core_job_put(w->core, &w->spec, w->now, &slot), -EINVAL);
 	w->spec.type = SCHED_TYPE_SERVICE;
 	w->group.count = SCHED_COUNT_MAX + 1;
 	assert_int_equal(sched_core_job_put(w->core, &w->spec, w->now, &slot), -EINVAL);
