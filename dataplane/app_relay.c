@@ -54,6 +54,7 @@ static const struct report_counter net_table[] = {NET_COUNTERS(DESCRIBE)};
 static const struct report_counter loop_table[] = {LOOP_COUNTERS(DESCRIBE)};
 static const struct report_counter worker_table[] = {WORKER_COUNTERS(DESCRIBE)};
 static const struct report_counter relay_table[] = {RELAY_COUNTERS(DESCRIBE)};
+static const struct report_counter control_table[] = {CONTROL_COUNTERS(DESCRIBE)};
 static const struct report_counter pool_table[] = {RELAY_GAUGES(DESCRIBE)};
 #undef DESCRIBE
 #define COUNT(table) (unsigned)(sizeof(table) / sizeof(table[0]))
@@ -91,6 +92,16 @@ static const uint64_t *relay_values(unsigned worker, void *arg)
 	const struct app *app = arg;
 
 	return (const uint64_t *)(const void *)&app->parts[worker].relay.counters;
+}
+
+// Of the control thread, which is no worker: counted once.
+static const uint64_t *control_values(unsigned worker, void *arg)
+{
+	static const struct control_counters none;
+	const struct app *app = arg;
+	const struct control_counters *counters = worker == 0 ? &app->control.counters : &none;
+
+	return (const uint64_t *)(const void *)counters;
 }
 
 static const uint64_t *pool_values(unsigned worker, void *arg)
@@ -139,7 +150,7 @@ static void set_sources(struct app *app, struct report_sources *s)
 {
 	*s = (struct report_sources){
 		.workers = app->dp->workers,
-		.groups = 6,
+		.groups = 7,
 		.group =
 			{
 				{"tcp", false, tcp_table, COUNT(tcp_table), tcp_values},
@@ -147,7 +158,8 @@ static void set_sources(struct app *app, struct report_sources *s)
 				{"worker", false, worker_table, COUNT(worker_table), worker_values},
 				{"relay", false, relay_table, COUNT(relay_table), relay_values},
 				{"loop", false, loop_table, COUNT(loop_table), loop_values},
-			{"pools", true, pool_table, COUNT(pool_table), pool_values},
+				{"control", false, control_table, COUNT(control_table), control_values},
+				{"pools", true, pool_table, COUNT(pool_table), pool_values},
 			},
 		.describe_worker = describe_worker,
 		.describe_ports = describe_ports,

@@ -15,6 +15,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "lib/base/atomic.h"
 #include "lib/base/log.h"
 #include "lib/rsocket/metadata.h"
 
@@ -78,6 +79,26 @@ static void report(struct control *c, ns_t now, bool full)
 		send_report, c);
 }
 
+// The first one since the last report has a line, the others one together.
+static void no_room(struct control *c, const struct service_spec *spec)
+{
+	counter_add(&c->counters.drop_no_room, 1);
+	if (c->no_room++ == 0)
+		log_warn(SUBSYSTEM,
+			"no room for %s/%s: calls to it are not served as the control plane says; a gateway "
+			"has room for %u services (%u are there) at %u addresses, of %u each",
+			spec->namespace, spec->route, SERVICES_MAX, table_services(c->config.table),
+			TARGETS_MAX, SERVICE_TARGETS_MAX);
+}
+
+static void tell_no_room(struct control *c)
+{
+	if (c->no_room > 1)
+		log_warn(SUBSYSTEM, "no room for %u more services; relay.drop_no_service counts calls to them",
+			c->no_room - 1);
+	c->no_room = 0;
+}
+
 // Tells the control plane how far all workers see the table: what it unrouted before is called no more.
 static void on_seeing(struct timer *timer, ns_t now)
 {
@@ -99,6 +120,7 @@ static void on_timer(struct timer *timer, ns_t now)
 	struct control *c = list_entry(timer, struct control, timer);
 
 	table_reclaim(c->config.table);
+	tell_no_room(c);
 	if (c->link.state == LINK_UP) {
 		report(c, now, false);
 		// Said again each time: one that was lost, or of a watch that went on where it was.
@@ -141,6 +163,15 @@ static int read_function(json_t *message, struct service_spec *spec)
 	return 0;
 }
 
+static int put_service(struct control *c, const struct service_spec *spec)
+{
+	int rc = table_put(c->config.table, spec);
+
+	if (rc == -ENOSPC)
+		no_room(c, spec);
+	return rc;
+}
+
 static int apply_service(struct control *c, json_t *message)
 {
 	const char *addresses[SERVICE_TARGETS_MAX];
@@ -157,8 +188,10 @@ static int apply_service(struct control *c, json_t *message)
 		    "fragments", &fragments, "timeout_ms", &timeout_ms, "targets", &targets) ||
 		!json_is_array(targets) || timeout_ms < 0 || timeout_ms > UINT32_MAX)
 		return -EINVAL;
-	if (json_array_size(targets) > SERVICE_TARGETS_MAX)
+	if (json_array_size(targets) > SERVICE_TARGETS_MAX) {
+		no_room(c, &spec);
 		return -ENOSPC;
+	}
 	json_array_foreach(targets, i, target)
 	{
 		addresses[i] = json_string_value(json_object_get(target, "address"));
@@ -172,7 +205,7 @@ static int apply_service(struct control *c, json_t *message)
 	spec.fragments = fragments;
 	spec.timeout_ms = (uint32_t)timeout_ms;
 	spec.targets_count = (uint32_t)json_array_size(targets);
-	return table_put(c->config.table, &spec);
+	return put_service(c, &spec);
 }
 
 static int apply_service_gone(struct control *c, json_t *message)
@@ -307,6 +340,8 @@ static int apply_gateway(struct control *c, json_t *message)
 	if (rc == 0) {
 		net->generation = ++c->net_generation;
 		c->config.apply_net(net, c->config.arg);
+	} else if (rc == -ENOSPC) {
+		log_error(SUBSYSTEM, "the gateway's resource names more than there is room for: it stays as it was");
 	}
 	free(net);
 	return rc;
@@ -359,18 +394,18 @@ int control_apply(struct control *c, json_t *message)
 	int rc = -ENOTSUP;
 
 	if (!op || !json_is_integer(seq) || json_integer_value(seq) < 0) {
-		c->invalid++;
+		counter_add(&c->counters.invalid, 1);
 		return -EINVAL;
 	}
 	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
 		if (strcmp(op, ops[i].name) == 0)
 			rc = ops[i].apply(c, message);
 	if (rc == -ENOTSUP)
-		c->unknown++;
-	else if (rc)
-		c->invalid++;
-	else
-		c->applied++;
+		counter_add(&c->counters.unknown, 1);
+	else if (rc == -EINVAL)
+		counter_add(&c->counters.invalid, 1);
+	else if (rc == 0)
+		counter_add(&c->counters.applied, 1);
 	// Within a snapshot the place is only known at its end.
 	if (!c->in_snapshot && (rc == 0 || rc == -ENOTSUP))
 		c->seq = (uint64_t)json_integer_value(seq);
@@ -401,7 +436,8 @@ static void on_payload(
 	if (next) {
 		int rc = json ? control_apply(c, json) : -EINVAL;
 
-		if (rc)
+		// What found no room was told already.
+		if (rc && rc != -ENOSPC)
 			log_warn(SUBSYSTEM, "a message of the control plane was not applied: %s",
 				strerror(-rc));
 		json_decref(json);

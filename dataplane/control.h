@@ -31,6 +31,19 @@ struct control_config {
 	void *arg;
 };
 
+// Of messages: name, sentence.
+#define CONTROL_COUNTERS(X)                                                                 \
+	X(applied, "messages of the control plane that were applied")                       \
+	X(unknown, "messages of the control plane of a kind that is not known here")        \
+	X(invalid, "messages of the control plane that are not as the protocol says")       \
+	X(drop_no_room, "services without room in the table: calls are not served as they were told")
+
+struct control_counters {
+#define X(name, text) uint64_t name;
+	CONTROL_COUNTERS(X)
+#undef X
+};
+
 struct control {
 	struct control_config config;
 	struct link_hub hub;
@@ -50,8 +63,8 @@ struct control {
 	struct timer timer; // reports
 	struct report report;
 	bool told_down; // one log line for each loss
-	// Of messages.
-	uint64_t applied, unknown, invalid;
+	unsigned no_room; // services since the last report
+	struct control_counters counters;
 };
 
 // Dials; calls come from the loop. 0, -EINVAL (the address), -ENOMEM.

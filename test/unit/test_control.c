@@ -140,9 +140,9 @@ static void services_come_change_and_go(void **state)
 		0);
 	assert_null(find(f, "n/a.b"));
 	assert_int_equal(f->control.seq, 9);
-	assert_int_equal(f->control.applied, 5);
+	assert_int_equal(f->control.counters.applied, 5);
 	assert_int_equal(apply(f, "{'op': 'newer_than_us', 'seq': 10}"), -ENOTSUP);
-	assert_int_equal(f->control.unknown, 1);
+	assert_int_equal(f->control.counters.unknown, 1);
 	assert_int_equal(f->control.seq, 10);
 }
 
@@ -222,7 +222,7 @@ static void bad_messages_change_nothing(void **state)
 
 		if (rc != -EINVAL)
 			fail_msg("%d for %s", rc, bad[i]);
-		assert_int_equal(f->control.invalid, i + 1);
+		assert_int_equal(f->control.counters.invalid, i + 1);
 		assert_ptr_equal(find(f, "kept"), kept);
 		assert_int_equal(table_services(f->table), 1);
 		assert_int_equal(f->nets, 0);
@@ -231,7 +231,7 @@ static void bad_messages_change_nothing(void **state)
 		assert_false(f->control.in_snapshot);
 	}
 	log_set_level(LOG_INFO);
-	assert_int_equal(f->control.applied, 1);
+	assert_int_equal(f->control.counters.applied, 1);
 }
 
 static void too_many_targets(void **state)
@@ -251,7 +251,38 @@ static void too_many_targets(void **state)
 	json_array_append_new(targets, json_pack("{s:s}", "address", "10.1.0.0:1"));
 	assert_int_equal(control_apply(&f->control, message), -ENOSPC);
 	assert_int_equal(find(f, "x")->targets_count, SERVICE_TARGETS_MAX);
+	assert_int_equal(f->control.counters.drop_no_room, 1);
 	json_decref(message);
+}
+
+// What exceeds the table is refused and counted, and what is there is served and can be changed.
+static void too_many_services(void **state)
+{
+	struct fixture *f = *state;
+	char text[256], route[32];
+
+	log_set_level(LOG_ERROR);
+	for (unsigned i = 0; i < SERVICES_MAX + 100; i++) {
+		snprintf(text, sizeof(text),
+			"{'op': 'service', 'seq': %u, 'namespace': 'default', 'route': 'f%u',"
+			" 'targets': [{'address': '10.0.0.1:7000'}]}",
+			i + 1, i);
+		assert_int_equal(apply(f, text), i < SERVICES_MAX ? 0 : -ENOSPC);
+	}
+	assert_int_equal(f->control.counters.drop_no_room, 100);
+	assert_int_equal(f->control.counters.applied, SERVICES_MAX);
+	assert_int_equal(f->control.counters.invalid, 0);
+	assert_int_equal(table_services(f->table), SERVICES_MAX);
+	assert_int_equal(apply(f, "{'op': 'service', 'seq': 99999, 'namespace': 'default', 'route': 'f7', 'targets':"
+				  " [{'address': '10.0.0.2:7000'}]}"),
+		0);
+	assert_string_equal(find(f, "f7")->targets[0]->text, "10.0.0.2:7000");
+	snprintf(route, sizeof(route), "f%u", SERVICES_MAX);
+	assert_null(find(f, route));
+	// Room comes back.
+	assert_int_equal(apply(f, "{'op': 'service_gone', 'seq': 99999, 'namespace': 'default', 'route': 'f7'}"), 0);
+	assert_int_equal(apply(f, text), 0);
+	log_set_level(LOG_INFO);
 }
 
 static void the_net_configuration_follows(void **state)
@@ -572,7 +603,7 @@ static void a_watch_that_is_cut(void **state)
 	tell(p, "{'op': 'service', 'seq': 7}");
 	tell(p, SERVICE("8", "d", "10.0.0.1:1"));
 	RUN_UNTIL(p, find(f, "d"));
-	assert_int_equal(f->control.invalid, 1);
+	assert_int_equal(f->control.counters.invalid, 1);
 	cut(p);
 	assert_true(asked(p, "e1", 8));
 	assert_int_equal(table_services(f->table), 3);
@@ -629,7 +660,7 @@ static void credit_is_renewed(void **state)
 		tell(p, text);
 	}
 	RUN_UNTIL(p, p->f.control.seq == 3000);
-	assert_int_equal(p->f.control.applied, 3000);
+	assert_int_equal(p->f.control.counters.applied, 3000);
 	assert_int_equal(table_services(p->f.table), 1000);
 	assert_in_range(p->granted, 3000, 3000 + WATCH_CREDIT);
 	plane_free(p);
@@ -671,6 +702,7 @@ int main(void)
 		CASE(services_come_change_and_go),
 		CASE(bad_messages_change_nothing),
 		CASE(too_many_targets),
+		CASE(too_many_services),
 		CASE(the_net_configuration_follows),
 		CASE(a_snapshot_removes_what_it_does_not_name),
 		CASE(addresses_that_cannot_be),
