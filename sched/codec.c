@@ -288,6 +288,9 @@ static void get_eligibility(struct reader *r, struct sched_eligibility *e)
 		e->eligible[i] = sched_get_uint(r);
 }
 
+// Those that came later stand at the end.
+#define FIRST_DIMS 7
+
 static void put_explain(struct sched_bytes *b, const struct sched_explain *x)
 {
 	const uint32_t counts[] = {x->considered, x->feasible, x->wanted, x->placed, x->failed,
@@ -295,7 +298,7 @@ static void put_explain(struct sched_bytes *b, const struct sched_explain *x)
 
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
 		sched_put_uint(b, counts[i]);
-	for (size_t i = 0; i < SCHED_DIMS; i++)
+	for (size_t i = 0; i < FIRST_DIMS; i++)
 		sched_put_uint(b, x->by_dimension[i]);
 	for (size_t i = 0; i < SCHED_EXPLAIN_CONSTRAINTS; i++) {
 		sched_put_uint(b, x->by_constraint[i].constraint);
@@ -305,6 +308,8 @@ static void put_explain(struct sched_bytes *b, const struct sched_explain *x)
 		put_slot(b, x->best[i].node);
 		put_float(b, x->best[i].score);
 	}
+	for (size_t i = FIRST_DIMS; i < SCHED_DIMS; i++)
+		sched_put_uint(b, x->by_dimension[i]);
 }
 
 static void get_explain(struct reader *r, struct sched_explain *x)
@@ -317,7 +322,7 @@ static void get_explain(struct reader *r, struct sched_explain *x)
 		*counts[i] = sched_get_u32(r);
 	for (size_t i = 0; i < sizeof(small) / sizeof(small[0]); i++)
 		*small[i] = (uint8_t)sched_get_uint(r);
-	for (size_t i = 0; i < SCHED_DIMS; i++)
+	for (size_t i = 0; i < FIRST_DIMS; i++)
 		x->by_dimension[i] = sched_get_u32(r);
 	for (size_t i = 0; i < SCHED_EXPLAIN_CONSTRAINTS; i++) {
 		x->by_constraint[i].constraint = (uint16_t)sched_get_uint(r);
@@ -327,6 +332,8 @@ static void get_explain(struct reader *r, struct sched_explain *x)
 		x->best[i].node = get_slot(r);
 		x->best[i].score = get_float(r);
 	}
+	for (size_t i = FIRST_DIMS; i < SCHED_DIMS && reader_left(r); i++)
+		x->by_dimension[i] = sched_get_u32(r);
 }
 
 #define EVAL_BODY_MAX 600

@@ -28,6 +28,7 @@ static const char *const dimensions[SCHED_DIMS] = {
 	[SCHED_DIM_DISTINCT_HOSTS] = "have an instance of the job already",
 	[SCHED_DIM_NOT_READY] = "are not ready",
 	[SCHED_DIM_INELIGIBLE] = "are draining or not eligible",
+	[SCHED_DIM_CLAIM] = "lack a free port or device",
 };
 
 const struct sched_constraint *sched_constraint_by_number(

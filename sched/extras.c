@@ -10,6 +10,7 @@
 enum record {
 	RECORD_AFFINITY = 1,
 	RECORD_SPREAD,
+	RECORD_CLAIM,
 };
 
 // ---- checking ----
@@ -63,6 +64,15 @@ int sched_extras_check(const struct sched_spec *spec)
 		if (check_spread(spec, &spec->spreads[i]))
 			return -EINVAL;
 		targets += spec->spreads[i].target_count;
+	}
+	if (spec->claim_count > SCHED_CLAIMS_MAX)
+		return -EINVAL;
+	for (uint32_t i = 0; i < spec->claim_count; i++) {
+		const struct sched_claim *c = &spec->claims[i];
+
+		if (!c->name || !*c->name || !c->count || !group_ok(spec, c->group) ||
+			sched_is_unique_attribute(c->name))
+			return -EINVAL;
 	}
 	return targets > SCHED_TARGETS_MAX ? -EINVAL : 0;
 }
@@ -131,6 +141,21 @@ static void get_spread(struct reader *r, struct sched_spread *s,
 	}
 }
 
+static void put_claim(struct sched_bytes *b, const struct sched_claim *c)
+{
+	sched_put_u8(b, c->group);
+	sched_put_uint(b, c->count);
+	sched_put_text(b, c->name);
+}
+
+static void get_claim(struct reader *r, struct sched_claim *c, struct sched_room *room)
+{
+	c->group = reader_u8(r);
+	c->count = sched_get_u32(r);
+	c->name = sched_take_text(r, room);
+	r->bad |= !c->count;
+}
+
 void sched_extras_put(struct sched_bytes *b, const struct sched_spec *spec)
 {
 	struct sched_bytes body = {0};
@@ -142,6 +167,10 @@ void sched_extras_put(struct sched_bytes *b, const struct sched_spec *spec)
 	for (uint32_t i = 0; i < spec->spread_count; i++) {
 		put_spread(&body, &spec->spreads[i]);
 		put_record(b, RECORD_SPREAD, &body);
+	}
+	for (uint32_t i = 0; i < spec->claim_count; i++) {
+		put_claim(&body, &spec->claims[i]);
+		put_record(b, RECORD_CLAIM, &body);
 	}
 	sched_bytes_fini(&body);
 }
@@ -174,6 +203,8 @@ struct sched_extras_size sched_extras_size(struct reader *r)
 	while (next_record(r, &type, &body)) {
 		if (type == RECORD_AFFINITY && size.affinities < SCHED_AFFINITIES_MAX)
 			size.affinities++;
+		if (type == RECORD_CLAIM && size.claims < SCHED_CLAIMS_MAX)
+			size.claims++;
 		if (type != RECORD_SPREAD || size.spreads == SCHED_SPREADS_MAX)
 			continue;
 		size.spreads++;
@@ -185,7 +216,8 @@ struct sched_extras_size sched_extras_size(struct reader *r)
 	}
 	size.bytes = size.affinities * sizeof(struct sched_affinity) +
 		     size.spreads * sizeof(struct sched_spread) +
-		     size.targets * sizeof(struct sched_spread_target);
+		     size.targets * sizeof(struct sched_spread_target) +
+		     size.claims * sizeof(struct sched_claim);
 	return size;
 }
 
@@ -195,12 +227,14 @@ void sched_extras_get(struct reader *r, struct sched_spec *spec, void *at,
 	struct sched_affinity *affinity = at;
 	struct sched_spread *spread = (struct sched_spread *)(affinity + size->affinities);
 	struct sched_spread_target *target = (struct sched_spread_target *)(spread + size->spreads);
+	struct sched_claim *claim = (struct sched_claim *)(target + size->targets);
 	uint32_t targets = 0;
 	struct reader body;
 	uint8_t type;
 
 	spec->affinities = affinity;
 	spec->spreads = spread;
+	spec->claims = claim;
 	while (next_record(r, &type, &body)) {
 		if (type == RECORD_AFFINITY && spec->affinity_count < size->affinities) {
 			get_affinity(&body, &affinity[spec->affinity_count++], room);
@@ -208,7 +242,10 @@ void sched_extras_get(struct reader *r, struct sched_spec *spec, void *at,
 			get_spread(&body, &spread[spec->spread_count], target + targets,
 				size->targets - targets, room);
 			targets += spread[spec->spread_count++].target_count;
-		} else if (type == RECORD_AFFINITY || type == RECORD_SPREAD) {
+		} else if (type == RECORD_CLAIM && spec->claim_count < size->claims) {
+			get_claim(&body, &claim[spec->claim_count++], room);
+		} else if (type == RECORD_AFFINITY || type == RECORD_SPREAD ||
+			   type == RECORD_CLAIM) {
 			r->bad = true;
 		}
 		r->bad |= body.bad;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sched/claims.h"
 #include "sched/fit.h"
 #include "sched/plan.h"
 
@@ -173,6 +174,9 @@ static uint32_t propose_coming(
 			continue;
 		}
 		come(a, t, &spec->groups[plan->places[k].group].ask);
+		if (spec->claim_count && !sched_claims_room(&a->st->head, t->node, spec,
+						 plan->places[k].group, plan, k))
+			t->full = true;
 		t->places = true;
 	}
 	return missing;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <math.h>
 
+#include "sched/claims.h"
 #include "sched/fit.h"
 
 // Small enough to change no real preference, large enough that workers on the same snapshot do not
@@ -156,6 +157,7 @@ int sched_ranking_init(struct sched_ranking *r, const struct sched_spec *spec, u
 	sched_filter_init(&r->filter, spec, group, memo, classes);
 	q.group_first = r->filter.group_first;
 	r->group = &spec->groups[group];
+	r->claims = sched_claims_any(spec, group);
 	r->why = (struct sched_plan_why){0};
 	r->aside_of = NULL;
 	r->explain->group = (uint8_t)group;
@@ -201,13 +203,16 @@ static void note_best(struct sched_explain *x, uint32_t node, float score)
 static enum sched_dimension usable(
 	struct sched_ranking *r, const struct sched_node *n, struct sched_candidate *c)
 {
+	enum sched_dimension full;
+
 	if (n->status != SCHED_NODE_READY)
 		return SCHED_DIM_NOT_READY;
 	if (!sched_node_takes(n))
 		return SCHED_DIM_INELIGIBLE;
 	if (r->group->distinct_hosts && c->own)
 		return SCHED_DIM_DISTINCT_HOSTS;
-	return sched_fit(&n->capacity, &c->used, &r->group->ask);
+	full = sched_fit(&n->capacity, &c->used, &r->group->ask);
+	return full == SCHED_DIMS && !c->claims_room ? SCHED_DIM_CLAIM : full;
 }
 
 // Looks at one node: true if it became a candidate.
@@ -233,11 +238,15 @@ static bool look(struct sched_ranking *r, uint32_t slot, float common, struct sc
 	c->own = r->rec->own ? r->rec->own[slot] : 0;
 	if (r->planned)
 		sched_res_add(&c->used, &r->planned[slot]);
+	c->claims_room = UINT32_MAX;
+	if (r->claims)
+		c->claims_room = sched_claims_room(r->s, slot, r->filter.spec,
+			r->explain->group, r->plan, r->plan->place_count);
 	against = usable(r, n, c);
 	if (against != SCHED_DIMS) {
 		x->by_dimension[against]++;
-		r->why.exhausted += against < SCHED_DIM_NOT_READY;
-		r->why.infeasible += against >= SCHED_DIM_NOT_READY;
+		r->why.exhausted += sched_exhausted(against);
+		r->why.infeasible += !sched_exhausted(against);
 		return false;
 	}
 	c->score = score_of(r, c, n);
@@ -387,6 +396,7 @@ static void take(struct sched_ranking *r, struct sched_stratum *s)
 
 	sched_res_add(&c->used, &r->group->ask);
 	c->own++;
+	c->claims_room -= r->claims;
 	s->taken++;
 	if (r->strata.prefers)
 		sched_prefer_take(&r->strata.prefer, s->unit);

@@ -38,6 +38,7 @@ struct sched_ranking {
 	struct sched_catalog *catalog;
 	enum sched_algorithm algorithm;
 	const struct sched_group *group;
+	bool claims;
 	struct sched_filter filter;
 	struct sched_strata strata;
 	struct sched_stratum **queue; // a heap by bound

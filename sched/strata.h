@@ -14,6 +14,7 @@ struct sched_candidate {
 	uint32_t node;
 	struct sched_res used;
 	uint32_t own;
+	uint32_t claims_room; // so many more find what they claim
 };
 
 // Some nodes of a stratum.

@@ -209,6 +209,15 @@ struct sched_spread {
 	uint8_t group;	// or SCHED_ALL_GROUPS
 };
 
+// What instances of a group have for themselves on their node, by name. A node has as many of a name
+// as its attribute of that name says, and none without it; but of a port ("port.8080") one.
+struct sched_claim {
+	const char *name; // "port.8080", "device.gpu", "core"
+	uint32_t count;
+	uint8_t group; // or SCHED_ALL_GROUPS
+};
+
+#define SCHED_CLAIMS_MAX 16 // of a job with all its groups
 #define SCHED_GROUPS_MAX 32
 #define SCHED_AFFINITIES_MAX 16 // of a job with all its groups, as are the next two
 #define SCHED_SPREADS_MAX 8
@@ -230,7 +239,8 @@ struct sched_spec {
 	uint32_t constraint_count;
 	const struct sched_affinity *affinities;
 	const struct sched_spread *spreads;
-	uint32_t affinity_count, spread_count;
+	const struct sched_claim *claims;
+	uint32_t affinity_count, spread_count, claim_count;
 	const void *opaque; // for hosts; never looked into
 	uint32_t opaque_len;
 };
@@ -264,8 +274,15 @@ enum sched_dimension {
 	SCHED_DIM_DISTINCT_HOSTS,
 	SCHED_DIM_NOT_READY,
 	SCHED_DIM_INELIGIBLE,
+	SCHED_DIM_CLAIM,
 	SCHED_DIMS,
 };
+
+// Something is missing there that others may give back.
+static inline bool sched_exhausted(enum sched_dimension d)
+{
+	return d < SCHED_DIM_NOT_READY || d == SCHED_DIM_CLAIM;
+}
 
 #define SCHED_EXPLAIN_CONSTRAINTS 6
 #define SCHED_EXPLAIN_BEST 3

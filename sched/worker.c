@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "sched/claims.h"
 #include "sched/fit.h"
 
 struct sched_worker {
@@ -159,12 +160,17 @@ static enum sched_dimension fits_there(struct planning *p, const struct sched_wa
 	const struct sched_node *n, struct sched_res *used)
 {
 	const struct sched_instance *old = sched_instance_at(p->s, want->previous);
+	enum sched_dimension full;
 
 	*used = n->used;
 	sched_res_add(used, &p->planned[want->name_index]);
 	if (old && old->flags & SCHED_INSTANCE_HOLDS)
 		sched_res_sub(used, &old->ask);
-	return sched_fit(&n->capacity, used, &p->spec->groups[want->group].ask);
+	full = sched_fit(&n->capacity, used, &p->spec->groups[want->group].ask);
+	if (full == SCHED_DIMS && !sched_claims_room(p->s, want->name_index, p->spec, want->group,
+					  &p->w->plan, p->w->plan.place_count))
+		full = SCHED_DIM_CLAIM;
+	return full;
 }
 
 static int place_on_nodes(struct planning *p)
@@ -315,17 +321,32 @@ static void start_plan(struct planning *p, ns_t now)
 	plan->done.wait_until = 0;
 }
 
+// What places are chosen for counts on that.
+static void copy_stops(struct planning *p)
+{
+	struct sched_plan *plan = &p->w->plan;
+
+	plan->stops = p->rec.stops;
+	plan->stop_count = p->rec.stop_count;
+	plan->updates = p->rec.updates;
+	plan->update_count = p->rec.update_count;
+}
+
 static int find_places(struct planning *p, ns_t now)
 {
 	uint32_t most = p->w->config.place_max;
 	int rc;
 
+	if (p->spec->claim_count && most > SCHED_CLAIMS_PLACE_MAX)
+		most = SCHED_CLAIMS_PLACE_MAX;
 	if (sched_by_node(p->spec->type)) {
 		rc = sched_reconcile_system(&p->w->arena, p->s, p->eval->job, p->w->ticket.node, now,
 			most, &p->rec);
+		copy_stops(p);
 		return rc ? rc : place_on_nodes(p);
 	}
 	rc = sched_reconcile(&p->w->arena, p->s, p->eval->job, now, most, &p->rec);
+	copy_stops(p);
 	return rc ? rc : place_groups(p);
 }
 
@@ -339,10 +360,6 @@ static int make_plan(struct planning *p, ns_t now)
 	// A job that is placed as a whole or not at all goes without what fits now.
 	if (p->failed && p->spec->all_at_once)
 		plan->place_count = 0;
-	plan->stops = p->rec.stops;
-	plan->stop_count = p->rec.stop_count;
-	plan->updates = p->rec.updates;
-	plan->update_count = p->rec.update_count;
 	conclude(p);
 	return 0;
 }

@@ -123,6 +123,12 @@ static bool has_few(uint32_t number)
 	return number % 7 == 3;
 }
 
+// And some have a port on their node for themselves.
+static bool has_port(uint32_t number)
+{
+	return number % 9 == 4;
+}
+
 static void put_job(struct sim *s)
 {
 	uint32_t number = below(s, JOBS_MAX), slot;
@@ -132,6 +138,8 @@ static void put_job(struct sim *s)
 	struct sched_spread spread = {
 		.attribute = "rack", .weight = 70, .group = SCHED_ALL_GROUPS};
 	struct sched_affinity likes = {"rack", "r2", SCHED_OP_EQ, 80, 0};
+	char port_name[16];
+	struct sched_claim port = {port_name, 1, 0};
 	struct sched_group groups[2] = {{.name = "a",
 						.count = below(s, 20),
 						.ask = {100, 100, 0, 1},
@@ -155,8 +163,13 @@ static void put_job(struct sim *s)
 		.spread_count = number % 4 == 1,
 		.affinities = &likes,
 		.affinity_count = number % 6 == 2,
+		.claims = &port,
+		.claim_count = has_port(number),
 		.all_at_once = number == 7};
 
+	if (has_port(number))
+		groups[0].count %= 8;
+	snprintf(port_name, sizeof(port_name), "port.%u", number);
 	groups[0].distinct_hosts = number % 5 == 0;
 	snprintf(name, sizeof(name), "j%u", number);
 	must(s, sched_core_job_put(s->core, &spec, s->now, &slot), "job put");
@@ -346,12 +359,21 @@ static void crash(struct sim *s)
 
 // ---- invariants ----
 
+// Whether the instance has its job's port.
+static bool claims_port(const struct sim *s, const struct sched_instance *i)
+{
+	const struct sched_spec *spec = sched_job_spec(sched_job_at(head(s), i->job));
+
+	return i->group == 0 && spec->claim_count && sched_live(i);
+}
+
 static void check_nodes(struct sim *s)
 {
 	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_NODES].high; k++) {
 		const struct sched_node *n = sched_node_at(head(s), k);
 		struct sched_res used = {0};
 		uint32_t holding = 0;
+		uint8_t ports[JOBS_MAX + 1] = {0};
 
 		if (!n)
 			continue;
@@ -362,6 +384,8 @@ static void check_nodes(struct sim *s)
 				fail(s, "a node's list is broken");
 			if (!!(i->flags & SCHED_INSTANCE_HOLDS) != sched_live(i))
 				fail(s, "an instance holds and is not live, or the reverse");
+			if (claims_port(s, i) && i->job < JOBS_MAX && ports[i->job]++)
+				fail(s, "two have one port");
 			if (sched_live(i)) {
 				used.cpu_milli += i->ask.cpu_milli;
 				used.memory_mib += i->ask.memory_mib;

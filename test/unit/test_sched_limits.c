@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an instance has for itself on its node, and what a namespace may have: behaviour 51.
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sched/block.h"
+#include "test/unit/sched_world.h"
+
+static int setup(void **state)
+{
+	*state = malloc(sizeof(struct world));
+	world_init(*state);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	world_fini(*state);
+	free(*state);
+	return 0;
+}
+
+static void b51_a_port_is_had_once_a_node(void **state)
+{
+	struct world *w = *state;
+	struct sched_claim port = {"port.8080", 1, SCHED_ALL_GROUPS};
+	struct sched_attribute taken = {"port.8080", "0"};
+	uint32_t a, b, reserved;
+	char text[200];
+
+	for (uint32_t k = 0; k < 5; k++)
+		world_node(w, (char[]){'n', (char)('a' + k), 0}, 1000, 1000);
+	reserved = world_node_with(w, "reserved", 1000, 1000, &taken, 1);
+	w->spec.claims = &port;
+	w->spec.claim_count = 1;
+	a = world_job(w, "a", 3);
+	world_settle(w);
+	b = world_job(w, "b", 4);
+	world_settle(w);
+	assert_int_equal(world_live(w, a), 3);
+	assert_int_equal(world_live(w, b), 2);
+	assert_int_equal(world_live_on(w, b, reserved), 0);
+	for (uint32_t k = 0; k < 5; k++)
+		assert_int_equal(world_live_on(w, a, k) + world_live_on(w, b, k), 1);
+	assert_int_equal(world_last_eval(w, b)->explain.by_dimension[SCHED_DIM_CLAIM], 6);
+	world_job(w, "b", 5);
+	world_run(w);
+	assert_string_equal(
+		sched_explain_text(world_head(w), world_last_eval(w, b), text, sizeof(text)),
+		"placed 0 of 3; 3 wait: of 6 nodes 6 lack a free port or device");
+	// A port that is given back is room.
+	world_job(w, "a", 1);
+	world_settle(w);
+	assert_int_equal(world_live(w, b), 4);
+	// Another port is free.
+	port.name = "port.8081";
+	a = world_job(w, "c", 6);
+	world_settle(w);
+	assert_int_equal(world_live(w, a), 6);
+}
+
+static void b51_devices_are_counted(void **state)
+{
+	struct world *w = *state;
+	struct sched_claim gpus = {"device.gpu", 2, 0};
+	struct sched_attribute four = {"device.gpu", "4"}, one = {"device.gpu", "1"};
+	struct sched_group groups[2] = {w->group, w->group};
+	uint32_t big, job;
+
+	big = world_node_with(w, "big", 10000, 10000, &four, 1);
+	world_node_with(w, "small", 10000, 10000, &one, 1);
+	world_node(w, "none", 10000, 10000);
+	groups[0].count = 3;
+	groups[1].count = 5;
+	groups[1].name = "other";
+	w->spec.groups = groups;
+	w->spec.group_count = 2;
+	w->spec.claims = &gpus;
+	w->spec.claim_count = 1;
+	job = world_job(w, "j", 0);
+	world_settle(w);
+	assert_int_equal(world_live(w, job), 7);
+	for (uint32_t at = sched_job_at(world_head(w), job)->first_instance; at != SCHED_NONE;) {
+		const struct sched_instance *i = sched_instance_at(world_head(w), at);
+
+		if (i->group == 0)
+			assert_int_equal(i->node, big);
+		at = i->next_in_job;
+	}
+}
+
+// Two workers on one snapshot want the same port: the applier lets one have it.
+static void b51_the_applier_rejects_an_overlap(void **state)
+{
+	struct world *w = *state;
+	struct sched_claim port = {"port.80", 1, SCHED_ALL_GROUPS};
+	struct sched_worker *other = sched_worker_new(NULL, 3);
+	struct sched_plan *plan, *second;
+	const struct sched_snapshot *s;
+	struct sched_ticket t, u;
+	uint64_t token, token_u;
+	uint32_t a, b;
+
+	world_node(w, "only", 1000, 1000);
+	w->spec.claims = &port;
+	w->spec.claim_count = 1;
+	a = world_job(w, "a", 1);
+	b = world_job(w, "b", 1);
+	assert_int_equal(sched_core_dequeue(w->core, SCHED_MASK_ALL, w->now, &t, &token), 0);
+	assert_int_equal(sched_core_dequeue(w->core, SCHED_MASK_ALL, w->now, &u, &token_u), 0);
+	sched_worker_begin(w->worker, &t, token);
+	sched_worker_begin(other, &u, token_u);
+	s = sched_snapshot_pin(w->reader, w->core->state);
+	assert_int_equal(sched_worker_plan(w->worker, s, w->now, &plan), 0);
+	assert_int_equal(sched_worker_plan(other, s, w->now, &second), 0);
+	assert_int_equal(second->place_count, 1);
+	sched_core_submit(w->core, plan, w->now);
+	sched_core_submit(w->core, second, w->now);
+	sched_core_apply(w->core, 10, w->now);
+	assert_int_equal(sched_worker_result(w->worker), 0);
+	assert_int_equal(sched_worker_result(other), -EAGAIN);
+	assert_int_equal(second->rejected_nodes, 1);
+	assert_int_equal(world_live(w, a) + world_live(w, b), 1);
+	while (sched_core_result(w->core))
+		;
+	sched_worker_destroy(other);
+	sched_reader_unpin(w->reader);
+}
+
+// A system job's new version takes the port over from the old one, on the same node.
+static void b51_a_port_is_handed_over(void **state)
+{
+	struct world *w = *state;
+	struct sched_claim port = {"port.80", 1, SCHED_ALL_GROUPS};
+	uint32_t job;
+
+	world_node(w, "a", 1000, 1000);
+	world_node(w, "b", 1000, 1000);
+	w->spec.type = SCHED_TYPE_SYSTEM;
+	w->spec.claims = &port;
+	w->spec.claim_count = 1;
+	job = world_job(w, "agent", 1);
+	world_settle(w);
+	w->group.restart_hash = 2;
+	world_job(w, "agent", 1);
+	world_settle(w);
+	assert_int_equal(world_live_version(w, job, 2), 2);
+	assert_int_equal(world_live(w, job), 2);
+}
+
+static void claims_are_read_as_written(void **state)
+{
+	struct world *w = *state;
+	struct sched_claim claims[] = {{"port.1", 1, 0}, {"core", 300, SCHED_ALL_GROUPS}};
+	struct sched_spec *copy;
+
+	w->spec.name = "j";
+	w->spec.groups = &w->group;
+	w->spec.claims = claims;
+	w->spec.claim_count = 2;
+	assert_int_equal(sched_spec_check(&w->spec), 0);
+	copy = sched_spec_copy(&w->spec);
+	assert_int_equal(copy->claim_count, 2);
+	assert_string_equal(copy->claims[1].name, "core");
+	assert_int_equal(copy->claims[1].count, 300);
+	assert_int_equal(copy->claims[0].group, 0);
+	free(copy);
+	claims[0].count = 0;
+	assert_int_equal(sched_spec_check(&w->spec), -EINVAL);
+	claims[0] = (struct sched_claim){"unique.port", 1, 0};
+	assert_int_equal(sched_spec_check(&w->spec), -EINVAL);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(b51_a_port_is_had_once_a_node),
+		TEST(b51_devices_are_counted),
+		TEST(b51_the_applier_rejects_an_overlap),
+		TEST(b51_a_port_is_handed_over),
+		TEST(claims_are_read_as_written),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
