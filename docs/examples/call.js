@@ -14,7 +14,7 @@ const {
 const { RSocketConnector } = require('rsocket-core');
 const { TcpClientTransport } = require('rsocket-tcp-client');
 
-const GIVE_UP_MS = 15000;
+const GIVE_UP_MS = 30000;
 const ITEMS_MAX = 2147483647;
 
 const { values: options, positionals: [address = '', name] } = parseArgs({

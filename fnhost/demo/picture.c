@@ -2,7 +2,7 @@
 // `demo-picture`: a picture to call `thumbnail` and `tiles` with, and a look at what they made of it. No
 // function: a program for tools/quickstart, so that no picture has to be kept beside the sources.
 //
-//   demo-picture draw FILE.jpg|FILE.png [WIDTH HEIGHT]    hills before an evening sky (1600 x 1200)
+//   demo-picture draw FILE.jpg|FILE.png [WIDTH HEIGHT]    hills before an evening sky (960 x 720)
 //   demo-picture compare PICTURE SMALL                    is SMALL that picture, only smaller?
 #include <errno.h>
 #include <math.h>
@@ -90,8 +90,11 @@ static void paint(struct image *image)
 
 static int fail(const char *path, int error)
 {
-	fprintf(stderr, "demo-picture: %s: %s\n", path,
-		error == -EINVAL ? "no JPEG or PNG that can be read" : strerror(-error));
+	const char *why = error == -EINVAL ? "no JPEG or PNG that can be read" :
+			  error == -E2BIG  ? "no size for a picture" :
+					     strerror(-error);
+
+	fprintf(stderr, "demo-picture: %s: %s\n", path, why);
 	return 1;
 }
 
@@ -188,7 +191,7 @@ static int compare(const char *picture, const char *small)
 int main(int argc, char **argv)
 {
 	if ((argc == 3 || argc == 5) && strcmp(argv[1], "draw") == 0)
-		return draw(argv[2], argc == 5 ? argv[3] : "1600", argc == 5 ? argv[4] : "1200");
+		return draw(argv[2], argc == 5 ? argv[3] : "960", argc == 5 ? argv[4] : "720");
 	if (argc == 4 && strcmp(argv[1], "compare") == 0)
 		return compare(argv[2], argv[3]);
 	fputs("usage: demo-picture draw FILE.jpg|FILE.png [WIDTH HEIGHT]\n"
