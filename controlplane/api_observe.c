@@ -221,8 +221,12 @@ void api_health(struct api_call *call)
 
 void api_stats(struct api_call *call)
 {
-	api_reply(call, 200,
-		telemetry_stats(call->api->telemetry, call->request->now, call->request->wall_ns));
+	json_t *stats = telemetry_stats(
+		call->api->telemetry, call->request->now, call->request->wall_ns);
+
+	if (call->api->fleet)
+		json_object_set_new(stats, "deploys", fleet_deploys(call->api->fleet));
+	api_reply(call, 200, stats);
 }
 
 static void single(
@@ -260,32 +264,6 @@ static void control_metrics(const struct api *api, const struct prom *p, ns_t no
 		"Since the control plane started.");
 	prom_sample_real(p, "penstock_controlplane_uptime_seconds", NULL,
 		(double)(now - api->start_ns) / 1e9);
-}
-
-static void fleet_metrics(const struct fleet *f, const struct prom *p)
-{
-	static const char *const states[] = {"ready", "draining", "ineligible", "down"};
-	uint64_t nodes[4] = {0}, ready = 0;
-	const struct strmap_node *at;
-
-	for (at = strmap_next(&f->nodes, NULL); at; at = strmap_next(&f->nodes, at)) {
-		const struct fleet_node *n = container_of(
-			(struct strmap_node *)(uintptr_t)at, struct fleet_node, node);
-
-		for (int i = 0; i < 4; i++)
-			nodes[i] += strcmp(fleet_node_state(n), states[i]) == 0;
-	}
-	for (at = strmap_next(&f->instances, NULL); at; at = strmap_next(&f->instances, at)) {
-		const struct fleet_instance *i = container_of(
-			(struct strmap_node *)(uintptr_t)at, struct fleet_instance, node);
-
-		ready += i->ready && i->intent == INTENT_RUN && i->host->up;
-	}
-	prom_heading(p, "penstock_nodes", "gauge", "Nodes by state.");
-	for (int i = 0; i < 4; i++)
-		prom_sample(p, "penstock_nodes", (const char *const[]){"state", states[i], NULL},
-			nodes[i]);
-	single(p, "penstock_instances_ready", "gauge", "Instances that take calls.", ready);
 }
 
 void api_metrics(struct api_call *call)

@@ -221,6 +221,8 @@ json_t *fleet_function_status(const struct fleet *f, const char *namespace, cons
 json_t *fleet_instance_json(const struct fleet_instance *i);
 // The steps of starts and what went wrong.
 json_t *fleet_deploys(const struct fleet *f);
+struct prom;
+void fleet_metrics(const struct fleet *f, const struct prom *p);
 
 // ---- between the files of the fleet ----
 

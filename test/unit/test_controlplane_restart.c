@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Control planes, nodes and gateways that go and come back: no call may be sent to an instance that
 // was told to stop, so each test looks at who is told what before whom.
+#include "controlplane/prom.h"
 #include "test/unit/hosts_world.h"
 
 #define SOON (100 * NS_PER_MS)
@@ -231,6 +232,27 @@ static void test_word_of_an_older_table_counts_for_nothing(void **state)
 	UNTIL(e, told(e, HOST1, "stop") == 1);
 }
 
+static void check_metrics(const struct fleet *f)
+{
+	static const char *const lines[] = {
+		"penstock_deploy_seconds_count{step=\"ready\"} 1\n",
+		"penstock_deploy_seconds_count{step=\"routable\"} 1\n",
+		"penstock_deploy_seconds_bucket{step=\"routable\",le=\"0.067108864\"} 0\n",
+		"penstock_deploy_seconds_bucket{step=\"routable\",le=\"17.1798692\"} 1\n",
+		"penstock_instances_ready 3\n",
+	};
+	char *text = NULL;
+	size_t len;
+	struct prom p = {.out = open_memstream(&text, &len)};
+
+	fleet_metrics(f, &p);
+	fclose(p.out);
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		if (!strstr(text, lines[i]))
+			fail_msg("no %s in %s", lines[i], text);
+	free(text);
+}
+
 // How long until gateways act by it is measured, of what gets ready while one is there.
 static void test_steps_are_measured(void **state)
 {
@@ -264,6 +286,7 @@ static void test_steps_are_measured(void **state)
 	assert_int_equal(json_integer_value(json_object_get(
 				 json_object_get(deploys, "ready"), "count")), 1);
 	json_decref(deploys);
+	check_metrics(&e->orchestrator.fleet);
 }
 
 int main(void)

@@ -202,6 +202,26 @@ void stats_write_services(FILE *out, const struct service_row *rows, size_t coun
 	table_fini(&t);
 }
 
+void stats_write_deploys(FILE *out, const json_t *stats)
+{
+	const json_t *d = json_object_get(stats, "deploys");
+	char p50[32], p99[32], route50[32], route99[32];
+
+	if (!whole(d, "ready.count") && !whole(d, "failures") && !whole(d, "restarts") &&
+		!whole(d, "lost"))
+		return;
+	fprintf(out,
+		"%llu instances started: ready after median %s, p99 %s; routable after another %s, "
+		"p99 %s; %llu failed, %llu started again, %llu lost\n",
+		(unsigned long long)whole(d, "ready.count"),
+		format_ns(seconds_as_ns(d, "ready.p50_s"), p50, sizeof(p50)),
+		format_ns(seconds_as_ns(d, "ready.p99_s"), p99, sizeof(p99)),
+		format_ns(seconds_as_ns(d, "routable.p50_s"), route50, sizeof(route50)),
+		format_ns(seconds_as_ns(d, "routable.p99_s"), route99, sizeof(route99)),
+		(unsigned long long)whole(d, "failures"), (unsigned long long)whole(d, "restarts"),
+		(unsigned long long)whole(d, "lost"));
+}
+
 void stats_write_drops(FILE *out, const json_t *stats)
 {
 	struct table t = {0};

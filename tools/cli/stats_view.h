@@ -29,5 +29,7 @@ void stats_rates(struct service_row *rows, size_t count, const json_t *before, d
 void stats_write_total(FILE *out, const json_t *stats);
 // A table of at most `limit` rows (0: all).
 void stats_write_services(FILE *out, const struct service_row *rows, size_t count, size_t limit);
+// One line: how long starts took, what went wrong. Nothing if there were none.
+void stats_write_deploys(FILE *out, const json_t *stats);
 void stats_write_drops(FILE *out, const json_t *stats);
 void stats_write_counters(FILE *out, const json_t *stats);

@@ -36,6 +36,8 @@ static void print(struct cli *cli, const struct values *v, const json_t *stats, 
 	}
 	rows = stats_rows(stats, ORDER_NAME, only, &count);
 	stats_write_total(cli->out, stats);
+	if (!only)
+		stats_write_deploys(cli->out, stats);
 	if (count)
 		stats_write_services(cli->out, rows, count, 0);
 	else
