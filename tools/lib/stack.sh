@@ -54,12 +54,18 @@ stack_start_controlplane() {
 	wait_for 10 "the control plane" "$process_pid" penstock get gateways
 }
 
+# What DPDK leaves in /run.
+stack_forget_dpdk() {
+	rm -rf "/run/dpdk/$1"
+	[ ! -d /run/dpdk ] || rmdir --ignore-fail-on-non-empty /run/dpdk
+}
+
 # Sets stack_dataplane_pid. Without stack_app_ns the backends' address exists from here on, on the
 # kernel's side of the tap.
 stack_start_dataplane() {
 	local program prefix=${stack_prefix:-$stack_ns}
 	program=$(stack_program penstock-dataplane)
-	undo_push rm -rf "/run/dpdk/$prefix"
+	undo_push stack_forget_dpdk "$prefix"
 	process_start "$stack_logs/dataplane.log" ip netns exec "${stack_gw_ns:-$stack_ns}" "$program" \
 		--config /dev/null --name gw1 --control "unix:$stack_run/peer.sock" --workers "$stack_workers" \
 		--port "p0=net_tap0,iface=$stack_link" --file-prefix "$prefix" \
