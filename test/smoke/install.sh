@@ -49,9 +49,9 @@ for daemon in controlplane dataplane fnhost; do
 	all_lines "$etc/$daemon.yaml" >"$dir/$daemon.yaml"
 done
 for config in "$etc" "$dir"; do
-	expect "controlplane.yaml is taken" stops_at "cannot use --token-file /nowhere" penstock-controlplane \
+	expect "controlplane.yaml is taken" stops_at "--token-file /nowhere" penstock-controlplane \
 		"$config/controlplane.yaml" --token-file /nowhere
-	expect "dataplane.yaml is taken" stops_at "cannot use --token-file /nowhere" penstock-dataplane \
+	expect "dataplane.yaml is taken" stops_at "--token-file /nowhere" penstock-dataplane \
 		"$config/dataplane.yaml" --port p9=x --token-file /nowhere
 	expect "fnhost.yaml is taken" stops_at "/nowhere" penstock-fnhost "$config/fnhost.yaml" --name n1 \
 		--token-file /nowhere
@@ -117,7 +117,7 @@ int main(int argc, char **argv)
 SOURCE
 compiler=cc
 sanitize=()
-if nm "$(find "$usr" -name libpenstock.a)" | grep -q __asan_init; then
+if nm "$(find "$usr" -name libpenstock.a)" | grep __asan_init >/dev/null; then
 	compiler=clang-14
 	sanitize=("-fsanitize=address,undefined")
 fi

@@ -294,6 +294,7 @@ static void cards_are_found(void **state)
 	assert_int_equal(nic->iommu_group, -1);
 	assert_int_equal(port_uses(nic, uses), 1);
 	assert_string_equal(uses[0], "af_xdp");
+	assert_int_equal(port_uses(port_find(nics, change.count, "eth0"), uses), 0);
 	assert_int_equal(port_uses(port_find(nics, change.count, "06:00.0"), uses), 1);
 	assert_string_equal(uses[0], "vfio-pci");
 	nic = port_find(nics, change.count, "eth7");
@@ -531,7 +532,7 @@ static void the_verb_shows_them(void **state)
 	unsetenv("SSH_CONNECTION");
 	assert_int_equal(run("port list"), CLI_DONE);
 	expect_text(out_text, "PCI           INTERFACE  DRIVER      NUMA  LINK");
-	expect_text(out_text, "0000:01:00.0  eth0       ixgbe       1     up, 25 Gb/s  1      default route  vfio-pci, af_xdp");
+	expect_text(out_text, "0000:01:00.0  eth0       ixgbe       1     up, 25 Gb/s  1      default route  -");
 	expect_text(out_text, "0000:06:00.0  -          vfio-pci    1     -            16     -              vfio-pci");
 	assert_int_equal(run("port list -o wide"), CLI_DONE);
 	expect_text(out_text, "02:00:00:00:00:01");

@@ -45,7 +45,7 @@ size_t port_scan(const struct port_system *s, struct port_nic *nics, size_t max)
 // By PCI address, with or without its domain, or interface. NULL: there is none.
 const struct port_nic *port_find(const struct port_nic *nics, size_t count, const char *name);
 // How DPDK can drive it: "vfio-pci", "virtio" (over vfio-pci, too), "mlx5" and "mlx4" (beside the kernel's driver), "af_xdp".
-// How many, at most 2.
+// How many, at most 2; none for what this machine cannot do without.
 size_t port_uses(const struct port_nic *nic, const char *uses[2]);
 
 // True if the interface, or one that lies above it (bond, bridge, VLAN), has a default route / leads to somebody who

@@ -235,6 +235,9 @@ size_t port_uses(const struct port_nic *nic, const char *uses[2])
 	bool vfio = nic->iommu_group >= 0 || nic->noiommu || strcmp(nic->driver, "vfio-pci") == 0;
 	size_t count = 0;
 
+	// Each of these takes what arrives there from the kernel.
+	if (nic->default_route || nic->login)
+		return 0;
 	if (strcmp(nic->driver, "mlx5_core") == 0)
 		uses[count++] = "mlx5";
 	else if (strcmp(nic->driver, "mlx4_core") == 0)

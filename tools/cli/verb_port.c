@@ -77,7 +77,7 @@ static void add_row(struct cli *cli, struct table *t, const struct port_nic *nic
 	else
 		table_cell(t, "");
 	table_cell(t, carries(nic));
-	table_cellf(t, "%s%s%s", count ? uses[0] : "", count > 1 ? ", " : "", count > 1 ? uses[1] : "");
+	table_cellf(t, "%s%s%s", count ? uses[0] : "-", count > 1 ? ", " : "", count > 1 ? uses[1] : "");
 	if (cli->format == FORMAT_WIDE) {
 		table_cell(t, nic->id);
 		table_cell(t, nic->mac);
