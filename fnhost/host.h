@@ -79,7 +79,8 @@ void outward_begin(struct host *h, struct rs_stream *stream, struct rs_message *
 
 // server.c
 int server_start(struct host *h);
-void server_stop(struct host *h); // takes no more connections, drains those there are
+void server_stop(struct host *h);  // takes no more connections; calls are refused by h->draining
+void server_drain(struct host *h); // says goodbye on those there are
 void server_close(struct host *h);
 // A gateway's session that can be asked. NULL: none.
 struct rs_session *server_ask(struct host *h);

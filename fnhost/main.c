@@ -20,6 +20,7 @@
 
 #define SUBSYSTEM "host"
 #define DRAIN_MAX (10 * NS_PER_SEC)
+#define GOODBYE_MAX NS_PER_SEC
 #define CLOSE_MAX (6 * NS_PER_SEC)
 #define BLOCKS_BYTES_MAX ((size_t)512 << 20)
 
@@ -111,6 +112,11 @@ static bool drained(const struct host *h)
 	return h->calls_count == 0;
 }
 
+static bool left_alone(const struct host *h)
+{
+	return list_empty(&h->gateways);
+}
+
 static bool closed(const struct host *h)
 {
 	return agent_closed(h) && list_empty(&h->gateways) && instances_closed(h);
@@ -123,6 +129,8 @@ static void finish(struct host *h)
 	h->draining = true;
 	server_stop(h);
 	run_until(h, drained, DRAIN_MAX);
+	server_drain(h);
+	run_until(h, left_alone, GOODBYE_MAX);
 	server_close(h);
 	if (h->agent)
 		agent_stop(h);

@@ -249,6 +249,10 @@ void server_stop(struct host *h)
 	if (h->listener)
 		loop_listener_close(h->listener);
 	h->listener = NULL;
+}
+
+void server_drain(struct host *h)
+{
 	list_for_each_safe (at, after, &h->gateways)
 		rs_session_drain(&list_entry(at, struct gateway, all)->link.session);
 }

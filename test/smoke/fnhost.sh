@@ -15,114 +15,11 @@ for program in fnhost/penstock-fnhost tools/gen/penstock-gen test/smoke/fake-pla
 done
 command -v jq >/dev/null || { echo "jq is missing: apt install jq" >&2; exit 2; }
 
-dir=$(mktemp -d "${TMPDIR:-/tmp}/penstock-fnhost.XXXXXX")
-port=$((20000 + $$ % 20000))
-to=127.0.0.1:$port
-host=
-platform=
-passed=0
-failed=0
-
-cleanup() {
-	local pid
-	disown -a
-	for pid in $host $platform $(cat "$dir"/shims 2>/dev/null); do
-		kill -KILL "$pid" 2>/dev/null
-	done
-	if [ "$failed" != 0 ] && [ -n "${SMOKE_LOGS:-}" ]; then
-		cp "$dir"/*.log "$dir"/*.json "$SMOKE_LOGS"/ 2>/dev/null
-		cp -r "$dir"/state/logs "$SMOKE_LOGS"/ 2>/dev/null
-	fi
-	rm -rf "$dir"
-}
-trap 'note_shims; cleanup' EXIT
-trap 'exit 1' INT TERM
-
-expect() { # expect SENTENCE COMMAND...
-	local sentence=$1
-	shift
-	if "$@"; then
-		passed=$((passed + 1))
-		echo "  ok    $sentence"
-	else
-		failed=$((failed + 1))
-		echo "  WRONG $sentence ($*)"
-		tail -n 5 "$dir/host.log" | sed 's/^/        /'
-	fi
-}
-
-# Within SECONDS, COMMAND turns true.
-soon() {
-	local until=$((SECONDS + $1))
-	shift
-	while [ $SECONDS -le $until ]; do
-		"$@" && return 0
-		sleep 0.03
-	done
-	return 1
-}
-
-# --- the processes ---
-
-# The shims are children of init; they are known by their records.
-note_shims() {
-	local record
-	for record in "$dir"/state/instances/*; do
-		pgrep -f "penstock-shim $record " >>"$dir/shims"
-	done
-}
-
-host_start() {
-	"$build/fnhost/penstock-fnhost" --config /dev/null --name n1 --control "unix:$dir/peer.sock" --listen "$to" \
-		--state "$dir/state" --functions "$build/fnhost/demo" --log-bytes 16k "$@" 2>>"$dir/host.log" &
-	host=$!
-}
-
-say() { echo "$*" >&5; }
-
-instance() { # instance ID FUNCTION CONCURRENCY [MORE JSON]
-	say "run $1 $2 1 {\"runtime\":\"process\",\"command\":[\"demo-$2\"],\"concurrency\":$3${4:+,$4}}"
-}
-
-# The newest report, through jq.
-report() { grep '^report ' "$dir/platform.log" | tail -n 1 | cut -c8- | jq -r "$1" 2>/dev/null; }
-of() { report ".instances[] | select(.id == \"$1\") | $2"; }
-is() { [ "$(of "$1" "$2")" = "$3" ]; }
-counter() { report ".counters[\"host.$1\"]"; }
-ready() { is "$1" .ready true; }
-
-# --- calls ---
+. "${0%/*}/lib/fnhost.sh"
 
 sixteen() { [ "$(called)" = 16 ]; }
 
-load() { # load NAME FLAGS...: its result in $dir/NAME.json
-	local name=$1
-	shift
-	timeout 60 "$build/tools/gen/penstock-gen" load --quiet --to "$to" --json "$dir/$name.json" "$@" \
-		>"$dir/$name.log" 2>&1
-}
-result() { jq -r "$2" "$dir/$1.json" 2>/dev/null; }
-errors_like() { result "$1" "[.errors | to_entries[] | select(.key | test(\"$2\")) | .value] | add // 0"; }
-one() { # one FUNCTION DATA: through the fake gateway; the answer in $answer
-	local before
-	before=$(grep -cE '^(reply|error|lost)' "$dir/platform.log")
-	say "call $1 $2"
-	soon 6 more_answers "$before"
-	answer=$(grep -E '^(reply|error|lost)' "$dir/platform.log" | tail -n 1)
-}
-more_answers() { [ "$(grep -cE '^(reply|error|lost)' "$dir/platform.log")" -gt "$1" ]; }
-answered() { [[ $answer = "$1"* ]]; }
-at_least() { [ "${1:-0}" -ge "$2" ] 2>/dev/null; }
-at_most() { [ "${1:-999999999}" -le "$2" ] 2>/dev/null; }
-same() { [ "$1" = "$2" ]; }
-alive() { kill -0 "$1" 2>/dev/null; }
-dead() { ! kill -0 "$1" 2>/dev/null; }
-logged() { grep -q -- "$1" "$dir/state/logs/$2.log"; }
-
-mkfifo "$dir/commands"
-"$build/test/smoke/fake-platform" "unix:$dir/peer.sock" "$to" <"$dir/commands" >"$dir/platform.log" 2>"$dir/platform-err.log" &
-platform=$!
-exec 5>"$dir/commands"
+platform_start
 host_start
 
 echo "calls"
@@ -150,6 +47,11 @@ expect "and hears of its end" answered "error 0x202 no such function here"
 one faulty left
 expect "it inherits the deadline" at_most "${answer#reply }" 5000000
 expect "which runs" at_least "${answer#reply }" 4000000
+
+expect "all this is counted" soon 3 counted calls 3000
+for name in calls_no_function=3 outward=2 gateways_accepted=5 load_pushes=10 instances_spawned=3 assigns_applied=5; do
+	expect "$name or more" soon 3 counted "${name%=*}" "${name#*=}"
+done
 
 echo "images"
 python3 - "$dir/scene.png" <<'PY'
@@ -191,11 +93,12 @@ instance q1 faulty 2 '"queue":4'
 instance s1 sha256 1 '"queue":128'
 say "gone f1"
 soon 10 ready q1
-expect "the old instance is gone" soon 10 same "$(of f1 .id)" ""
+expect "the old instance is gone" soon 10 gone f1
 sleep 0.3
 load full --functions 'faulty:sleep 300' --outstanding 20 --count 20
 expect "what finds no place is REJECTED at once" at_least "$(errors_like full 'REJECTED: queue full')" 13
 expect "what found one is answered" at_least "$(result full .calls)" 6
+expect "and counted" soon 3 counted calls_queue_full 13
 
 echo "deadlines"
 say "gone q1"
@@ -210,30 +113,40 @@ load spin --functions 'faulty:spin 1500' --outstanding 2 --count 2
 load behind --functions 'faulty:sleep 1' --outstanding 4 --count 4
 expect "who still runs keeps his place: others wait, and not for ever" same "$(errors_like behind 'REJECTED: deadline')" 4
 sleep 1.5
+expect "both kinds are counted" soon 3 counted calls_deadline_running 4
+expect "the second, too" soon 3 counted calls_deadline_waiting 4
 expect "then the place is free again" load after --functions 'faulty:sleep 1' --count 4 --expect-no-errors
 
 echo "a crash"
+say "gone h1"
+instance h2 faulty 2 '"queue":8,"timeout_ms":20000'
+soon 10 ready h2
+soon 10 gone h1
 load beside --connections 2 --outstanding 2 --duration 3 --expect-no-errors & beside=$!
-load crash_sleepers --functions 'faulty:sleep 250' --outstanding 1 --count 1 & sleepers=$!
-sleep 0.1
-pid=$(of h1 .pid)
+load crash_sleepers --functions 'faulty:sleep 3000' --outstanding 1 --count 1 & sleepers=$!
+one_runs() { [ "$(report '[.functions[] | select(.function == "faulty") | .running] | add')" = 1 ]; }
+soon 5 one_runs
+pid=$(of h2 .pid)
 one faulty crash
 wait $sleepers
 expect "the call that crashed is CANCELED" answered "error 0x203"
 expect "and so is the one beside it in that instance" same "$(errors_like crash_sleepers CANCELED)" 1
-expect "it comes back" soon 5 ready h1
-expect "as another process" test "$(of h1 .pid)" != "$pid"
-expect "counted" is h1 .restarts 1
+expect "it comes back" soon 5 ready h2
+expect "as another process" test "$(of h2 .pid)" != "$pid"
+expect "counted" is h2 .restarts 1
+lost_both() { [ "$(counter calls_lost_with_instance)" = 2 ]; }
+expect "and so are the calls that were lost" soon 3 lost_both
 expect "and works" load works --functions 'faulty:sleep 1' --count 4 --expect-no-errors
 wait $beside
 expect "other functions felt nothing" same $? 0
-for _ in 1 2 3; do one faulty "exit 3"; soon 5 ready h1; done
+for _ in 1 2 3; do one faulty "exit 3"; soon 5 ready h2; done
 one faulty "exit 3"
-expect "each time it waits longer" soon 1 is h1 .reason "it ended by itself"
-expect "its exit status is known" is h1 .exit.code 3
+expect "each time it waits longer" soon 1 is h2 .reason "it ended by itself"
+expect "its exit status is known" is h2 .exit.code 3
 none_live() { one faulty pid; [[ $answer = "error 0x202 no live instance"* ]]; }
 expect "meanwhile calls are REJECTED" none_live
-expect "until it is back" soon 10 ready h1
+expect "and counted" soon 3 counted calls_no_instance 1
+expect "until it is back" soon 10 ready h2
 say "run bad1 bad 1 {\"runtime\":\"process\",\"command\":[\"/nonexistent\"]}"
 expect "a program that is not there is a failure with a reason" soon 5 is bad1 .reason "the program could not be started: No such file or directory"
 say "gone bad1"
@@ -288,7 +201,7 @@ expect "for calls" same $? 0
 echo "drains"
 instance d1 faulty 4 '"queue":64,"drain_ms":3000'
 soon 10 ready d1
-say "gone h1"
+say "gone h2"
 sleep 0.5
 instance d2 faulty 4 '"queue":64,"drain_ms":3000'
 soon 10 ready d2
@@ -330,7 +243,16 @@ expect "ten times the capacity: the excess is REJECTED" at_least "$(errors_like 
 expect "who is taken waits no longer than the queue" at_most "$(result over '.p99_us | floor')" 1500000
 expect "and memory stays" at_most "$(($(rss "$host") - before))" 4096
 
+echo "leaving"
+load last --functions 'faulty:spin 2500' --count 1 & loading=$!
+runs_one() { [ "$(report '[.functions[].running] | add')" = 1 ]; }
+expect "a call runs" soon 5 runs_one
 kill -TERM "$host"
+drains() { one faulty "sleep 1"; answered "error 0x202 draining"; }
+expect "a host that leaves refuses new calls" soon 2 drains
+expect "and counts them" soon 2 counted calls_draining 1
+wait $loading
+expect "the one that ran is answered" same "$(result last .calls)" 1
 wait "$host"
 expect "the host leaves with 0" same $? 0
 quiet() { ! grep -rqE 'Sanitizer|runtime error' "$dir"/*.log "$dir"/state/logs; }
