@@ -17,6 +17,7 @@
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_log.h>
+#include <rte_mbuf_pool_ops.h>
 #include <rte_mempool.h>
 
 #include "dataplane/eal.h"
@@ -33,12 +34,13 @@ struct quirk {
 	const char *driver;
 	bool software_checksum;    // its checksum offloads are loops in the driver: ours is cheaper
 	bool kernel_twin;          // has a network interface of the same MAC on the kernel's side
+	bool packed_pool;          // see pool_create_packed()
 	uint16_t rx_descriptors;   // 0: the usual
 };
 
 static const struct quirk quirks[] = {
 	{"net_tap", .software_checksum = true, .kernel_twin = true, .rx_descriptors = 256},
-	{"net_memif", .rx_descriptors = 0},
+	{"net_af_xdp", .packed_pool = true},
 };
 
 static const struct quirk *quirk_of(const char *driver)
@@ -78,15 +80,43 @@ static void signals_free(const struct claimed_signals *claimed)
 			signal(signo, SIG_DFL);
 }
 
-static struct rte_mempool *pool_new(
-	struct ports *ports, const struct options *o, unsigned slot, int socket, unsigned room)
+// net_af_xdp shows the kernel a pool as one stretch of memory of as many bytes as its buffers have
+// together. Usually no buffer crosses a page, and what that leaves unused pushes the last ones out
+// of the stretch: the kernel refuses them one a call, and all that is queued behind waits. So these
+// lie back to back. For devices that access memory physically that would not do.
+static struct rte_mempool *pool_create_packed(
+	const char *name, unsigned size, unsigned room, int socket)
+{
+	struct rte_pktmbuf_pool_private private = {
+		.mbuf_data_room_size = (uint16_t)room, .mbuf_priv_size = MBUF_PRIVATE};
+	unsigned bytes = (unsigned)sizeof(struct rte_mbuf) + MBUF_PRIVATE + room;
+	struct rte_mempool *pool = rte_mempool_create_empty(name, size, bytes, POOL_CACHE,
+		sizeof(private), socket, RTE_MEMPOOL_F_NO_IOVA_CONTIG);
+
+	if (!pool)
+		return NULL;
+	if (rte_mempool_set_ops_byname(pool, rte_mbuf_best_mempool_ops(), NULL))
+		goto fail;
+	rte_pktmbuf_pool_init(pool, &private);
+	if (rte_mempool_populate_default(pool) < 0 || pool->nb_mem_chunks != 1)
+		goto fail;
+	rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
+	return pool;
+fail:
+	rte_mempool_free(pool);
+	return NULL;
+}
+
+static struct rte_mempool *pool_new(struct ports *ports, const struct options *o, unsigned slot,
+	int socket, unsigned room, bool packed)
 {
 	unsigned size = o->mbufs ? o->mbufs : POOL_BASE + POOL_PER_WORKER * ports->workers;
 	char name[32];
 
 	snprintf(name, sizeof(name), "packets-%u", slot);
-	ports->pool[slot] = rte_pktmbuf_pool_create(
-		name, size, POOL_CACHE, MBUF_PRIVATE, (uint16_t)room, socket);
+	ports->pool[slot] = packed ? pool_create_packed(name, size, room, socket)
+				   : rte_pktmbuf_pool_create(name, size, POOL_CACHE, MBUF_PRIVATE,
+					     (uint16_t)room, socket);
 	ports->pool_socket[slot] = socket;
 	if (!ports->pool[slot])
 		log_error("port",
@@ -95,9 +125,14 @@ static struct rte_mempool *pool_new(
 	return ports->pool[slot];
 }
 
+static bool pool_packed(const struct rte_mempool *pool)
+{
+	return pool->flags & RTE_MEMPOOL_F_NO_IOVA_CONTIG;
+}
+
 // The pool of the device's socket whose buffers take a frame of its MTU; made when there is none.
-static struct rte_mempool *pool_of(
-	struct ports *ports, const struct options *o, int socket, unsigned mtu)
+static struct rte_mempool *pool_of(struct ports *ports, const struct options *o, int socket,
+	unsigned mtu, bool packed)
 {
 	unsigned room = RTE_PKTMBUF_HEADROOM + RTE_ALIGN(mtu + NET_ETHER_HEADER + 8, 64);
 	unsigned slot;
@@ -106,10 +141,11 @@ static struct rte_mempool *pool_of(
 		room = RTE_MBUF_DEFAULT_BUF_SIZE;
 	for (slot = 0; slot < NET_PORTS_MAX && ports->pool[slot]; slot++)
 		if (ports->pool_socket[slot] == socket &&
+			pool_packed(ports->pool[slot]) == packed &&
 			rte_pktmbuf_data_room_size(ports->pool[slot]) >= room)
 			return ports->pool[slot];
 	// One for each port is the most there can be.
-	return pool_new(ports, o, slot, socket, room);
+	return pool_new(ports, o, slot, socket, room, packed);
 }
 
 // Probes a device that is not there yet and finds its DPDK port.
@@ -214,7 +250,7 @@ static int configure(
 	if (error)
 		return error;
 	error = settle_mtu(port, o);
-	port->pool = error ? NULL : pool_of(ports, o, socket, port->mtu);
+	port->pool = error ? NULL : pool_of(ports, o, socket, port->mtu, quirk->packed_pool);
 	if (!port->pool)
 		return error ? error : -ENOMEM;
 	error = setup_queues(port, ports->workers, quirk, socket);

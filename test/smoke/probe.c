@@ -6,9 +6,13 @@
 //	probe rtt ADDR PORT COUNT [BYTES]   one message at a time on a connection; latencies
 //	probe closed ADDR PORT              fails unless a TCP connection is refused at once
 //	probe udp ADDR PORT                 fails unless "port unreachable" comes back
+//	probe plain LINK                    from now on what LINK sends has checksums, and no segment is too long
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -16,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -345,6 +350,26 @@ static int run_udp(const char *addr, unsigned port)
 	return errno == ECONNREFUSED ? 0 : fail("not refused");
 }
 
+static int run_plain(const char *link)
+{
+	// Checksums last: the kernel turns off with them what needs them.
+	static const uint32_t commands[] = {ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_STXCSUM};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return fail("socket");
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		struct ethtool_value off = {.cmd = commands[i]};
+		struct ifreq request = {.ifr_data = (void *)&off};
+
+		snprintf(request.ifr_name, IFNAMSIZ, "%s", link);
+		if (ioctl(fd, SIOCETHTOOL, &request))
+			return fail(link);
+	}
+	close(fd);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *verb = argc > 2 ? argv[1] : "";
@@ -362,6 +387,8 @@ int main(int argc, char **argv)
 		return run_closed(argv[2], (unsigned)third);
 	if (strcmp(verb, "udp") == 0 && third)
 		return run_udp(argv[2], (unsigned)third);
-	fprintf(stderr, "usage: probe ping|echo|rtt|closed|udp ...; the top of probe.c says how\n");
+	if (strcmp(verb, "plain") == 0 && argc == 3)
+		return run_plain(argv[2]);
+	fprintf(stderr, "usage: probe ping|echo|rtt|closed|udp|plain ...; the top of probe.c says how\n");
 	return 2;
 }
