@@ -257,6 +257,7 @@ static int job_new(struct sched_state *st, const struct sched_change *c)
 		return -ENOMEM;
 	*j = (struct sched_job){.first_instance = SCHED_NONE,
 		.last_eval = SCHED_NONE,
+		.quota = sched_quota_find(st, spec->namespace),
 		.create_index = st->head.index,
 		.in_use = true};
 	sched_slot_taken(st, SCHED_TABLE_JOBS, c->slot);
@@ -369,7 +370,8 @@ static void link_instance(struct sched_state *st, struct sched_instance *i, uint
 }
 
 // Counts it on its node and job if it is wanted and has not ended.
-static void hold(struct sched_instance *i, struct sched_job *j, struct sched_node *n)
+static void hold(
+	struct sched_state *st, struct sched_instance *i, struct sched_job *j, struct sched_node *n)
 {
 	if (!sched_live(i))
 		return;
@@ -377,6 +379,7 @@ static void hold(struct sched_instance *i, struct sched_job *j, struct sched_nod
 	j->live++;
 	n->holding++;
 	sched_res_add(&n->used, &i->ask);
+	sched_quota_hold(st, j->quota, &i->ask);
 }
 
 static void release(struct sched_state *st, struct sched_instance *i)
@@ -392,6 +395,7 @@ static void release(struct sched_state *st, struct sched_instance *i)
 	j->live--;
 	n->holding--;
 	sched_res_sub(&n->used, &i->ask);
+	sched_quota_release(st, j->quota, &i->ask);
 	n->modify_index = j->modify_index = st->head.index;
 	st->effects.freed_instances++;
 	if (sched_node_takes(n))
@@ -422,7 +426,7 @@ static int add(struct sched_state *st, const struct sched_change *c, bool whole)
 		n->modify_index = j->modify_index = st->head.index;
 	}
 	link_instance(st, i, c->slot, j, n);
-	hold(i, j, n);
+	hold(st, i, j, n);
 	sched_slot_taken(st, SCHED_TABLE_INSTANCES, c->slot);
 	previous = whole ? NULL : instance_row(st, i->previous);
 	if (previous) {
@@ -467,8 +471,12 @@ static int update(struct sched_state *st, const struct sched_change *c)
 		return -EBADMSG;
 	n = node_row(st, i->node);
 	if (i->flags & SCHED_INSTANCE_HOLDS) {
+		uint32_t quota = sched_job_at(&st->head, i->job)->quota;
+
 		sched_res_sub(&n->used, &i->ask);
 		sched_res_add(&n->used, &c->update.ask);
+		sched_quota_release(st, quota, &i->ask);
+		sched_quota_hold(st, quota, &c->update.ask);
 	}
 	i->ask = c->update.ask;
 	i->version = c->update.version;
@@ -620,6 +628,8 @@ static int (*const appliers[SCHED_CHANGE_TYPES])(
 	[SCHED_INSTANCE_ROW] = instance_put,
 	[SCHED_EVAL_PUT] = eval_put,
 	[SCHED_EVAL_DEL] = eval_del,
+	[SCHED_QUOTA_PUT] = sched_quota_put,
+	[SCHED_QUOTA_DEL] = sched_quota_del,
 };
 
 int sched_apply(struct sched_state *st, const struct sched_change *change)

@@ -40,6 +40,19 @@ static void put_jobs(const struct sched_snapshot *s, struct sched_encoder *out)
 	}
 }
 
+static void put_quotas(const struct sched_snapshot *s, struct sched_encoder *out)
+{
+	for (uint32_t i = 0; i < s->tables[SCHED_TABLE_QUOTAS].high; i++) {
+		const struct sched_quota *q = sched_quota_at(s, i);
+
+		if (q)
+			put(out, SCHED_QUOTA_PUT, i,
+				(struct sched_change){.quota = {q->namespace,
+							      (uint32_t)strlen(q->namespace),
+							      q->limit}});
+	}
+}
+
 static void put_instances(const struct sched_snapshot *s, struct sched_encoder *out)
 {
 	for (uint32_t i = 0; i < s->tables[SCHED_TABLE_INSTANCES].high; i++) {
@@ -64,6 +77,7 @@ int sched_checkpoint(const struct sched_snapshot *s, struct sched_encoder *out)
 {
 	sched_encode_begin(out, s->index);
 	put_nodes(s, out);
+	put_quotas(s, out);
 	put_jobs(s, out);
 	put_instances(s, out);
 	put_evals(s, out);
@@ -109,6 +123,13 @@ static uint64_t hash_job(uint64_t hash, const struct sched_job *j)
 	return mix(hash, spec->name, strlen(spec->name));
 }
 
+static uint64_t hash_quota(uint64_t hash, const struct sched_quota *q)
+{
+	hash = mix(hash, &q->limit, sizeof(q->limit));
+	hash = mix(hash, &q->used, sizeof(q->used));
+	return mix(hash, q->namespace, strlen(q->namespace));
+}
+
 static uint64_t hash_eval(uint64_t hash, const struct sched_eval *e)
 {
 	const uint64_t parts[] = {e->id, e->previous, e->slot, e->job, e->status, e->type,
@@ -133,5 +154,8 @@ uint64_t sched_state_hash(const struct sched_snapshot *s)
 	for (uint32_t i = 0; i < s->tables[SCHED_TABLE_EVALS].high; i++)
 		if (sched_eval_at(s, i))
 			hash = hash_eval(hash + i, sched_eval_at(s, i));
+	for (uint32_t i = 0; i < s->tables[SCHED_TABLE_QUOTAS].high; i++)
+		if (sched_quota_at(s, i))
+			hash = hash_quota(hash + i, sched_quota_at(s, i));
 	return hash;
 }

@@ -406,6 +406,29 @@ static int get_eval(struct sched_decoder *d, struct sched_change *c)
 		       : 0;
 }
 
+// ---- quotas ----
+
+static void put_quota(struct sched_encoder *e, const struct sched_change *c)
+{
+	uint8_t *to;
+
+	sched_put_uint(&e->out, c->quota.namespace_len);
+	to = sched_bytes_take(&e->out, c->quota.namespace_len);
+	if (to && c->quota.namespace_len)
+		memcpy(to, c->quota.namespace, c->quota.namespace_len);
+	put_res(&e->out, &c->quota.limit);
+}
+
+static int get_quota(struct sched_decoder *d, struct sched_change *c)
+{
+	c->quota.namespace_len = sched_get_u32(&d->body);
+	c->quota.namespace = (const char *)reader_take(&d->body, c->quota.namespace_len);
+	get_res(&d->body, &c->quota.limit);
+	return c->quota.namespace && !memchr(c->quota.namespace, 0, c->quota.namespace_len)
+		       ? 0
+		       : -EBADMSG;
+}
+
 // ---- all types ----
 
 static const struct {
@@ -425,6 +448,8 @@ static const struct {
 	[SCHED_INSTANCE_ROW] = {put_row, get_row},
 	[SCHED_EVAL_PUT] = {put_eval, get_eval},
 	[SCHED_EVAL_DEL] = {put_nothing, get_nothing},
+	[SCHED_QUOTA_PUT] = {put_quota, get_quota},
+	[SCHED_QUOTA_DEL] = {put_nothing, get_nothing},
 };
 
 void sched_encode_begin(struct sched_encoder *e, uint64_t index)

@@ -33,6 +33,8 @@ enum sched_change_type {
 	SCHED_INSTANCE_ROW, // whole, in checkpoints
 	SCHED_EVAL_PUT,
 	SCHED_EVAL_DEL,
+	SCHED_QUOTA_PUT,
+	SCHED_QUOTA_DEL,
 	SCHED_CHANGE_TYPES,
 };
 
@@ -70,6 +72,11 @@ struct sched_change {
 			ns_t changed_ns;
 		} status;
 		const struct sched_eval *eval;
+		struct {
+			const char *namespace; // not terminated
+			uint32_t namespace_len;
+			struct sched_res limit;
+		} quota;
 	};
 };
 

@@ -182,6 +182,9 @@ void sched_core_effects(struct sched_core *c)
 		sched_blocked_unblock_node(c->blocked, e->nodes[k], c->state->head.index);
 	if (e->node_count > SCHED_EFFECT_NODES)
 		sched_blocked_unblock_nodes(c->blocked, c->state->head.index);
+	for (uint64_t left = e->quotas; left; left &= left - 1)
+		sched_blocked_unblock_quota(c->blocked, (uint32_t)__builtin_ctzll(left) + 1,
+			c->state->head.index);
 	*e = (struct sched_effects){0};
 }
 

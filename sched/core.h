@@ -64,6 +64,13 @@ int sched_core_node_state(struct sched_core *c, uint32_t slot, uint8_t status, b
 // The node is forgotten; its instances are lost. 0, -ENOENT.
 int sched_core_node_del(struct sched_core *c, uint32_t slot, ns_t now);
 
+// What the jobs of a namespace may have together; UINT32_MAX: without limit. What they have already
+// stays, even if it is more. 0, -EINVAL, -ENOMEM.
+int sched_core_quota_put(
+	struct sched_core *c, const char *namespace, const struct sched_res *limit, ns_t now);
+// 0, -ENOENT.
+int sched_core_quota_del(struct sched_core *c, const char *namespace, ns_t now);
+
 struct sched_report {
 	struct sched_id id;
 	uint8_t status;

@@ -191,6 +191,39 @@ int sched_core_node_del(struct sched_core *c, uint32_t slot, ns_t now)
 	return rc ? rc : committed;
 }
 
+// ---- quotas ----
+
+int sched_core_quota_put(
+	struct sched_core *c, const char *namespace, const struct sched_res *limit, ns_t now)
+{
+	uint32_t slot = sched_quota_find(c->state, namespace);
+	size_t len = strlen(namespace);
+	int rc, committed;
+
+	if (!len || len > 1024)
+		return -EINVAL;
+	if (slot == SCHED_NONE)
+		slot = sched_slot_new(c->state, SCHED_TABLE_QUOTAS);
+	sched_core_begin(c);
+	rc = sched_core_change(c, SCHED_QUOTA_PUT, slot,
+		(struct sched_change){.quota = {namespace, (uint32_t)len, *limit}});
+	committed = sched_core_commit(c, now);
+	return rc ? rc : committed;
+}
+
+int sched_core_quota_del(struct sched_core *c, const char *namespace, ns_t now)
+{
+	uint32_t slot = sched_quota_find(c->state, namespace);
+	int rc, committed;
+
+	if (slot == SCHED_NONE)
+		return -ENOENT;
+	sched_core_begin(c);
+	rc = sched_core_change(c, SCHED_QUOTA_DEL, slot, (struct sched_change){0});
+	committed = sched_core_commit(c, now);
+	return rc ? rc : committed;
+}
+
 // ---- instances ----
 
 // A system job updates node after node: the next one may be on any.

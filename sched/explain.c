@@ -102,7 +102,9 @@ const char *sched_explain_text(
 			add_constraint(&t, spec, x->by_constraint[i].constraint,
 				x->by_constraint[i].nodes);
 	for (int i = 0; i < SCHED_DIMS; i++)
-		if (x->by_dimension[i])
+		if (x->by_dimension[i] && i == SCHED_DIM_QUOTA)
+			add(&t, " the quota of the namespace is used up,");
+		else if (x->by_dimension[i])
 			add(&t, " %u %s,", x->by_dimension[i], dimensions[i]);
 	if (t.len && out[t.len - 1] == ',')
 		out[t.len - 1] = 0;

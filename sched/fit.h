@@ -40,3 +40,30 @@ static inline void sched_res_sub(struct sched_res *from, const struct sched_res 
 	from->disk_mib -= ask->disk_mib;
 	from->slots -= ask->slots;
 }
+
+// Whether a quota allows this change of what its namespace holds. What does not grow is allowed even
+// where there is too much already.
+struct sched_growth {
+	int64_t cpu_milli, memory_mib, disk_mib, slots;
+};
+
+static inline void sched_grow(struct sched_growth *g, const struct sched_res *ask, int sign)
+{
+	g->cpu_milli += sign * (int64_t)ask->cpu_milli;
+	g->memory_mib += sign * (int64_t)ask->memory_mib;
+	g->disk_mib += sign * (int64_t)ask->disk_mib;
+	g->slots += sign * (int64_t)ask->slots;
+}
+
+static inline bool quota_one(uint32_t limit, uint32_t used, int64_t growth)
+{
+	return growth <= 0 || limit == UINT32_MAX || (int64_t)used + growth <= (int64_t)limit;
+}
+
+static inline bool sched_quota_allows(const struct sched_quota *q, const struct sched_growth *g)
+{
+	return quota_one(q->limit.cpu_milli, q->used.cpu_milli, g->cpu_milli) &&
+	       quota_one(q->limit.memory_mib, q->used.memory_mib, g->memory_mib) &&
+	       quota_one(q->limit.disk_mib, q->used.disk_mib, g->disk_mib) &&
+	       quota_one(q->limit.slots, q->used.slots, g->slots);
+}

@@ -108,6 +108,7 @@ struct sched_applier_stats {
 	uint64_t plans, full, partial, empty, placed, stopped, updated, rejected_nodes, node_plans;
 	uint64_t unexplained; // rejections that no change since the snapshot explains
 	uint64_t made_ineligible;
+	uint64_t over_quota; // plans rejected whole
 };
 
 struct sched_applier;

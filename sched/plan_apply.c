@@ -216,6 +216,36 @@ static void blame(struct sched_applier *a, const struct sched_plan *plan, uint32
 		a->stats.made_ineligible++;
 }
 
+// The whole plan must be within the quota of the job's namespace, or none of it is.
+static bool within_quota(
+	const struct sched_applier *a, const struct sched_plan *plan, const struct sched_spec *spec)
+{
+	uint32_t slot = sched_job_at(&a->st->head, plan->job)->quota;
+	const struct sched_quota *q = sched_quota_at(&a->st->head, slot);
+	struct sched_growth growth = {0};
+
+	if (!q)
+		return true;
+	for (uint32_t k = 0; k < plan->place_count; k++)
+		sched_grow(&growth, &spec->groups[plan->places[k].group].ask, 1);
+	for (uint32_t k = 0; k < plan->update_count; k++) {
+		const struct sched_instance *i = wanted(a, &plan->updates[k].id);
+
+		if (!i || !(i->flags & SCHED_INSTANCE_HOLDS))
+			continue;
+		sched_grow(&growth, &i->ask, -1);
+		sched_grow(&growth, &plan->updates[k].ask, 1);
+	}
+	for (uint32_t k = 0; k < plan->stop_count; k++) {
+		const struct sched_instance *i = wanted(a, &plan->stops[k].id);
+
+		if (i && i->flags & SCHED_INSTANCE_HOLDS &&
+			sched_job_at(&a->st->head, i->job)->quota == slot)
+			sched_grow(&growth, &i->ask, -1);
+	}
+	return sched_quota_allows(q, &growth);
+}
+
 static void judge(struct sched_applier *a, struct sched_plan *plan)
 {
 	for (uint32_t k = 0; k < a->touched_count; k++) {
@@ -383,6 +413,11 @@ void sched_applier_apply(struct sched_applier *a, struct sched_plan *plan)
 		sched_job_at(&a->st->head, plan->job)->spec_index > plan->snapshot_index) {
 		plan->refresh_index = a->st->head.index;
 		a->stats.empty++;
+		return;
+	}
+	if (!within_quota(a, plan, spec)) {
+		plan->refresh_index = a->st->head.index;
+		a->stats.over_quota++;
 		return;
 	}
 	propose_leaving(a, plan);

@@ -19,6 +19,7 @@ static const struct {
 	[SCHED_TABLE_JOBS] = {sizeof(struct sched_job), 4},
 	[SCHED_TABLE_INSTANCES] = {sizeof(struct sched_instance), 5},
 	[SCHED_TABLE_EVALS] = {sizeof(struct sched_eval), 3},
+	[SCHED_TABLE_QUOTAS] = {sizeof(struct sched_quota), 4},
 };
 
 struct sched_state *sched_state_new(void)
@@ -53,6 +54,11 @@ static void free_blocks(struct sched_state *st)
 			free((void *)(uintptr_t)j->versions->spec[k]);
 		free(j ? (void *)(uintptr_t)j->versions : NULL);
 	}
+	for (uint32_t i = 0; i < st->head.tables[SCHED_TABLE_QUOTAS].high; i++) {
+		const struct sched_quota *q = sched_quota_at(&st->head, i);
+
+		free(q ? (void *)(uintptr_t)q->namespace : NULL);
+	}
 }
 
 void sched_state_destroy(struct sched_state *st)
@@ -68,6 +74,7 @@ void sched_state_destroy(struct sched_state *st)
 	free(st->prev_on_node);
 	sched_map_fini(&st->job_names);
 	sched_map_fini(&st->node_names);
+	sched_map_fini(&st->quota_names);
 	sched_map_fini(&st->classes);
 	sched_bytes_fini(&st->log.out);
 	sched_pages_fini(&st->pages);
@@ -121,6 +128,14 @@ uint32_t sched_node_find(const struct sched_state *st, const char *name)
 	return n && strcmp(n->info->name, name) == 0 ? slot : SCHED_NONE;
 }
 
+uint32_t sched_quota_find(const struct sched_state *st, const char *namespace)
+{
+	uint32_t slot = sched_map_get(&st->quota_names, sched_name_key(namespace, ""));
+	const struct sched_quota *q = sched_quota_at(&st->head, slot);
+
+	return q && strcmp(q->namespace, namespace) == 0 ? slot : SCHED_NONE;
+}
+
 // ---- free rows ----
 
 uint32_t sched_slot_new(struct sched_state *st, enum sched_table_kind kind)
@@ -172,7 +187,8 @@ static bool in_use(const struct sched_state *st, int kind, uint32_t slot)
 	return kind == SCHED_TABLE_NODES       ? sched_node_at(s, slot) != NULL
 	       : kind == SCHED_TABLE_JOBS      ? sched_job_at(s, slot) != NULL
 	       : kind == SCHED_TABLE_INSTANCES ? sched_instance_at(s, slot) != NULL
-					       : sched_eval_at(s, slot) != NULL;
+	       : kind == SCHED_TABLE_EVALS     ? sched_eval_at(s, slot) != NULL
+					       : sched_quota_at(s, slot) != NULL;
 }
 
 // After a replay, which names rows in any order.

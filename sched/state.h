@@ -21,6 +21,7 @@ enum sched_table_kind {
 	SCHED_TABLE_JOBS,
 	SCHED_TABLE_INSTANCES,
 	SCHED_TABLE_EVALS,
+	SCHED_TABLE_QUOTAS,
 	SCHED_TABLES,
 };
 
@@ -48,6 +49,7 @@ struct sched_effects {
 	uint32_t freed_instances;
 	uint32_t nodes[SCHED_EFFECT_NODES]; // where room appeared, or that are gone
 	uint32_t node_count;                // beyond SCHED_EFFECT_NODES: there were more
+	uint64_t quotas;                    // keys - 1 of those in which room appeared
 };
 
 struct sched_state {
@@ -57,7 +59,7 @@ struct sched_state {
 	struct sched_slots slots[SCHED_TABLES];
 	uint32_t *prev_in_job, *prev_on_node; // of instances: only the writer unlinks
 	uint32_t prev_room;
-	struct sched_map job_names, node_names, classes;
+	struct sched_map job_names, node_names, quota_names, classes;
 	struct sched_slots system_jobs; // `free` is the list of jobs with an instance a node
 	uint64_t last_eval_id;
 	struct sched_encoder log;
@@ -100,6 +102,14 @@ static inline const struct sched_eval *sched_eval_at(const struct sched_snapshot
 	return e && e->in_use ? e : NULL;
 }
 
+static inline const struct sched_quota *sched_quota_at(
+	const struct sched_snapshot *s, uint32_t slot)
+{
+	const struct sched_quota *q = sched_table_row(&s->tables[SCHED_TABLE_QUOTAS], slot);
+
+	return q && q->in_use ? q : NULL;
+}
+
 // NULL if it is gone or its row belongs to another one now.
 static inline const struct sched_instance *sched_instance_by_id(
 	const struct sched_snapshot *s, const struct sched_id *id)
@@ -129,6 +139,7 @@ const struct sched_snapshot *sched_snapshot_pin(
 // Writer only. SCHED_NONE if there is none.
 uint32_t sched_job_find(const struct sched_state *st, const char *namespace, const char *name);
 uint32_t sched_node_find(const struct sched_state *st, const char *name);
+uint32_t sched_quota_find(const struct sched_state *st, const char *namespace);
 size_t sched_state_bytes(const struct sched_state *st);
 
 // ---- writing ----

@@ -263,7 +263,21 @@ struct sched_job {
 	uint32_t evals; // rows
 	uint64_t create_index, modify_index;
 	uint64_t spec_index; // when the spec last changed
+	uint32_t quota;      // of its namespace, SCHED_NONE
 };
+
+// What all jobs of a namespace may have together.
+struct sched_quota {
+	const char *namespace; // a block of its own
+	struct sched_res limit, used;
+	uint32_t in_use;
+};
+
+// Evaluations wait for one of these, not 0; several quotas may share one.
+static inline uint32_t sched_quota_key(uint32_t quota)
+{
+	return quota % 64 + 1;
+}
 
 // Which resource or condition stood in the way of a placement.
 enum sched_dimension {
@@ -275,6 +289,7 @@ enum sched_dimension {
 	SCHED_DIM_NOT_READY,
 	SCHED_DIM_INELIGIBLE,
 	SCHED_DIM_CLAIM,
+	SCHED_DIM_QUOTA, // counts instances, not nodes
 	SCHED_DIMS,
 };
 

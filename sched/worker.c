@@ -34,6 +34,7 @@ struct planning {
 	bool group_failed[SCHED_GROUPS_MAX];
 	uint32_t failed;
 	uint32_t failed_nodes[SCHED_PLAN_NODES_MAX]; // of a system job: the first ones
+	uint32_t over_quota; // of the failed: those that the namespace's quota does not allow
 };
 
 struct sched_worker *sched_worker_new(const struct sched_worker_config *config, uint64_t seed)
@@ -239,19 +240,21 @@ static void block(struct planning *p)
 	}
 	e->trigger = SCHED_QUEUED_INSTANCES;
 	e->eligibility = p->eligibility;
+	e->quota = p->over_quota ? sched_quota_key(p->job->quota) : 0;
 	e->snapshot_index = p->s->index;
 }
 
 // Nodes without room wait each for itself, or if there are many, all of them for any.
 static void block_nodes(struct planning *p)
 {
-	bool many = p->failed > SCHED_PLAN_NODES_MAX;
+	bool many = p->failed > SCHED_PLAN_NODES_MAX || p->over_quota;
 
 	for (uint32_t k = 0; k < (many ? 1 : p->failed); k++) {
 		struct sched_eval *e = follow(p, SCHED_QUEUED_INSTANCES, SCHED_EVAL_BLOCKED);
 
 		e->node = many ? SCHED_NONE : p->failed_nodes[k];
 		e->eligibility.escaped = true;
+		e->quota = p->over_quota ? sched_quota_key(p->job->quota) : 0;
 		e->explain = p->w->plan.done.explain;
 	}
 }
@@ -263,7 +266,9 @@ static void conclude(struct planning *p)
 
 	done->status = SCHED_EVAL_COMPLETE;
 	done->snapshot_index = p->s->index;
-	done->explain.wanted = p->rec.want_count;
+	done->explain.wanted = p->rec.want_count + p->over_quota;
+	done->explain.by_dimension[SCHED_DIM_QUOTA] = p->over_quota;
+	p->failed += p->over_quota;
 	done->explain.placed = plan->place_count;
 	done->explain.failed = p->failed;
 	done->explain.stopped = p->rec.stop_count;
@@ -321,8 +326,32 @@ static void start_plan(struct planning *p, ns_t now)
 	plan->done.wait_until = 0;
 }
 
+// Wants that the quota of the namespace does not allow are not looked for.
+static void keep_to_quota(struct planning *p)
+{
+	const struct sched_quota *q = sched_quota_at(p->s, p->job->quota);
+	struct sched_growth growth = {0};
+	uint32_t k = 0;
+
+	for (uint32_t n = 0; q && n < p->rec.stop_count; n++) {
+		const struct sched_instance *i = sched_instance_by_id(p->s, &p->rec.stops[n].id);
+
+		if (i && i->flags & SCHED_INSTANCE_HOLDS)
+			sched_grow(&growth, &i->ask, -1);
+	}
+	for (; q && k < p->rec.want_count; k++) {
+		sched_grow(&growth, &p->spec->groups[p->rec.wants[k].group].ask, 1);
+		if (!sched_quota_allows(q, &growth))
+			break;
+	}
+	if (!q || k == p->rec.want_count)
+		return;
+	p->over_quota = p->rec.want_count - k;
+	p->rec.want_count = k;
+}
+
 // What places are chosen for counts on that.
-static void copy_stops(struct planning *p)
+static void take_over(struct planning *p)
 {
 	struct sched_plan *plan = &p->w->plan;
 
@@ -330,6 +359,7 @@ static void copy_stops(struct planning *p)
 	plan->stop_count = p->rec.stop_count;
 	plan->updates = p->rec.updates;
 	plan->update_count = p->rec.update_count;
+	keep_to_quota(p);
 }
 
 static int find_places(struct planning *p, ns_t now)
@@ -342,11 +372,11 @@ static int find_places(struct planning *p, ns_t now)
 	if (sched_by_node(p->spec->type)) {
 		rc = sched_reconcile_system(&p->w->arena, p->s, p->eval->job, p->w->ticket.node, now,
 			most, &p->rec);
-		copy_stops(p);
+		take_over(p);
 		return rc ? rc : place_on_nodes(p);
 	}
 	rc = sched_reconcile(&p->w->arena, p->s, p->eval->job, now, most, &p->rec);
-	copy_stops(p);
+	take_over(p);
 	return rc ? rc : place_groups(p);
 }
 

@@ -183,6 +183,23 @@ static void stop_job(struct sim *s)
 		must(s, sched_core_job_stop(s->core, slot, below(s, 2) == 0, s->now), "job stop");
 }
 
+// A quota a bit above what is used, or none.
+static void change_quota(struct sim *s)
+{
+	uint32_t slot = sched_quota_find(s->core->state, "default");
+	struct sched_res limit = {below(s, 6000), UINT32_MAX, UINT32_MAX, UINT32_MAX};
+
+	if (slot != SCHED_NONE && below(s, 2) == 0) {
+		must(s, sched_core_quota_del(s->core, "default", s->now), "quota del");
+		return;
+	}
+	if (slot != SCHED_NONE)
+		limit.cpu_milli += sched_quota_at(head(s), slot)->used.cpu_milli;
+	else
+		limit.cpu_milli += 100000;
+	must(s, sched_core_quota_put(s->core, "default", &limit, s->now), "quota put");
+}
+
 // Some hosts do some of what they are told, or something breaks.
 static void run_hosts(struct sim *s, uint32_t share, bool obey)
 {
@@ -402,6 +419,23 @@ static void check_nodes(struct sim *s)
 	}
 }
 
+static void check_quota(struct sim *s)
+{
+	uint32_t slot = sched_quota_find(s->core->state, "default");
+	const struct sched_quota *q = sched_quota_at(head(s), slot);
+	uint32_t used = 0;
+
+	for (uint32_t k = 0; q && k < head(s)->tables[SCHED_TABLE_INSTANCES].high; k++) {
+		const struct sched_instance *i = sched_instance_at(head(s), k);
+
+		used += i && sched_live(i) ? i->ask.cpu_milli : 0;
+	}
+	if (q && q->used.cpu_milli != used)
+		fail(s, "a quota's sum is wrong");
+	if (q && used > q->limit.cpu_milli)
+		fail(s, "a namespace has more than its quota");
+}
+
 static void check_jobs(struct sim *s)
 {
 	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_JOBS].high; k++) {
@@ -446,6 +480,7 @@ static void check(struct sim *s)
 {
 	check_nodes(s);
 	check_jobs(s);
+	check_quota(s);
 	check_evals(s);
 	s->hash = s->hash * 0x100000001b3ull ^ head(s)->index ^
 		  (uint64_t)head(s)->counts[SCHED_TABLE_INSTANCES] << 20;
@@ -478,6 +513,8 @@ static void come_to_rest(struct sim *s)
 {
 	uint32_t rounds = 0;
 
+	if (sched_quota_find(s->core->state, "default") != SCHED_NONE)
+		must(s, sched_core_quota_del(s->core, "default", s->now), "quota del");
 	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_NODES].high; k++)
 		if (sched_node_at(head(s), k))
 			must(s,
@@ -657,7 +694,9 @@ static void event(struct sim *s)
 		make_durable(s);
 	else if (what < 405)
 		crash(s);
-	else if (what < 407)
+	else if (what < 408)
+		change_quota(s);
+	else if (what < 410)
 		write_checkpoint(s);
 	else if (what < 600)
 		apply(s);

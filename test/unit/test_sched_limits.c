@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an instance has for itself on its node, and what a namespace may have: behaviour 51.
+// What an instance has for itself on its node, and what a namespace may have: behaviours 31,
+// 51, 54.
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -177,6 +178,145 @@ static void claims_are_read_as_written(void **state)
 	assert_int_equal(sched_spec_check(&w->spec), -EINVAL);
 }
 
+static struct sched_res some(uint32_t cpu)
+{
+	return (struct sched_res){cpu, UINT32_MAX, UINT32_MAX, UINT32_MAX};
+}
+
+static uint32_t used_cpu(const struct world *w)
+{
+	return sched_quota_at(world_head(w), sched_quota_find(w->core->state, "default"))
+		->used.cpu_milli;
+}
+
+static void b31_waits_for_its_quota(void **state)
+{
+	struct world *w = *state;
+	struct sched_res limit = some(500);
+	char text[200];
+	uint32_t a, b, other;
+
+	world_node(w, "n", 10000, 10000);
+	a = world_job(w, "a", 2);
+	world_settle(w);
+	// What is there before the quota counts.
+	assert_int_equal(sched_core_quota_put(w->core, "default", &limit, w->now), 0);
+	assert_int_equal(used_cpu(w), 200);
+	b = world_job(w, "b", 6);
+	world_settle(w);
+	assert_int_equal(world_live(w, b), 3);
+	assert_int_equal(used_cpu(w), 500);
+	assert_int_equal(world_evals(w, b, SCHED_EVAL_BLOCKED), 1);
+	assert_string_equal(
+		sched_explain_text(world_head(w), world_last_eval(w, b), text, sizeof(text)),
+		"placed 3 of 6; 3 wait: of 1 nodes the quota of the namespace is used up");
+	// Another namespace has none, and its room is not theirs.
+	w->spec.namespace = "other";
+	other = world_job(w, "c", 5);
+	world_settle(w);
+	assert_int_equal(world_live(w, other), 5);
+	world_job(w, "c", 0);
+	world_settle(w);
+	w->spec.namespace = "default";
+	assert_int_equal(world_live(w, b), 3);
+	// What the namespace gives back wakes it, and so does a larger quota, or none.
+	world_job(w, "a", 1);
+	world_settle(w);
+	assert_int_equal(world_live(w, a), 1);
+	assert_int_equal(world_live(w, b), 4);
+	limit.cpu_milli = 600;
+	assert_int_equal(sched_core_quota_put(w->core, "default", &limit, w->now), 0);
+	world_settle(w);
+	assert_int_equal(world_live(w, b), 5);
+	assert_int_equal(sched_core_quota_del(w->core, "default", w->now), 0);
+	assert_int_equal(sched_core_quota_del(w->core, "default", w->now), -ENOENT);
+	world_settle(w);
+	assert_int_equal(world_live(w, b), 6);
+	assert_int_equal(world_evals(w, b, SCHED_EVAL_BLOCKED), 0);
+	// A quota below what is there takes nothing away, and allows nothing more.
+	assert_int_equal(sched_core_quota_put(w->core, "default", &limit, w->now), 0);
+	limit.cpu_milli = 100;
+	assert_int_equal(sched_core_quota_put(w->core, "default", &limit, w->now), 0);
+	world_job(w, "b", 5);
+	world_settle(w);
+	assert_int_equal(world_live(w, b), 5);
+	world_job(w, "a", 2);
+	world_settle(w);
+	assert_int_equal(world_live(w, a), 1);
+}
+
+static void b54_over_quota_is_rejected_whole(void **state)
+{
+	struct world *w = *state;
+	const struct sched_res limit = some(500);
+	struct sched_worker *other = sched_worker_new(NULL, 3);
+	struct sched_plan *plan, *second;
+	const struct sched_snapshot *s;
+	struct sched_ticket t, u;
+	uint64_t token, token_u;
+	uint32_t a, b;
+
+	world_node(w, "m", 1000, 1000);
+	world_node(w, "n", 1000, 1000);
+	sched_core_quota_put(w->core, "default", &limit, w->now);
+	a = world_job(w, "a", 3);
+	b = world_job(w, "b", 3);
+	assert_int_equal(sched_core_dequeue(w->core, SCHED_MASK_ALL, w->now, &t, &token), 0);
+	assert_int_equal(sched_core_dequeue(w->core, SCHED_MASK_ALL, w->now, &u, &token_u), 0);
+	sched_worker_begin(w->worker, &t, token);
+	sched_worker_begin(other, &u, token_u);
+	s = sched_snapshot_pin(w->reader, w->core->state);
+	assert_int_equal(sched_worker_plan(w->worker, s, w->now, &plan), 0);
+	assert_int_equal(sched_worker_plan(other, s, w->now, &second), 0);
+	assert_int_equal(second->place_count, 3);
+	sched_core_submit(w->core, plan, w->now);
+	sched_core_submit(w->core, second, w->now);
+	sched_core_apply(w->core, 10, w->now);
+	assert_int_equal(sched_worker_result(w->worker), 0);
+	assert_int_equal(sched_worker_result(other), -EAGAIN);
+	assert_int_equal(second->placed, 0);
+	assert_int_equal(world_live(w, a), 3);
+	assert_int_equal(world_live(w, b), 0);
+	assert_int_equal(sched_applier_stats(w->core->applier).over_quota, 1);
+	while (sched_core_result(w->core))
+		;
+	// On the newer state it keeps to what is left.
+	s = sched_snapshot_pin(w->reader, w->core->state);
+	assert_int_equal(sched_worker_plan(other, s, w->now, &second), 0);
+	assert_int_equal(second->place_count, 2);
+	sched_reader_unpin(w->reader);
+	sched_worker_destroy(other);
+}
+
+static void quotas_survive_a_restart(void **state)
+{
+	struct world *w = *state;
+	const struct sched_res limit = some(500);
+	struct sched_encoder out = {0};
+	struct sched_state *copy = sched_state_new(), *again = sched_state_new();
+	uint64_t hash;
+
+	world_node(w, "n", 1000, 1000);
+	world_job(w, "a", 3);
+	world_settle(w);
+	sched_core_quota_put(w->core, "default", &limit, w->now);
+	sched_core_quota_put(w->core, "empty", &limit, w->now);
+	sched_core_quota_del(w->core, "empty", w->now);
+	world_job(w, "a", 9);
+	world_settle(w);
+	hash = sched_state_hash(world_head(w));
+	assert_int_equal(sched_replay(copy, w->core->state->log.out.data,
+				 w->core->state->log.out.len),
+		0);
+	assert_true(sched_state_hash(&copy->head) == hash);
+	assert_int_equal(sched_checkpoint(world_head(w), &out), 0);
+	assert_int_equal(sched_replay(again, out.out.data, out.out.len), 0);
+	assert_true(sched_state_hash(&again->head) == hash);
+	sched_bytes_fini(&out.out);
+	sched_state_destroy(copy);
+	sched_state_destroy(again);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -186,6 +326,9 @@ int main(void)
 		TEST(b51_the_applier_rejects_an_overlap),
 		TEST(b51_a_port_is_handed_over),
 		TEST(claims_are_read_as_written),
+		TEST(b31_waits_for_its_quota),
+		TEST(b54_over_quota_is_rejected_whole),
+		TEST(quotas_survive_a_restart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
