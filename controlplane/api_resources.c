@@ -149,6 +149,7 @@ static void no_resource(struct api_call *call, const char *key)
 void api_get(struct api_call *call)
 {
 	const struct resource *res;
+	json_t *shown;
 	char key[520];
 
 	key_of(call, key, sizeof(key));
@@ -159,7 +160,12 @@ void api_get(struct api_call *call)
 		return;
 	}
 	set_etag(call->response, res->version);
-	api_reply(call, 200, with_status(call, res));
+	shown = with_status(call, res);
+	// One alone also tells where its calls go, as gateways are told: at most 1,024 hosts.
+	if (res->kind == KIND_FUNCTION && call->api->fleet)
+		json_object_set_new(json_object_get(shown, "status"), "targets",
+			fleet_targets(call->api->fleet, res->namespace, res->name));
+	api_reply(call, 200, shown);
 }
 
 // ---- conditions ----

@@ -7,6 +7,9 @@
 #include "controlplane/registry_internal.h"
 #include "controlplane/scheduler_internal.h"
 #include "sched/block.h"
+#include "sched/explain.h"
+
+#define TEXT_MAX 1000
 
 static const char *const trigger_names[SCHED_TRIGGERS] = {
 	[SCHED_JOB_PUT] = "the function was changed",
@@ -65,10 +68,20 @@ json_t *scheduler_why(const struct sched_instance *i)
 	return out;
 }
 
-static json_t *explain(const struct sched_eval *e)
+// Cut within a character it is no text any more.
+static json_t *api_text(const char *text)
+{
+	json_t *value = json_string(text);
+
+	return value ? value : json_string("");
+}
+
+static json_t *explain(const struct sched_snapshot *now, const struct sched_eval *e)
 {
 	const struct sched_explain *x = &e->explain;
 	json_t *out = json_object(), *excluded = json_object();
+	char text[TEXT_MAX];
+	uint64_t constrained = 0;
 
 	set(out, "id", e->id);
 	json_object_set_new(out, "status", json_string(status_names[e->status]));
@@ -81,9 +94,33 @@ static json_t *explain(const struct sched_eval *e)
 	set(out, "stopped", x->stopped);
 	for (int d = 0; d < SCHED_DIMS; d++)
 		if (x->by_dimension[d])
-			set(excluded, dimension_names[d], x->by_dimension[d]);
+			set(excluded, dimension_names[d] ? dimension_names[d] : "other",
+				x->by_dimension[d]);
+	for (int c = 0; c < SCHED_EXPLAIN_CONSTRAINTS; c++)
+		constrained += x->by_constraint[c].nodes;
+	if (constrained)
+		set(excluded, "constraints", constrained);
 	json_object_set_new(out, "excluded_nodes", excluded);
+	sched_explain_text(now, e, text, sizeof(text));
+	json_object_set_new(out, "text", api_text(text));
 	return out;
+}
+
+// The evaluation of a job that waits for room; it may have been tried since the last one ended.
+static const struct sched_eval *waiting(const struct sched_core *c, uint32_t job)
+{
+	const struct sched_ticket *t =
+		job == SCHED_NONE ? NULL : sched_blocked_of(c->blocked, job, SCHED_NONE);
+	const struct sched_eval *e = t ? sched_eval_at(&c->state->head, t->slot) : NULL;
+
+	return e && e->id == t->eval ? e : NULL;
+}
+
+static const struct sched_eval *newer(const struct sched_eval *a, const struct sched_eval *b)
+{
+	if (!a || !b)
+		return a ? a : b;
+	return b->snapshot_index > a->snapshot_index ? b : a;
 }
 
 json_t *scheduler_explain(struct scheduler *s, const char *namespace, const char *name)
@@ -98,9 +135,9 @@ json_t *scheduler_explain(struct scheduler *s, const char *namespace, const char
 	if (slot != SCHED_NONE)
 		last = sched_job_at(&s->core->state->head, slot)->last_eval;
 	now = &s->core->state->head;
-	e = sched_eval_at(now, last);
+	e = newer(sched_eval_at(now, last), waiting(s->core, slot));
 	if (e)
-		out = explain(e);
+		out = explain(now, e);
 	pthread_mutex_unlock(&s->lock);
 	return out;
 }

@@ -170,6 +170,14 @@ int sched_blocked_add(
 	return 0;
 }
 
+const struct sched_ticket *sched_blocked_of(
+	const struct sched_blocked *b, uint32_t job, uint32_t node)
+{
+	uint32_t i = sched_map_get(&b->by_key, key_of(job, node));
+
+	return i == SCHED_NONE ? NULL : &b->entries[i].ticket;
+}
+
 struct sched_ticket sched_blocked_untrack(struct sched_blocked *b, uint32_t job, uint32_t node)
 {
 	uint32_t i = sched_map_get(&b->by_key, key_of(job, node));

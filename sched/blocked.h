@@ -45,6 +45,10 @@ int sched_blocked_add(
 // The job needs nothing any more: its ticket if one waited, else eval 0.
 struct sched_ticket sched_blocked_untrack(struct sched_blocked *b, uint32_t job, uint32_t node);
 
+// What waits for a job and a node (SCHED_NONE: any); NULL if nothing does. Until the next change.
+const struct sched_ticket *sched_blocked_of(
+	const struct sched_blocked *b, uint32_t job, uint32_t node);
+
 // Any one of the job that waits, whatever the node; it takes as long as there are that wait.
 struct sched_ticket sched_blocked_untrack_any(struct sched_blocked *b, uint32_t job);
 

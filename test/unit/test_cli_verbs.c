@@ -680,11 +680,16 @@ static void explain_finds_the_longest_prefix(void **state)
 			"{\"kind\":\"Function\",\"metadata\":{\"name\":\"thumbnail\",\"namespace\":"
 			"\"default\"}}]}"},
 		{"GET /v1/endpoints?", 200, list},
-		{"GET /v1/instances?limit=500&function=default%2Fthumbnail ", 200,
-			"{\"items\":[{\"metadata\":{\"name\":\"a1\"},\"spec\":{\"node\":\"n1\",\"version\":3,"
-			"\"desired\":\"run\"},\"status\":{\"ready\":true}},"
-			"{\"metadata\":{\"name\":\"a2\"},\"spec\":{\"node\":\"n2\",\"version\":3,"
-			"\"desired\":\"run\"},\"status\":{\"ready\":false}}]}"},
+		{"GET /v1/functions/default/thumbnail ", 200,
+			"{\"metadata\":{\"name\":\"thumbnail\",\"namespace\":\"default\"},\"spec\":{"
+			"\"scale\":{\"min\":3}},\"status\":{\"ready\":1,\"starting\":0,\"failed\":0,"
+			"\"targets\":[{\"name\":\"n1\",\"version\":3,\"instances\":1,\"address\":"
+			"\"10.0.0.1:7880\"}],\"evaluation\":{\"failed\":2,\"considered\":4,\"text\":"
+			"\"placed 1 of 3; 2 wait: of 4 nodes 4 lack memory\",\"excluded_nodes\":{"
+			"\"memory\":4}}}}"},
+		{"GET /v1/functions/other/person. ", 200,
+			"{\"metadata\":{\"name\":\"person.\",\"namespace\":\"other\"},\"spec\":{"
+			"\"scale\":{\"min\":1}},\"status\":{\"ready\":0,\"starting\":1,\"targets\":[]}}"},
 		END,
 	};
 
@@ -703,8 +708,13 @@ static void explain_finds_the_longest_prefix(void **state)
 	assert_int_equal(run_with(&f, answers, "explain route b/special"), CLI_DONE);
 	assert_int_equal(run_with(&f, answers, "explain route special"), CLI_REFUSED);
 	assert_int_equal(run_with(&f, answers, "explain route thumbnail"), CLI_DONE);
-	expect_text(out_text, "n1          3          1\n");
-	assert_null(strstr(out_text, "n2"));
+	expect_text(out_text, "n1          3          1  10.0.0.1:7880\n");
+	expect_text(out_text, "The last evaluation placed 1 of 3; 2 wait: of 4 nodes 4 lack memory.\n"
+			      "  memory excluded 4 nodes\n");
+	assert_null(strstr(out_text, "was heard of lately"));
+	assert_int_equal(run_with(&f, answers, "explain route other/person.find"), CLI_DONE);
+	expect_text(out_text, "No instance takes calls: they are REJECTED.\n"
+			      "Wanted are 1, ready 0, starting 1, failed 0.\n");
 	assert_int_equal(run_with(&f, answers, "explain route thumbnali"), CLI_REFUSED);
 	expect_text(err_text, "did you mean thumbnail?");
 	assert_int_equal(run_with(&f, answers, "explain route orders -n imagery"), CLI_REFUSED);

@@ -406,6 +406,61 @@ static void test_refusals_are_told_in_measure(void **state)
 	assert_in_range(events_with(e, "\"refused\""), 1, 2 * PEERS_REFUSALS_MAX);
 }
 
+static void expect_explained(struct env *e, const char *expected)
+{
+	ns_t give_up = clock_now() + DEADLINE;
+	char text[300] = "";
+
+	while (strcmp(text, expected) != 0) {
+		json_t *why = scheduler_explain(&e->orchestrator.scheduler, "default", "big");
+
+		snprintf(text, sizeof(text), "%s",
+			why ? json_string_value(json_object_get(why, "text")) : "");
+		json_decref(why);
+		if (clock_now() > give_up)
+			fail_msg("it says: %s", text);
+		step(e);
+	}
+}
+
+// What waits says which resource excluded how many nodes; what runs, why it is there.
+static void test_waiting_and_placed_are_explained(void **state)
+{
+	struct env *e = *state;
+	json_t *why;
+	const char *id;
+
+	connect_host(e, HOST1, HOST("n1", "s1", ""), "s1");
+	connect_host(e, HOST2, HOST("n2", "s2", ",\"address\":\"10.0.0.2:7880\""), "s2");
+	UNTIL(e, fleet_node(&e->orchestrator.fleet, "n1") && fleet_node(&e->orchestrator.fleet, "n2"));
+	put(e, KIND_FUNCTION, "{\"metadata\":{\"name\":\"big\"},\"spec\":{\"command\":[\"x\"],"
+		"\"scale\":{\"min\":3,\"max\":3},\"resources\":{\"cpu_milli\":3000,\"memory\":\"1Mi\"}}}");
+	UNTIL(e, told(e, HOST1, "run") == 1 && told(e, HOST2, "run") == 1);
+	expect_explained(e, "placed 2 of 3; 1 wait: of 2 nodes 2 lack CPU");
+	// A node that helps nobody is looked at, too: what is told is the last try.
+	connect_host(e, OTHER, HOST("n3", "s3", ",\"capacity\":{\"cpu_milli\":1000}"), "s3");
+	expect_explained(e, "placed 0 of 1; 1 wait: of 3 nodes 3 lack CPU");
+	why = scheduler_explain(&e->orchestrator.scheduler, "default", "big");
+	assert_string_equal(json_string_value(json_object_get(why, "status")), "blocked");
+	assert_int_equal(json_integer_value(json_object_get(
+				 json_object_get(why, "excluded_nodes"), "cpu")), 3);
+	json_decref(why);
+	id = json_object_iter_key(json_object_iter(e->clients[HOST1].table));
+	why = fleet_instance_json(fleet_instance(&e->orchestrator.fleet, id));
+	assert_non_null(json_object_get(json_object_get(why, "status"), "why"));
+	json_decref(why);
+	// None is ready, so no call would go anywhere; then both.
+	why = fleet_targets(&e->orchestrator.fleet, "default", "big");
+	assert_int_equal(json_array_size(why), 0);
+	json_decref(why);
+	obey(e, HOST1, "s1");
+	obey(e, HOST2, "s2");
+	UNTIL(e, fleet_function(&e->orchestrator.fleet, "default", "big")->takers == 2);
+	why = fleet_targets(&e->orchestrator.fleet, "default", "big");
+	assert_int_equal(json_array_size(why), 2);
+	json_decref(why);
+}
+
 static void test_tokens_are_hashed(void **state)
 {
 	static const char secret[] = "correct horse battery";
@@ -459,6 +514,7 @@ int main(void)
 		TEST(test_deleted_functions_end),
 		TEST(test_logs_come_from_the_host),
 		TEST(test_refusals_are_told_in_measure),
+		TEST(test_waiting_and_placed_are_explained),
 		cmocka_unit_test(test_tokens_are_hashed),
 	};
 

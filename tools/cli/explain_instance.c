@@ -85,92 +85,81 @@ enum cli_exit explain_instance(struct cli *cli, const char *id)
 
 // ---- the hosts of a function ----
 
-// Counts instances that take calls, by "NODE version".
-static json_t *count_hosts(const json_t *instances)
+// As gateways are told.
+static void print_targets(struct cli *cli, const json_t *function)
 {
-	json_t *hosts = json_object(), *item;
-	char key[160];
+	static const char *const paths[] = {"name", "version", "instances", "address"};
+	static const char *const titles[] = {"NODE", "VERSION", "INSTANCES", "ADDRESS"};
+	struct table t = {0};
+	char cell[TABLE_CELL_MAX];
+	json_t *target;
 	size_t i;
 
-	json_array_foreach(instances, i, item)
+	for (int k = 0; k < 4; k++)
+		table_column(&t, titles[k], k == 1 || k == 2);
+	json_array_foreach(json_at(function, "status.targets"), i, target)
 	{
-		if (!json_is_true(json_at(item, "status.ready")) ||
-			strcmp(text(item, "spec.desired"), "run") != 0)
-			continue;
-		snprintf(key, sizeof(key), "%s %lld", text(item, "spec.node"),
-			number(item, "spec.version"));
-		json_object_set_new(hosts, key,
-			json_integer(json_integer_value(json_object_get(hosts, key)) + 1));
-	}
-	return hosts;
-}
-
-static void print_hosts(struct cli *cli, const json_t *hosts)
-{
-	struct table t = {0};
-	const char *key;
-	json_t *count;
-
-	table_column(&t, "NODE", false);
-	table_column(&t, "VERSION", true);
-	table_column(&t, "INSTANCES", true);
-	json_object_foreach((json_t *)(uintptr_t)hosts, key, count)
-	{
-		const char *space = strchr(key, ' ');
-		char cell[TABLE_CELL_MAX];
-
-		snprintf(cell, sizeof(cell), "%.*s", (int)(space - key), key);
-		table_cell(&t, cell);
-		table_cell(&t, space + 1);
-		format_plain(count, cell, sizeof(cell));
-		table_cell(&t, cell);
+		for (int k = 0; k < 4; k++) {
+			format_plain(json_object_get(target, paths[k]), cell, sizeof(cell));
+			table_cell(&t, cell);
+		}
 	}
 	table_print(&t, cli->out);
 	table_fini(&t);
-	fputs("Each call goes to the less loaded of two of these hosts; there an idle instance "
-	      "takes it.\n",
+	fputs("Each call goes to the less loaded of two of these hosts, chosen at random; there an "
+	      "idle instance takes it.\n",
 		cli->out);
+	if (!number(function, "status.ready"))
+		fputs("None of them was heard of lately: gateways are sent there until others are "
+		      "ready, and find out themselves who answers.\n",
+			cli->out);
 }
 
-static void print_why_none(struct cli *cli, const json_t *function)
+static void print_waiting(struct cli *cli, const json_t *function)
 {
 	const json_t *evaluation = json_at(function, "status.evaluation");
 	const json_t *excluded = json_at(evaluation, "excluded_nodes");
 	const char *what;
 	json_t *nodes;
 
-	fprintf(cli->out, "No instance takes calls: they are REJECTED. Wanted are %lld, starting %lld, "
-			  "failed %lld.\n",
-		number(function, "spec.scale.min"), number(function, "status.starting"),
-		number(function, "status.failed"));
 	if (!number(evaluation, "failed"))
 		return;
-	fprintf(cli->out, "The last evaluation found no room for %lld:\n",
-		number(evaluation, "failed"));
+	fprintf(cli->out, "The last evaluation %s.\n", text(evaluation, "text"));
 	json_object_foreach((json_t *)(uintptr_t)excluded, what, nodes)
-		fprintf(cli->out, "  %s excluded %lld node(s)\n", what,
-			(long long)json_integer_value(nodes));
+		fprintf(cli->out, "  %s excluded %lld node%s\n", what,
+			(long long)json_integer_value(nodes),
+			json_integer_value(nodes) == 1 ? "" : "s");
 	if (!number(evaluation, "considered"))
 		fputs("  there is no node: start penstock-fnhost\n", cli->out);
 }
 
+static void print_function(struct cli *cli, const json_t *function)
+{
+	if (json_array_size(json_at(function, "status.targets")))
+		print_targets(cli, function);
+	else
+		fputs("No instance takes calls: they are REJECTED.\n", cli->out);
+	fprintf(cli->out, "Wanted are %lld, ready %lld, starting %lld, failed %lld.\n",
+		number(function, "spec.scale.min"), number(function, "status.ready"),
+		number(function, "status.starting"), number(function, "status.failed"));
+	print_waiting(cli, function);
+}
+
 enum cli_exit explain_hosts(struct cli *cli, const json_t *function)
 {
-	enum cli_exit exit;
-	char query[200];
-	json_t *instances, *hosts;
-
-	snprintf(query, sizeof(query), "function=%s%%2F%s", text(function, "metadata.namespace"),
+	char *path = noun_path(noun_find("function"), text(function, "metadata.namespace"),
 		text(function, "metadata.name"));
-	instances = api_list(cli, "/v1/instances", query, &exit);
-	if (!instances)
-		return exit;
-	hosts = count_hosts(instances);
-	if (json_object_size(hosts))
-		print_hosts(cli, hosts);
+	struct api_reply reply;
+	enum cli_exit exit;
+
+	if (!path)
+		return CLI_REFUSED;
+	exit = api_get(cli, path, &reply);
+	if (exit == CLI_DONE)
+		print_function(cli, reply.body);
 	else
-		print_why_none(cli, function);
-	json_decref(hosts);
-	json_decref(instances);
-	return CLI_DONE;
+		api_complain(cli, path, &reply);
+	api_reply_end(&reply);
+	free(path);
+	return exit;
 }
