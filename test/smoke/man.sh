@@ -50,4 +50,18 @@ same penstock-gen.1 '/^\.SH OPTIONS OF LOAD/,/^\.SH EXIT/p' "$build/tools/gen/pe
 for daemon in controlplane dataplane fnhost; do
 	file_same "penstock-$daemon.yaml.5" "$build/$daemon/penstock-$daemon"
 done
+
+# The manual of the SDK shows each declaration of the header as it stands there.
+sdk=$man/../../fnhost/sdk/penstock.h
+header=$(sed 's,//.*,,' "$sdk" | tr '\n\t' '  ' | grep -oE '[a-z0-9_]+( \*| )*\*?pn_[a-z_]+\([^;]*\)' | sed 's/ __attribute__.*//' |
+	grep -oE 'pn_[a-z_]+\(.*' | tr -s ' ' | sort)
+page=$(sed -n '/^\.SH SYNOPSIS/,/^\.SH DESC/p' "$man/penstock-sdk.3" | sed -E 's/^\.BI? //; s/"//g' | tr '\n' ' ' |
+	grep -oE 'pn_[a-z_]+ ?\([^;]*;' | tr -d ';' | tr -s ' ' | sort)
+bare() { tr -d ' ' | sort; }
+if diff <(bare <<<"$header") <(bare <<<"$page"); then
+	echo "  ok    penstock-sdk.3: $(wc -l <<<"$header") declarations"
+else
+	echo "WRONG penstock-sdk.3 differs from penstock.h (< header, > page)"
+	failed=$((failed + 1))
+fi
 [ $failed = 0 ]
