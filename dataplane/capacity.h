@@ -5,9 +5,9 @@
 
 #include "lib/base/clock.h"
 
-#define SERVICES_MAX 8192u        // routes in the table
+#define SERVICES_MAX 32768u       // routes in the table; 10 KiB a worker for each that is called
 #define SERVICE_TARGETS_MAX 1024u // targets of one service
-#define TARGETS_MAX 8192u         // distinct addresses
+#define TARGETS_MAX 32768u        // distinct addresses
 #define ROUTE_LEN_MAX 255u        // of a routing tag
 
 #define CLIENTS_MAX 65536u        // connections of clients on one worker

@@ -54,6 +54,11 @@ struct table {
 	struct list retired;
 	unsigned retired_count;
 	struct target *targets[TARGETS_MAX];         // by id
+	// A list of ids each; an id is in one of them. TARGETS_MAX ends a list.
+	uint32_t target_next[TARGETS_MAX];
+	uint32_t free_target;
+	uint32_t gone_target; // no service refers to them, but a reader or a connection may
+	uint32_t named_targets[TARGETS_MAX]; // those of services, by the hash of their address
 	uint32_t prefixes[ROUTE_LENGTHS];            // services with a prefix of this length
 	uint64_t prefix_lengths[ROUTE_LENGTHS / 64]; // atomic; a bit a length in use
 	struct slot slots[SERVICES_MAX];
@@ -94,44 +99,68 @@ struct table *table_new(struct rte_rcu_qsbr *qsbr)
 	list_init(&t->retired);
 	for (uint32_t i = 0; i < SERVICES_MAX; i++)
 		t->slots[i] = (struct slot){.generation = 1, .next_free = i + 1};
+	t->gone_target = TARGETS_MAX;
+	for (uint32_t i = 0; i < TARGETS_MAX; i++) {
+		t->target_next[i] = i + 1;
+		t->named_targets[i] = TARGETS_MAX;
+	}
 	return t;
 }
 
 // Targets
 
+//   free --target_new--> named --last service unlinked--> gone --last reference dropped--> free
+
+static uint32_t *bucket_of(struct table *t, const char *text)
+{
+	return &t->named_targets[XXH3_64bits(text, strlen(text)) % TARGETS_MAX];
+}
+
 static struct target *target_find(struct table *t, const char *text, bool fragments, bool host)
 {
-	for (uint32_t i = 0; i < TARGETS_MAX; i++) {
+	for (uint32_t i = *bucket_of(t, text); i != TARGETS_MAX; i = t->target_next[i]) {
 		struct target *target = t->targets[i];
 
-		if (target && !target->gone && target->fragments == fragments &&
-			target->host == host && strcmp(target->text, text) == 0)
+		if (target->fragments == fragments && target->host == host &&
+			strcmp(target->text, text) == 0)
 			return target;
 	}
 	return NULL;
+}
+
+static void list_move(struct table *t, uint32_t *from, uint32_t *to)
+{
+	uint32_t id = *from;
+
+	*from = t->target_next[id];
+	t->target_next[id] = *to;
+	*to = id;
 }
 
 // Gives ids of targets back whose last reference is gone. Only the writer frees, so that ids are
 // its own.
 static void reclaim_targets(struct table *t)
 {
-	for (uint32_t i = 0; i < TARGETS_MAX; i++) {
-		struct target *target = t->targets[i];
+	uint32_t *at = &t->gone_target;
 
-		if (target && __atomic_load_n(&target->refs, __ATOMIC_ACQUIRE) == 0) {
-			t->targets[i] = NULL;
-			free(target);
+	while (*at != TARGETS_MAX) {
+		struct target *target = t->targets[*at];
+
+		if (__atomic_load_n(&target->refs, __ATOMIC_ACQUIRE) > 0) {
+			at = &t->target_next[*at];
+			continue;
 		}
+		t->targets[*at] = NULL;
+		list_move(t, at, &t->free_target);
+		free(target);
 	}
 }
 
 static struct target *target_new(struct table *t, const char *text, bool fragments, bool host)
 {
 	struct target *target;
-	uint32_t id = 0;
+	uint32_t id = t->free_target;
 
-	while (id < TARGETS_MAX && t->targets[id])
-		id++;
 	if (id == TARGETS_MAX)
 		return NULL;
 	target = calloc(1, sizeof(*target));
@@ -140,7 +169,23 @@ static struct target *target_new(struct table *t, const char *text, bool fragmen
 	*target = (struct target){.id = id, .fragments = fragments, .host = host, .table = t};
 	strncpy(target->text, text, sizeof(target->text) - 1);
 	t->targets[id] = target;
+	list_move(t, &t->free_target, bucket_of(t, target->text));
 	return target;
+}
+
+// A service that refers to it is no more. With the last one workers are told: only their
+// connections still hold it.
+static void target_unname(struct table *t, struct target *target)
+{
+	uint32_t *at = bucket_of(t, target->text);
+
+	assert(target->services > 0 && "a target has lost more services than it had");
+	if (--target->services > 0)
+		return;
+	while (*at != target->id)
+		at = &t->target_next[*at];
+	list_move(t, at, &t->gone_target);
+	__atomic_store_n(&target->gone, true, __ATOMIC_RELAXED);
 }
 
 // A reference to the target of an address. -EINVAL, -ENOSPC.
@@ -161,6 +206,7 @@ static int target_get(
 		target->addr = addr;
 		target->addr_len = len;
 	}
+	target->services++;
 	*out = target_ref(target);
 	return 0;
 }
@@ -174,22 +220,6 @@ struct target *target_ref(struct target *target)
 void target_unref(struct target *target)
 {
 	__atomic_fetch_sub(&target->refs, 1, __ATOMIC_RELEASE);
-}
-
-// Tells workers which targets no service refers to: those only their connections still hold.
-static void mark_gone(struct table *t)
-{
-	uint32_t used[TARGETS_MAX / 32] = {0};
-
-	for (uint32_t i = 0; i < SERVICES_MAX; i++) {
-		const struct service *s = t->slots[i].service;
-
-		for (uint32_t k = 0; s && k < s->targets_count; k++)
-			used[s->targets[k]->id / 32] |= 1u << s->targets[k]->id % 32;
-	}
-	for (uint32_t i = 0; i < TARGETS_MAX; i++)
-		if (t->targets[i] && !(used[i / 32] & 1u << i % 32))
-			__atomic_store_n(&t->targets[i]->gone, true, __ATOMIC_RELAXED);
 }
 
 // Services
@@ -212,6 +242,13 @@ static void service_free(struct service *s)
 	for (uint32_t i = 0; i < s->targets_count; i++)
 		target_unref(s->targets[i]);
 	free(s);
+}
+
+// It is not to be found any more, or never was.
+static void service_unname(struct table *t, struct service *s)
+{
+	for (uint32_t i = 0; i < s->targets_count; i++)
+		target_unname(t, s->targets[i]);
 }
 
 static bool names_fit(const struct service_spec *spec)
@@ -249,6 +286,7 @@ static int service_new(struct table *t, const struct service_spec *spec, struct 
 			t, spec->targets[i], spec->fragments, spec->hosts, &s->targets[i]);
 
 		if (rc) {
+			service_unname(t, s);
 			service_free(s);
 			return rc;
 		}
@@ -351,6 +389,7 @@ static void replace(struct table *t, struct slot *slot, struct service *service)
 	service->generation = old->generation;
 	__atomic_store_n(&slot->service, service, __ATOMIC_RELEASE);
 	changed(t);
+	service_unname(t, old);
 	retire(t, old, -1, -1);
 }
 
@@ -397,16 +436,16 @@ int table_put(struct table *t, const struct service_spec *spec)
 		replace(t, slot, service);
 	} else if (rc == 0) {
 		rc = insert(t, &key, service);
-		if (rc)
+		if (rc) {
+			service_unname(t, service);
 			service_free(service);
-		else
+		} else {
 			slot = &t->slots[service->slot];
+		}
 	}
 	// What cannot be changed stays as it was, also after a snapshot: it was named there.
 	if (slot)
 		slot->mark = t->mark;
-	if (rc == 0)
-		mark_gone(t);
 	table_reclaim(t);
 	return rc;
 }
@@ -423,6 +462,7 @@ static void remove_slot(struct table *t, struct slot *slot)
 	t->services--;
 	prefix_count(t, s, -1);
 	changed(t);
+	service_unname(t, s);
 	retire(t, s, position, (int32_t)(slot - t->slots));
 }
 
@@ -438,7 +478,6 @@ int table_remove(struct table *t, const char *namespace, const char *route, bool
 	if (!slot)
 		return -ENOENT;
 	remove_slot(t, slot);
-	mark_gone(t);
 	table_reclaim(t);
 	return 0;
 }
@@ -458,7 +497,6 @@ unsigned table_sweep(struct table *t)
 			removed++;
 		}
 	}
-	mark_gone(t);
 	table_reclaim(t);
 	return removed;
 }

@@ -22,6 +22,7 @@ struct target {
 	uint32_t id;   // index for what a worker keeps about it; below TARGETS_MAX, unique while it
 		       // lives
 	uint32_t refs; // atomic
+	uint32_t services; // that refer to it; the writer's
 	bool gone;     // atomic: no service refers to it any more
 	bool fragments; // can reassemble
 	bool host;      // one of our hosts
@@ -92,8 +93,8 @@ unsigned table_services(const struct table *table);
 // `[namespace/]name[@version]` as called; the default namespace is "default".
 const struct service *table_find(const struct table *table, const char *route, uint8_t len);
 
-// Reader. Not 0, and another one after each change: what table_find() returned may be used again, also
-// after quiescence, while this is what it was before that call.
+// Reader. Not 0, and another one after each change: what table_find() returned may be used again,
+// also after quiescence, while this is what it was before that call.
 uint64_t table_version(const struct table *table);
 
 struct target *target_ref(struct target *target);

@@ -114,6 +114,40 @@ static void is_full_at_its_limit_and_recovers(void **state)
 	table_destroy(t);
 }
 
+// Each service with addresses of its own: what finds no room takes none, and what goes gives room.
+static void is_full_of_targets_and_recovers(void **state)
+{
+	struct table *t = table_new(NULL);
+	char name[32], address[2][32];
+
+	for (unsigned i = 0; i < TARGETS_MAX / 2; i++) {
+		snprintf(name, sizeof(name), "f%u", i);
+		snprintf(address[0], sizeof(address[0]), "10.0.0.1:%u", i + 1);
+		snprintf(address[1], sizeof(address[1]), "10.0.0.2:%u", i + 1);
+		assert_int_equal(put(t, "default", name, false, address[0], address[1]), 0);
+	}
+	assert_int_equal(put(t, "default", "more", false, "10.0.0.3:1", NULL), -ENOSPC);
+	// Known addresses need no room; of one that is known and one that is not neither is taken.
+	assert_int_equal(put(t, "default", "more", false, "10.0.0.1:7", "10.0.0.2:9"), 0);
+	assert_int_equal(put(t, "default", "none", false, "10.0.0.1:7", "10.0.0.3:1"), -ENOSPC);
+	assert_null(find(t, "none"));
+	assert_int_equal(table_remove(t, "default", "f6", false), 0); // 10.0.0.1:7 is still used
+	assert_false(find(t, "more")->targets[0]->gone);
+	assert_int_equal(put(t, "default", "none", false, "10.0.0.1:7", "10.0.0.3:1"), 0);
+	assert_int_equal(put(t, "default", "last", false, "10.0.0.3:2", NULL), -ENOSPC);
+	assert_int_equal(table_remove(t, "default", "f7", false), 0);
+	assert_int_equal(put(t, "default", "last", false, "10.0.0.3:2", "10.0.0.3:3"), 0);
+	// A snapshot that moves everything.
+	table_mark(t);
+	assert_int_equal(table_sweep(t), TARGETS_MAX / 2 + 1);
+	for (unsigned i = 0; i < TARGETS_MAX; i++) {
+		snprintf(name, sizeof(name), "g%u", i);
+		snprintf(address[0], sizeof(address[0]), "10.0.0.4:%u", i + 1);
+		assert_int_equal(put(t, "default", name, false, address[0], NULL), 0);
+	}
+	table_destroy(t);
+}
+
 // A target lives while a service or a worker's connection refers to it; then its id is free again.
 static void targets_are_shared_and_go_with_the_last_reference(void **state)
 {
@@ -247,6 +281,7 @@ int main(void)
 		cmocka_unit_test(exact_first_then_the_longest_prefix),
 		cmocka_unit_test(refuses_what_does_not_fit),
 		cmocka_unit_test(is_full_at_its_limit_and_recovers),
+		cmocka_unit_test(is_full_of_targets_and_recovers),
 		cmocka_unit_test(targets_are_shared_and_go_with_the_last_reference),
 		cmocka_unit_test(a_sweep_removes_what_a_snapshot_left_out),
 		cmocka_unit_test(readers_never_see_freed_or_foreign_records),
