@@ -179,7 +179,8 @@ static int forward_fnf(
 	return 0;
 }
 
-// A call to one of our hosts tells it more than the client said. 0, -EBADMSG (malformed metadata), -ELOOP, -ENOBUFS.
+// A call to one of our hosts tells it more than the client said. 0, -EBADMSG (malformed metadata),
+// -ELOOP, -ENOBUFS.
 static int address_host(struct relay *r, const struct service *s, uint32_t index,
 	const struct caller *from, struct rs_message *message)
 {

@@ -85,8 +85,8 @@ static void no_room(struct control *c, const struct service_spec *spec)
 	counter_add(&c->counters.drop_no_room, 1);
 	if (c->no_room++ == 0)
 		log_warn(SUBSYSTEM,
-			"no room for %s/%s: calls to it are not served as the control plane says; a gateway "
-			"has room for %u services (%u are there) at %u addresses, of %u each",
+			"no room for %s/%s: calls to it are not served as the control plane says; "
+			"a gateway has room for %u services (%u are there) at %u addresses, of %u each",
 			spec->namespace, spec->route, SERVICES_MAX, table_services(c->config.table),
 			TARGETS_MAX, SERVICE_TARGETS_MAX);
 }
@@ -94,12 +94,14 @@ static void no_room(struct control *c, const struct service_spec *spec)
 static void tell_no_room(struct control *c)
 {
 	if (c->no_room > 1)
-		log_warn(SUBSYSTEM, "no room for %u more services; relay.drop_no_service counts calls to them",
+		log_warn(SUBSYSTEM,
+			"no room for %u more services; relay.drop_no_service counts calls to them",
 			c->no_room - 1);
 	c->no_room = 0;
 }
 
-// Tells the control plane how far all workers see the table: what it unrouted before is called no more.
+// Tells the control plane how far all workers see the table: what it unrouted before is called no
+// more.
 static void on_seeing(struct timer *timer, ns_t now)
 {
 	struct control *c = list_entry(timer, struct control, seeing);
@@ -341,7 +343,8 @@ static int apply_gateway(struct control *c, json_t *message)
 		net->generation = ++c->net_generation;
 		c->config.apply_net(net, c->config.arg);
 	} else if (rc == -ENOSPC) {
-		log_error(SUBSYSTEM, "the gateway's resource names more than there is room for: it stays as it was");
+		log_error(SUBSYSTEM,
+			"the gateway's resource names more than there is room for: what was stays");
 	}
 	free(net);
 	return rc;

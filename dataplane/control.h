@@ -36,7 +36,7 @@ struct control_config {
 	X(applied, "messages of the control plane that were applied")                       \
 	X(unknown, "messages of the control plane of a kind that is not known here")        \
 	X(invalid, "messages of the control plane that are not as the protocol says")       \
-	X(drop_no_room, "services without room in the table: calls are not served as they were told")
+	X(drop_no_room, "services without room in the table: calls to them are rejected")
 
 struct control_counters {
 #define X(name, text) uint64_t name;

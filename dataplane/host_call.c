@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Metadata of calls to our hosts: see host_call.h. Worker thread, on the way of each call: large entries are
-// passed on by reference, small ones are copied with what is written.
+// Metadata of calls to our hosts: see host_call.h. Worker thread, on the way of each call: large
+// entries are passed on by reference, small ones are copied with what is written.
 
 #include "dataplane/host_call.h"
 

@@ -12,7 +12,7 @@
 // Of a host that has told nothing: what functions have by default.
 #define CAPACITY_UNKNOWN 8u
 
-_Static_assert(LOADS_MAX % WAYS == 0 && (LOADS_MAX & (LOADS_MAX - 1)) == 0, "places are found by a mask");
+_Static_assert(LOADS_MAX % WAYS == 0, "sets are whole");
 
 int loads_init(struct loads *loads)
 {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What hosts told of the load of their functions, for balancing. Of one worker; pure.
 //
-// Bounded: a place is one of WAYS by hash, and the one told longest ago gives way. A load counts for LOAD_AGE_MAX:
-// hosts tell only changes, but one that hangs tells none. Calls sent since are added, so that those that follow
-// each other within a millisecond do not all go to whoever was idle before.
+// Bounded: a place is one of WAYS by hash, and the one told longest ago gives way. A load counts
+// for LOAD_AGE_MAX: hosts tell only changes, but one that hangs tells none. Calls sent since are
+// added, so that those that follow each other within a millisecond do not all go to whoever was
+// idle before.
 #pragma once
 
 #include <stdbool.h>
@@ -37,8 +38,8 @@ bool loads_tell(struct loads *loads, const struct load *told);
 // NULL: never told, or forgotten.
 struct load *loads_find(const struct loads *loads, const struct load_key *key);
 
-// How loaded it is, in LOAD_SCALE-ths of its capacity. in_flight: calls that this worker has there, all that is
-// known when nothing was told lately. load may be NULL.
+// How loaded it is, in LOAD_SCALE-ths of its capacity. in_flight: calls that this worker has there,
+// all that is known when nothing was told lately. load may be NULL.
 #define LOAD_SCALE 256u
 uint32_t load_value(const struct load *load, uint32_t in_flight, ns_t now);
 // Above all values but those of targets that are not connected.

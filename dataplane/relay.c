@@ -120,7 +120,8 @@ bool relay_drain(struct relay *r, bool force)
 	}
 	if (r->clients_count > 0)
 		return false;
-	// Until here functions that served them could call others; now only what other gateways began is left.
+	// Until here functions that served them could call others; now only what other gateways
+	// began is left.
 	upstream_drain_all(r);
 	if (r->calls_in_flight > 0 && !force)
 		return false;

@@ -221,7 +221,8 @@ static uint32_t host_load(void *arg, uint32_t i)
 	return load_value(told(c->relay, c->service, i), calls, *c->relay->now);
 }
 
-// Some target that is up, when both candidates are not, or LB_NONE. The way of few calls: dials nothing.
+// Some target that is up, when both candidates are not, or LB_NONE. The way of few calls: dials
+// nothing.
 static uint32_t any_up(struct relay *r, const struct service *s, struct mime *mime)
 {
 	uint32_t from = rng_below(&r->rng, s->targets_count);
@@ -292,8 +293,8 @@ void upstream_call_end(struct upstream *u)
 	u->used = *u->relay->now;
 }
 
-// Fire-and-forget messages are no calls in flight, but wait in the session like any; a host's own calls are
-// streams of it.
+// Fire-and-forget messages are no calls in flight, but wait in the session like any; a host's own
+// calls are streams of it.
 static bool busy(const struct upstream *u)
 {
 	if (u->calls > 0)

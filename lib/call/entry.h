@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The metadata entry `message/x.penstock.call.v1`: what a gateway, a function host and a function tell
-// each other about a call. Pure: reader and writer side by side, no clock.
+// The metadata entry `message/x.penstock.call.v1`: what a gateway, a function host and a function
+// tell each other about a call. Pure: reader and writer side by side, no clock.
 //
 // Big endian: u8 flags, u8 attempt, u16 class, u32 time left in us (0: no deadline), u64 call id,
 // u32 instance (0: any), then TLVs (u8 type, u8 length, value). Time on the wire is time left, so
@@ -51,7 +51,8 @@ void call_entry_write(struct writer *w, const struct call_entry *entry);
 void call_tlv_write(struct writer *w, uint8_t type, const void *value, uint8_t len);
 void call_tlv_write_u32(struct writer *w, uint8_t type, uint32_t value);
 void call_tlv_write_u64(struct writer *w, uint8_t type, uint64_t value);
-// Takes the next TLV of [at, at + len): start with reader_of(entry->tlvs, entry->tlvs_len). False at the end.
+// Takes the next TLV of [at, at + len): start with reader_of(entry->tlvs, entry->tlvs_len). False
+// at the end.
 bool call_tlv_next(struct reader *r, struct call_tlv *tlv);
 // The first TLV of this type.
 bool call_tlv_find(const struct call_entry *entry, uint8_t type, struct call_tlv *tlv);
@@ -59,7 +60,8 @@ bool call_tlv_find(const struct call_entry *entry, uint8_t type, struct call_tlv
 uint32_t call_tlv_u32(const struct call_entry *entry, uint8_t type, uint32_t otherwise);
 uint64_t call_tlv_u64(const struct call_entry *entry, uint8_t type, uint64_t otherwise);
 
-// An id tells how deep its call is nested: 0 is a client's, 1 one of a function that serves a client's, and so on.
+// An id tells how deep its call is nested: 0 is a client's, 1 one of a function that serves a
+// client's, and so on.
 static inline uint64_t call_id_of(uint8_t depth, uint64_t number)
 {
 	return (uint64_t)depth << 56 | (number & (((uint64_t)1 << 56) - 1));

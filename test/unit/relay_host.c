@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See relay_world.h: what hosts do and other backends do not. They ask for their functions, and tell loads.
+// See relay_world.h: what hosts do and other backends do not. They ask for their functions, and
+// tell loads.
 #include "test/unit/relay_world.h"
 
 #include <string.h>
@@ -32,10 +33,13 @@ void host_ask(struct backend *b, struct ask *a, const char *function, uint32_t n
 	rs_entry_write_name(&w, "test/trace", 5);
 	writer_bytes(&w, "trace", 5);
 	assert_false(w.bad);
-	assert_int_equal(chain_copy(&message.metadata, b->world->blocks, bytes, (size_t)(w.at - bytes)), 0);
+	assert_int_equal(chain_copy(&message.metadata, b->world->blocks, bytes,
+				 (size_t)(w.at - bytes)),
+		0);
 	world_fill(&message.data, 100);
 	a->asked = n;
-	a->stream = rs_request(session_of(b), n ? RS_REQUEST_STREAM : RS_REQUEST_RESPONSE, n, &message, a, &error);
+	a->stream = rs_request(session_of(b), n ? RS_REQUEST_STREAM : RS_REQUEST_RESPONSE, n,
+		&message, a, &error);
 	assert_non_null(a->stream);
 }
 

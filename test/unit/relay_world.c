@@ -518,8 +518,8 @@ void world_expect_idle(struct world *w)
 
 // Routes
 
-static void put_route(
-	struct world *w, const char *name, struct service_spec spec, const uint32_t *version, va_list args)
+static void put_route(struct world *w, const char *name, struct service_spec spec,
+	const uint32_t *version, va_list args)
 {
 	const char *targets[BACKENDS_MAX];
 	uint32_t versions[BACKENDS_MAX];

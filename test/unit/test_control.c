@@ -273,14 +273,17 @@ static void too_many_services(void **state)
 	assert_int_equal(f->control.counters.applied, SERVICES_MAX);
 	assert_int_equal(f->control.counters.invalid, 0);
 	assert_int_equal(table_services(f->table), SERVICES_MAX);
-	assert_int_equal(apply(f, "{'op': 'service', 'seq': 99999, 'namespace': 'default', 'route': 'f7', 'targets':"
-				  " [{'address': '10.0.0.2:7000'}]}"),
+	assert_int_equal(
+		apply(f, "{'op': 'service', 'seq': 99999, 'namespace': 'default', 'route': 'f7',"
+			 " 'targets': [{'address': '10.0.0.2:7000'}]}"),
 		0);
 	assert_string_equal(find(f, "f7")->targets[0]->text, "10.0.0.2:7000");
 	snprintf(route, sizeof(route), "f%u", SERVICES_MAX);
 	assert_null(find(f, route));
 	// Room comes back.
-	assert_int_equal(apply(f, "{'op': 'service_gone', 'seq': 99999, 'namespace': 'default', 'route': 'f7'}"), 0);
+	assert_int_equal(
+		apply(f, "{'op': 'service_gone', 'seq': 99999, 'namespace': 'default', 'route': 'f7'}"),
+		0);
 	assert_int_equal(apply(f, text), 0);
 	log_set_level(LOG_INFO);
 }

@@ -25,14 +25,16 @@ static struct load load_of(uint32_t slot, uint32_t target, ns_t told, uint32_t q
 static void pushes_are_read_as_written(void **state)
 {
 	static const struct call_load said[] = {
-		{.namespace = "default", .namespace_len = 7, .name = "echo", .name_len = 4, .version = 1,
-			.queued = 2, .running = 3, .capacity = 4},
-		{.namespace = "n", .namespace_len = 1, .name = "f", .name_len = 1, .version = UINT32_MAX},
+		{.namespace = "default", .namespace_len = 7, .name = "echo", .name_len = 4,
+			.version = 1, .queued = 2, .running = 3, .capacity = 4},
+		{.namespace = "n", .namespace_len = 1, .name = "f", .name_len = 1,
+			.version = UINT32_MAX},
 	};
 	uint8_t bytes[128];
 	struct writer w = writer_of(bytes, sizeof(bytes));
 	struct call_load load;
 	struct reader r;
+	const size_t first = 1 + 1 + 7 + 1 + 4 + 16;
 	size_t len;
 
 	writer_u8(&w, CALL_LOAD_PUSH);
@@ -54,7 +56,7 @@ static void pushes_are_read_as_written(void **state)
 	assert_false(call_load_next(&r, &load));
 	// Torn anywhere but between two, it is no push.
 	for (size_t n = 2; n < len; n++)
-		assert_int_equal(call_load_check(bytes, n), n == 1 + 1 + 7 + 1 + 4 + 16 ? 0 : -EINVAL);
+		assert_int_equal(call_load_check(bytes, n), n == first ? 0 : -EINVAL);
 	bytes[0] = 3;
 	assert_int_equal(call_load_check(bytes, len), -ENOTSUP);
 	// What does not fit is not begun.

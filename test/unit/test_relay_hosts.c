@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The relay and our hosts: calls of functions, which come on connections that the gateway dialled and are served like
-// a client's; what hosts are told about the gateway; loads that they tell, and where calls go then.
+// The relay and our hosts: calls of functions, which come on connections that the gateway dialled
+// and are served like a client's; what hosts are told about the gateway; loads that they tell, and
+// where calls go then.
 #include "test/unit/relay_world.h"
 
 #include <stdio.h>
@@ -77,7 +78,8 @@ static void a_function_calls_another(void **state)
 	begin_outer(&n);
 	served = entry_at(n.tiles, bytes);
 	assert_int_equal(call_id_depth(served.id), 0);
-	entry = (struct call_entry){.id = served.id, .left_us = 5000000, .flags = CALL_ENTRY_IDEMPOTENT};
+	entry = (struct call_entry){
+		.id = served.id, .left_us = 5000000, .flags = CALL_ENTRY_IDEMPOTENT};
 	host_ask(n.tiles, &n.inner, "thumbnail", 0, &entry);
 	RUN_UNTIL(n.w, !n.inner.stream);
 	assert_int_equal(n.inner.items, 1);
@@ -242,8 +244,8 @@ static void only_hosts_may_ask(void **state)
 	world_free(w);
 }
 
-// The token is for hosts; an endpoint does not get it, not even one at a host's address whose client uses the MIME
-// types of hosts.
+// The token is for hosts; an endpoint does not get it, not even one at a host's address whose
+// client uses the MIME types of hosts.
 static void setup_tells_hosts_alone_who_we_are(void **state)
 {
 	struct world *w = world_new();
@@ -278,8 +280,8 @@ static void setup_tells_hosts_alone_who_we_are(void **state)
 	world_free(w);
 }
 
-// While a client is there its function's calls are served; then hosts are told to ask elsewhere, and what they have
-// asked is finished.
+// While a client is there its function's calls are served; then hosts are told to ask elsewhere,
+// and what they have asked is finished.
 static void a_drain_waits_for_functions(void **state)
 {
 	struct nested n = nested_new(SILENT);
@@ -308,7 +310,8 @@ static void a_drain_waits_for_functions(void **state)
 
 // Loads
 
-static void tell(struct backend *b, const char *name, uint32_t version, uint32_t queued, uint32_t running)
+static void tell(
+	struct backend *b, const char *name, uint32_t version, uint32_t queued, uint32_t running)
 {
 	uint8_t bytes[256];
 	struct writer w = writer_of(bytes, sizeof(bytes));
