@@ -18,6 +18,11 @@ const struct sched_core_config sched_core_defaults = {
 	.gc_age_ns = 600 * NS_PER_SEC,
 };
 
+static int evicted(void *user, uint32_t job, uint32_t node)
+{
+	return sched_core_eval_once(user, job, node, SCHED_PREEMPTION);
+}
+
 struct sched_core *sched_core_new(const struct sched_core_config *config, uint64_t seed)
 {
 	struct sched_core *c = calloc(1, sizeof(*c));
@@ -31,8 +36,10 @@ struct sched_core *sched_core_new(const struct sched_core_config *config, uint64
 	c->applier = c->state ? sched_applier_new(c->state, &c->config.applier) : NULL;
 	sched_plan_queue_init(&c->queue);
 	list_init(&c->results);
-	if (c->state && c->broker && c->blocked && c->applier)
+	if (c->state && c->broker && c->blocked && c->applier) {
+		sched_applier_on_evicted(c->applier, evicted, c);
 		return c;
+	}
 	sched_core_destroy(c);
 	return NULL;
 }
@@ -306,7 +313,11 @@ static void apply_one(struct sched_core *c, struct sched_plan *plan, ns_t now)
 		plan->full = false;
 		return;
 	}
+	c->made_count = 0;
 	sched_applier_apply(c->applier, plan);
+	// Of the jobs whose instances had to go.
+	sched_broker_enqueue_all(c->broker, c->made, c->made_count, now);
+	c->made_count = 0;
 	sched_core_effects(c);
 	if (plan->index)
 		sched_broker_changed(c->broker, plan->job, plan->index);

@@ -105,7 +105,8 @@ struct sched_applier_config {
 };
 
 struct sched_applier_stats {
-	uint64_t plans, full, partial, empty, placed, stopped, updated, rejected_nodes, node_plans;
+	uint64_t plans, full, partial, empty, placed, stopped, updated, evicted, rejected_nodes,
+		node_plans;
 	uint64_t unexplained; // rejections that no change since the snapshot explains
 	uint64_t made_ineligible;
 	uint64_t over_quota; // plans rejected whole
@@ -113,9 +114,14 @@ struct sched_applier_stats {
 
 struct sched_applier;
 
+// Within the transaction that stops an instance to make room for another job's: its job wants to
+// know. 0 or -ENOMEM.
+typedef int (*sched_evicted)(void *user, uint32_t job, uint32_t node);
+
 struct sched_applier *sched_applier_new(
 	struct sched_state *st, const struct sched_applier_config *config);
 void sched_applier_destroy(struct sched_applier *a);
+void sched_applier_on_evicted(struct sched_applier *a, sched_evicted evicted, void *user);
 // Evaluates and commits; the result is in the plan. Writer's thread. Does not publish.
 void sched_applier_apply(struct sched_applier *a, struct sched_plan *plan);
 struct sched_applier_stats sched_applier_stats(const struct sched_applier *a);

@@ -34,6 +34,8 @@ struct sched_applier {
 	struct rejects *rejects; // by node
 	uint32_t node_room;
 	struct sched_applier_stats stats;
+	sched_evicted evicted; // NULL: nobody wants to know
+	void *user;
 };
 
 struct sched_applier *sched_applier_new(
@@ -46,6 +48,12 @@ struct sched_applier *sched_applier_new(
 	a->st = st;
 	a->config = config ? *config : (struct sched_applier_config){100, 300 * NS_PER_SEC};
 	return a;
+}
+
+void sched_applier_on_evicted(struct sched_applier *a, sched_evicted evicted, void *user)
+{
+	a->evicted = evicted;
+	a->user = user;
 }
 
 void sched_applier_destroy(struct sched_applier *a)
@@ -268,16 +276,21 @@ static int commit_stops(struct sched_applier *a, struct sched_plan *plan)
 	for (uint32_t k = 0; k < plan->stop_count; k++) {
 		const struct sched_plan_stop *s = &plan->stops[k];
 		const struct sched_instance *i = wanted(a, &s->id);
+		bool evict = s->desired == SCHED_EVICT;
 		int rc;
 
-		if (!i || rejected(a, i->node))
+		// A victim that has ended meanwhile is nobody's any more.
+		if (!i || rejected(a, i->node) || (evict && sched_terminal(i->status)))
 			continue;
 		rc = sched_txn_change(a->st, &(struct sched_change){.type = SCHED_STOP_INSTANCE,
 						     .slot = s->id.slot,
 						     .stop = {s->desired, s->lost}});
+		if (!rc && evict && a->evicted)
+			rc = a->evicted(a->user, i->job, i->node);
 		if (rc)
 			return rc;
 		plan->stopped++;
+		a->stats.evicted += evict;
 	}
 	return 0;
 }

@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "sched/claims.h"
 #include "sched/fit.h"
+#include "sched/preempt.h"
 
 struct sched_worker {
 	struct sched_worker_config config;
@@ -75,6 +77,69 @@ uint64_t sched_worker_min_index(const struct sched_worker *w)
 	return w->min_index;
 }
 
+// ---- making room ----
+
+static bool may_preempt(const struct planning *p)
+{
+	return p->w->config.preempt & SCHED_MASK(p->spec->type) &&
+	       p->spec->priority >= SCHED_PREEMPT_GAP;
+}
+
+// The victims go with the plan. False: it has as many as it may.
+static bool evict(struct planning *p, const struct sched_preempt *q)
+{
+	struct sched_plan *plan = &p->w->plan;
+	uint32_t most = p->rec.stop_count + SCHED_PREEMPT_STOPS_MAX;
+
+	if (plan->stop_count + q->victim_count > most)
+		return false;
+	if (plan->stops == p->rec.stops) {
+		struct sched_plan_stop *stops =
+			sched_arena_take(&p->w->arena, most * sizeof(*stops));
+
+		if (!stops)
+			return false;
+		if (plan->stop_count)
+			memcpy(stops, plan->stops, plan->stop_count * sizeof(*stops));
+		plan->stops = stops;
+	}
+	for (uint32_t k = 0; k < q->victim_count; k++)
+		plan->stops[plan->stop_count++] = (struct sched_plan_stop){
+			.id = q->victims[k], .desired = SCHED_EVICT};
+	return true;
+}
+
+// Finds a place for a want by stopping what is less important.
+static bool make_room(struct planning *p, struct sched_ranking *r, const struct sched_want *want)
+{
+	struct sched_plan *plan = &p->w->plan;
+	struct sched_preempt q = {.s = p->s,
+		.spec = p->spec,
+		.job = p->eval->job,
+		.group = want->group,
+		.plan = plan,
+		.rec = &p->rec,
+		.filter = &r->filter,
+		.strata = &r->strata,
+		.rng = &p->w->rng};
+	uint32_t node = sched_preempt_any(&q);
+	const struct sched_node *n = sched_node_at(p->s, node);
+
+	if (!n || !evict(p, &q))
+		return false;
+	if (r->strata.prefers)
+		sched_prefer_take(
+			&r->strata.prefer, r->strata.prefer.by_node ? node : n->class_id);
+	plan->places[plan->place_count++] = (struct sched_plan_place){.node = node,
+		.name_index = want->name_index,
+		.previous = want->previous,
+		.reschedules = want->reschedules,
+		.group = want->group};
+	if (p->planned)
+		sched_res_add(&p->planned[node], &p->spec->groups[want->group].ask);
+	return true;
+}
+
 // ---- placing ----
 
 static int choose(struct planning *p, uint32_t group, const struct sched_want *wants, uint32_t n)
@@ -107,8 +172,10 @@ static int choose(struct planning *p, uint32_t group, const struct sched_want *w
 		plan->place_count++;
 	}
 	plan->why[group] = r.why;
-	if (rc != -ENOSPC)
-		return rc;
+	while (rc == -ENOSPC && k < n && may_preempt(p) && make_room(p, &r, &wants[k]))
+		k++;
+	if (rc != -ENOSPC || k == n)
+		return rc == -ENOSPC ? 0 : rc;
 	// One failure stands for all of the group that is left.
 	p->failed += n - k;
 	p->group_failed[group] = true;
@@ -174,6 +241,23 @@ static enum sched_dimension fits_there(struct planning *p, const struct sched_wa
 	return full;
 }
 
+static bool make_room_on(struct planning *p, const struct sched_want *want)
+{
+	struct sched_filter filter;
+	struct sched_preempt q = {.s = p->s,
+		.spec = p->spec,
+		.job = p->eval->job,
+		.group = want->group,
+		.plan = &p->w->plan,
+		.rec = &p->rec,
+		.filter = &filter};
+	int16_t none;
+
+	// Without a memory of classes: the reconciler has looked at the constraints already.
+	sched_filter_init(&filter, p->spec, want->group, &none, 0);
+	return may_preempt(p) && sched_preempt_on(&q, want->name_index) && evict(p, &q);
+}
+
 static int place_on_nodes(struct planning *p)
 {
 	uint32_t high = p->s->tables[SCHED_TABLE_NODES].high;
@@ -193,7 +277,7 @@ static int place_on_nodes(struct planning *p)
 		plan->done.explain.considered++;
 		plan->done.explain.feasible++;
 		plan->why[want->group].considered = 1;
-		if (full != SCHED_DIMS) {
+		if (full != SCHED_DIMS && !make_room_on(p, want)) {
 			failed_on(p, want->name_index, full);
 			continue;
 		}
@@ -271,7 +355,7 @@ static void conclude(struct planning *p)
 	p->failed += p->over_quota;
 	done->explain.placed = plan->place_count;
 	done->explain.failed = p->failed;
-	done->explain.stopped = p->rec.stop_count;
+	done->explain.stopped = plan->stop_count;
 	done->explain.updated = p->rec.update_count;
 	done->explain.conflicts = p->w->conflicts;
 	done->explain.attempts = p->w->attempts;
@@ -281,7 +365,7 @@ static void conclude(struct planning *p)
 	else if (p->failed)
 		block(p);
 	// With what is left over it goes on at once, unless it would only fail again.
-	if (p->rec.more && (!p->failed || p->rec.stop_count || plan->place_count))
+	if (p->rec.more && (!p->failed || plan->stop_count || plan->place_count))
 		follow(p, SCHED_CONTINUE, SCHED_EVAL_PENDING);
 	if (p->rec.reschedule_at != NS_NEVER)
 		follow(p, SCHED_RESCHEDULE, SCHED_EVAL_PENDING)->wait_until = p->rec.reschedule_at;
@@ -388,8 +472,10 @@ static int make_plan(struct planning *p, ns_t now)
 	if (rc)
 		return rc;
 	// A job that is placed as a whole or not at all goes without what fits now.
-	if (p->failed && p->spec->all_at_once)
+	if (p->failed && p->spec->all_at_once) {
 		plan->place_count = 0;
+		plan->stop_count = p->rec.stop_count;
+	}
 	conclude(p);
 	return 0;
 }

@@ -15,6 +15,7 @@
 // pinned only within sched_worker_plan().
 #pragma once
 
+#include "sched/broker.h"
 #include "sched/plan.h"
 #include "sched/rank.h"
 
@@ -25,6 +26,7 @@
 struct sched_worker_config {
 	enum sched_algorithm algorithm;
 	uint32_t place_max; // of an evaluation; 0: SCHED_EVAL_PLACE_MAX
+	uint32_t preempt; // SCHED_MASK of the types of jobs that may stop less important ones (preempt.h)
 };
 
 struct sched_worker;

@@ -39,7 +39,7 @@ struct sim {
 	ns_t now;
 	uint64_t hash;
 	uint32_t step, restarts, conflicts, nacks, stale;
-	uint64_t placed, evals;
+	uint64_t placed, evals, evicted;
 };
 
 static void fail(const struct sim *s, const char *what)
@@ -278,6 +278,8 @@ static void step_worker(struct sim *s, struct worker *w)
 		rc = sched_worker_result(w->w);
 		s->conflicts += w->plan->rejected_nodes;
 		s->placed += w->plan->placed;
+		for (uint32_t k = 0; k < w->plan->stop_count; k++)
+			s->evicted += w->plan->stops[k].desired == SCHED_EVICT;
 		w->at = rc == -EAGAIN ? TOOK : IDLE;
 		if (rc && rc != -EAGAIN && rc != -ESTALE)
 			fail(s, "a plan's result");
@@ -329,11 +331,14 @@ static void write_checkpoint(struct sim *s)
 
 static void new_core(struct sim *s)
 {
+	const struct sched_worker_config config = {
+		.preempt = SCHED_MASK(SCHED_TYPE_SERVICE) | SCHED_MASK(SCHED_TYPE_SYSTEM)};
+
 	s->core = sched_core_new(NULL, rng_next(&s->rng));
 	must(s, sched_replay(s->core->state, s->durable.data, s->durable.len), "replay");
 	must(s, sched_core_start(s->core, s->now), "start");
 	for (uint32_t k = 0; k < WORKERS; k++) {
-		s->workers[k] = (struct worker){.w = sched_worker_new(NULL, rng_next(&s->rng)),
+		s->workers[k] = (struct worker){.w = sched_worker_new(&config, rng_next(&s->rng)),
 			.reader = sched_reader_new(&s->core->state->pages)};
 	}
 }
@@ -733,10 +738,10 @@ static uint64_t run(uint64_t seed, uint32_t steps)
 	come_to_rest(s);
 	check_rest(s);
 	hash = s->hash ^ sched_state_hash(head(s));
-	printf("seed %llu: %u steps, %u restarts, %llu evaluations, %llu placed, %u rejected, "
-	       "%u views too old, hash %016llx\n",
+	printf("seed %llu: %u steps, %u restarts, %llu evaluations, %llu placed, %llu victims, "
+	       "%u rejected, %u views too old, hash %016llx\n",
 		(unsigned long long)seed, steps, s->restarts, (unsigned long long)s->evals,
-		(unsigned long long)s->placed, s->conflicts, s->stale, (unsigned long long)hash);
+		(unsigned long long)s->placed, (unsigned long long)s->evicted, s->conflicts, s->stale, (unsigned long long)hash);
 	drop_core(s);
 	sched_bytes_fini(&s->durable);
 	sched_bytes_fini(&s->spare);
