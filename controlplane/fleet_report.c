@@ -10,6 +10,7 @@
 #include "controlplane/registry_internal.h"
 
 #define FUNCTIONS_MAX 10000  // of a node
+#define COUNT_MAX ((json_int_t)1 << 40)
 
 const char *const instance_state_names[INSTANCE_STATES] = {
 	[INSTANCE_PENDING] = "pending",
@@ -19,6 +20,18 @@ const char *const instance_state_names[INSTANCE_STATES] = {
 	[INSTANCE_EXITED] = "exited",
 	[INSTANCE_FAILED] = "failed",
 };
+
+// Cuts between characters of UTF-8.
+static void copy_cut(char *out, size_t room, const char *text)
+{
+	size_t len = strlen(text);
+
+	if (len >= room)
+		for (len = room - 1; len && ((unsigned char)text[len] & 0xc0) == 0x80;)
+			len--;
+	memcpy(out, text, len);
+	out[len] = 0;
+}
 
 static enum instance_state state_of(const json_t *seen)
 {
@@ -62,7 +75,8 @@ static void take_details(
 		f->restarts += (unsigned)restarts - i->restarts;
 	i->restarts = (unsigned)restarts;
 	i->pid = json_integer_value(json_object_get(seen, "pid"));
-	snprintf(i->reason, sizeof(i->reason), "%s", reason ? reason : "");
+	i->pid = i->pid > 0 && i->pid <= INT32_MAX ? i->pid : 0;
+	copy_cut(i->reason, sizeof(i->reason), reason ? reason : "");
 	if (json_is_object(exit)) {
 		json_decref(i->exit);
 		i->exit = json_pack("{s:I, s:I}", "code",
@@ -118,13 +132,37 @@ static void presume_nothing(struct fleet *f, struct fleet_node *n)
 	}
 }
 
-// Kept as they are, for status; only what is used is checked where it is used.
+// Within what can be added up without overflow; anything else counts as nothing.
+static json_t *count_of(const json_t *object, const char *name)
+{
+	json_int_t n = json_integer_value(json_object_get(object, name));
+
+	return json_integer(n > 0 && n < COUNT_MAX ? n : 0);
+}
+
+// What is shown of a function's load, and no more: a report may hold anything.
+static json_t *load_of(const json_t *seen)
+{
+	static const char *const members[] = {"queued", "running", "capacity"};
+	static const char *const outcomes[] = {
+		"ok", "error", "rejected", "canceled", "timeout", "invalid"};
+	const json_t *given = json_object_get(seen, "calls");
+	json_t *out = json_object(), *calls = json_object();
+
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		json_object_set_new(out, members[i], count_of(seen, members[i]));
+	for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++)
+		json_object_set_new(calls, outcomes[i], count_of(given, outcomes[i]));
+	json_object_set_new(out, "calls", calls);
+	return out;
+}
+
 static void take_functions(struct fleet_node *n, const json_t *functions)
 {
 	if (!json_is_array(functions))
 		return;
 	for (size_t k = 0; k < json_array_size(functions); k++) {
-		json_t *seen = json_array_get(functions, k);
+		const json_t *seen = json_array_get(functions, k);
 		const char *namespace = json_string_value(json_object_get(seen, "namespace"));
 		const char *name = json_string_value(json_object_get(seen, "function"));
 		char key[FLEET_KEY_MAX + 24];
@@ -135,7 +173,7 @@ static void take_functions(struct fleet_node *n, const json_t *functions)
 			json_integer_value(json_object_get(seen, "version")));
 		if (json_object_get(n->functions, key) ||
 			json_object_size(n->functions) < FUNCTIONS_MAX)
-			json_object_set(n->functions, key, seen);
+			json_object_set_new(n->functions, key, load_of(seen));
 	}
 }
 

@@ -18,6 +18,22 @@ static uint64_t number(const json_t *object, const char *name)
 	return value > 0 ? (uint64_t)value : 0;
 }
 
+// Absent is without limit; a host that says nonsense must not get everything.
+static bool limits_good(const json_t *capacity)
+{
+	static const char *const names[] = {"cpu_milli", "memory", "instances"};
+
+	if (capacity && !json_is_object(capacity))
+		return false;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const json_t *value = json_object_get(capacity, names[i]);
+
+		if (value && (!json_is_integer(value) || json_integer_value(value) < 0))
+			return false;
+	}
+	return true;
+}
+
 static const char *text(const json_t *hello, const char *name, size_t max)
 {
 	const char *value = json_string_value(json_object_get(hello, name));
@@ -63,6 +79,9 @@ static int connect_host(struct peer *peer, const json_t *hello)
 	else if (!format_address.valid(h.address))
 		snprintf(peer->why, sizeof(peer->why), "the host's address must be %s",
 			format_address.rule);
+	else if (!limits_good(capacity))
+		snprintf(peer->why, sizeof(peer->why),
+			"the host's capacity must be whole numbers, 0 or nothing for no limit");
 	else
 		rc = orchestrator_connect(
 			peer->peers->orchestrator, &h, peer->why, sizeof(peer->why));

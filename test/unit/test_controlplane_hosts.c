@@ -16,6 +16,9 @@ static void test_setup_is_checked(void **state)
 		{"{\"protocol\":{\"min\":1,\"max\":1},\"role\":\"host\",\"name\":\"n1\",\"start\":"
 		 "\"s\"}",
 			"address must be"},
+		{HOST("n1", "s", ",\"capacity\":{\"cpu_milli\":-1}"), "capacity must be whole numbers"},
+		{HOST("n1", "s", ",\"capacity\":{\"memory\":\"8Gi\"}"), "capacity must be"},
+		{HOST("n1", "s", ",\"capacity\":[]"), "capacity must be"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
