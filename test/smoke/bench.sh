@@ -24,5 +24,13 @@ expect "its result is as documented" jq -e '.benchmark == "gateway" and (.machin
 expect "two results are compared" bench compare "$stack_run/a.json" "$stack_run/b.json"
 expect_status "what is no result is refused" 1 bench compare "$stack_run/a.json" /dev/null
 expect_status "an unknown benchmark is refused" 2 bench nosuch
+expect_status "so is what is no benchmark but a part of one" 2 bench results
+if command -v perf >/dev/null && command -v nm >/dev/null; then
+	expect "the profile, the quick way" bench profile --quick --no-install --build "$stack_build" \
+		--json "$stack_run/profile.json"
+	expect "it tells cycles by part of the program" jq -e '[.runs[] | .cycles_per_call > 0 and
+		.sampled_idle_share < 1 and .["kernel cycles_per_call"] > 0] | all and length == 2' \
+		"$stack_run/profile.json"
+fi
 expect "nothing is left behind" test "$(namespaces)" -le "$before"
 smoke_end
