@@ -69,13 +69,16 @@ bool loads_tell(struct loads *loads, const struct load *told)
 
 uint32_t load_value(const struct load *load, uint32_t in_flight, ns_t now)
 {
-	uint64_t calls = in_flight, capacity = load ? load->capacity : CAPACITY_UNKNOWN, value;
+	uint64_t calls = in_flight, capacity = CAPACITY_UNKNOWN, value;
+	bool counts = load && now - load->told < LOAD_AGE_MAX;
 
-	if (load && now - load->told < LOAD_AGE_MAX)
+	if (counts)
 		calls = (uint64_t)load->queued + load->running + load->sent;
-	// Nothing runs there, as far as is known: only if there is nobody else.
-	if (capacity == 0)
+	// Nothing ran there a moment ago: only if there is nobody else.
+	if (counts && load->capacity == 0)
 		return LOAD_VALUE_MAX;
+	if (load && load->capacity > 0)
+		capacity = load->capacity;
 	value = calls * LOAD_SCALE / capacity;
 	return value < LOAD_VALUE_MAX ? (uint32_t)value : LOAD_VALUE_MAX;
 }

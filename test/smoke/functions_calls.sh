@@ -78,6 +78,8 @@ same_picture() {
 	[[ $("$stack_build/fnhost/demo/demo-picture" compare "$stack_run/picture.jpg" "$stack_run/small.jpg") = "512 x 384 "* ]]
 }
 expect "with the same picture, smaller" same_picture
+expect "hosts tell the gateway their load" wait_for 5 "a load" - at_least loads_told 1
+expect "in a form that it understands" test "$(counter loads_invalid)" = 0
 expect "by 16 calls through the gateway" wait_for 5 "16 calls" - at_least calls_nested $((before + 16))
 
 # What is inherited, and what comes back.

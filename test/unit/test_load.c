@@ -126,6 +126,7 @@ static void a_load_is_worth_what_waits_by_capacity(void **state)
 	assert_int_equal(load_value(&load, 0, NOW), LOAD_VALUE_MAX);
 	load.queued = load.running = load.capacity = 0;
 	assert_int_equal(load_value(&load, 0, NOW), LOAD_VALUE_MAX);
+	assert_int_equal(load_value(&load, 0, NOW + LOAD_AGE_MAX), 0);
 }
 
 static int start(void **state)
