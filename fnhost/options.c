@@ -62,14 +62,16 @@ static const struct settings settings = {
 static bool read_line(const char *path, char *to, size_t room, FILE *err)
 {
 	FILE *file = fopen(path, "re");
+	int error = file ? 0 : errno;
 	bool good = file && fgets(to, (int)room, file);
 
+	to[good ? strcspn(to, "\r\n") : 0] = 0;
+	good = to[0]; // an empty token would let in everybody
 	if (!good && err)
 		fprintf(err, "cannot read a line from %s: %s\n", path,
-			file ? "it is empty" : strerror(errno));
+			error ? strerror(error) : "it is empty");
 	if (file)
 		fclose(file);
-	to[good ? strcspn(to, "\r\n") : 0] = 0;
 	return good;
 }
 
