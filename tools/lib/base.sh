@@ -33,7 +33,7 @@ undo_push() {
 undo_run() {
 	undo_rc=$?
 	local i
-	trap '' INT TERM HUP
+	trap '' INT TERM HUP PIPE
 	trap - EXIT
 	exec >&"$base_stdout"
 	exec 2>&"$base_stderr"
