@@ -2,7 +2,6 @@
 """What the figures of `tools/bench gateway` say: which core was full first, and what that does to them."""
 
 FULL = 0.95  # of a core
-HTTP2 = ("haproxy", "nghttpx")
 
 
 def limit(run):
@@ -18,8 +17,8 @@ SAYS = {
     "generator": "the generator's core was full first: calls/s is the generator's limit, and the CPU a call "
                  "is an upper bound, since a faster one would give it larger batches",
     "both": "both cores were full: calls/s is near the proxy's limit",
-    "neither": "no core was full: with these few calls in flight all wait for each other now and then; the CPU "
-               "a call is that of the batches this makes",
+    "neither": "no core was full: in a closed loop the two sides take turns with the calls in flight; the CPU a "
+               "call is that of the batches this makes",
 }
 
 
