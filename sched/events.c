@@ -151,7 +151,8 @@ int sched_core_node_state(
 		return -ENOENT;
 	if (n->status == status && n->eligible == eligible && n->draining == draining)
 		return 0;
-	leaves = status == SCHED_NODE_DOWN && n->status != SCHED_NODE_DOWN;
+	leaves = status != n->status &&
+		 (status == SCHED_NODE_DOWN || status == SCHED_NODE_DISCONNECTED);
 	drains = draining && !n->draining;
 	sched_core_begin(c);
 	rc = sched_core_change(c, SCHED_NODE_STATE, slot,
@@ -246,6 +247,9 @@ static bool calls_for(struct sched_core *c, const struct sched_instance *i,
 	}
 	// Something waits for this one to be ready: what it replaces.
 	*trigger = SCHED_INSTANCE_READY;
+	// It is back, and so perhaps is its replacement.
+	if (r->status == SCHED_RUNNING && r->ready && i->status == SCHED_UNKNOWN)
+		return i->desired == SCHED_RUN;
 	if (r->status != SCHED_RUNNING || !r->ready || sched_ready(i) || !previous)
 		return false;
 	return sched_live(previous) || rolls(c, i, previous);

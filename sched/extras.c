@@ -11,6 +11,7 @@ enum record {
 	RECORD_AFFINITY = 1,
 	RECORD_SPREAD,
 	RECORD_CLAIM,
+	RECORD_LOST_AFTER,
 };
 
 // ---- checking ----
@@ -47,6 +48,9 @@ int sched_extras_check(const struct sched_spec *spec)
 {
 	uint32_t found = properties(spec->constraints, spec->constraint_count), targets = 0;
 
+	for (uint32_t i = 0; i < spec->group_count; i++)
+		if (spec->groups[i].lost_after_ns < 0)
+			return -EINVAL;
 	for (uint32_t i = 0; i < spec->group_count; i++)
 		found += properties(
 			spec->groups[i].constraints, spec->groups[i].constraint_count);
@@ -156,6 +160,18 @@ static void get_claim(struct reader *r, struct sched_claim *c, struct sched_room
 	r->bad |= !c->count;
 }
 
+// The groups of a spec that is being made may still be written.
+static void get_lost_after(struct reader *r, struct sched_spec *spec)
+{
+	uint8_t group = reader_u8(r);
+	uint64_t after = sched_get_uint(r);
+
+	if (group >= spec->group_count || after > INT64_MAX)
+		r->bad = true;
+	else
+		((struct sched_group *)(uintptr_t)spec->groups)[group].lost_after_ns = (ns_t)after;
+}
+
 void sched_extras_put(struct sched_bytes *b, const struct sched_spec *spec)
 {
 	struct sched_bytes body = {0};
@@ -171,6 +187,13 @@ void sched_extras_put(struct sched_bytes *b, const struct sched_spec *spec)
 	for (uint32_t i = 0; i < spec->claim_count; i++) {
 		put_claim(&body, &spec->claims[i]);
 		put_record(b, RECORD_CLAIM, &body);
+	}
+	for (uint32_t g = 0; g < spec->group_count; g++) {
+		if (!spec->groups[g].lost_after_ns)
+			continue;
+		sched_put_u8(&body, (uint8_t)g);
+		sched_put_uint(&body, (uint64_t)spec->groups[g].lost_after_ns);
+		put_record(b, RECORD_LOST_AFTER, &body);
 	}
 	sched_bytes_fini(&body);
 }
@@ -244,6 +267,8 @@ void sched_extras_get(struct reader *r, struct sched_spec *spec, void *at,
 			targets += spread[spec->spread_count++].target_count;
 		} else if (type == RECORD_CLAIM && spec->claim_count < size->claims) {
 			get_claim(&body, &claim[spec->claim_count++], room);
+		} else if (type == RECORD_LOST_AFTER) {
+			get_lost_after(&body, spec);
 		} else if (type == RECORD_AFFINITY || type == RECORD_SPREAD ||
 			   type == RECORD_CLAIM) {
 			r->bad = true;

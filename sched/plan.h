@@ -60,6 +60,8 @@ struct sched_plan {
 	struct sched_plan_stop *stops;
 	struct sched_plan_update *updates;
 	struct sched_plan_place *places;
+	const struct sched_id *unknowns; // to be marked as unknown: their nodes are disconnected
+	uint32_t unknown_count;
 	uint32_t stop_count, update_count, place_count;
 	struct sched_plan_why why[SCHED_GROUPS_MAX];
 	struct sched_eval done;      // the evaluation after a full commit

@@ -295,6 +295,26 @@ static int commit_stops(struct sched_applier *a, struct sched_plan *plan)
 	return 0;
 }
 
+// All that a disconnected node takes.
+static int commit_unknowns(struct sched_applier *a, const struct sched_plan *plan)
+{
+	for (uint32_t k = 0; k < plan->unknown_count; k++) {
+		const struct sched_instance *i = wanted(a, &plan->unknowns[k]);
+		int rc;
+
+		if (!i || sched_terminal(i->status) ||
+			sched_node_at(&a->st->head, i->node)->status != SCHED_NODE_DISCONNECTED)
+			continue;
+		rc = sched_txn_change(a->st,
+			&(struct sched_change){.type = SCHED_INSTANCE_STATUS,
+				.slot = i->id.slot,
+				.status = {SCHED_UNKNOWN, false, i->reschedules, plan->now}});
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
 static int commit_updates(struct sched_applier *a, struct sched_plan *plan)
 {
 	for (uint32_t k = 0; k < plan->update_count; k++) {
@@ -379,6 +399,8 @@ static int commit(struct sched_applier *a, struct sched_plan *plan, const struct
 		if (a->touched[k].rejected)
 			blame(a, plan, a->touched[k].node);
 	rc = commit_stops(a, plan);
+	if (!rc)
+		rc = commit_unknowns(a, plan);
 	if (!rc)
 		rc = commit_updates(a, plan);
 	if (!rc)

@@ -6,6 +6,7 @@
 //   current  runs (or will run) the current version on a good node
 //   old      another version, or on a draining node: to be replaced, but serving until then
 //   last     ended, lost or failed, and not replaced yet
+//   away     its node is disconnected: replaced, but it may come back (lost_after_ns)
 // and then
 //   current and old     once the current one is ready the old one is stopped
 //   old alone           a replacement is placed, at most max_parallel such at a time
@@ -172,22 +173,53 @@ static void sort_ended(struct sched_work *w, const struct sched_instance *i)
 	p->last = i->id.slot;
 }
 
+// Its node is disconnected, or came back without a word about it so far.
+static bool is_away(const struct sched_instance *i, const struct sched_node *n)
+{
+	return n->status == SCHED_NODE_DISCONNECTED || i->status == SCHED_UNKNOWN;
+}
+
+// False: it has been away for too long.
+static bool wait_for(struct sched_work *w, const struct sched_instance *i, uint32_t group)
+{
+	ns_t after = w->spec->groups[group].lost_after_ns, due = w->now + after;
+
+	if (i->status == SCHED_UNKNOWN)
+		due = i->changed_ns + after;
+	if (!after || due <= w->now)
+		return false;
+	if (due < w->out->reschedule_at)
+		w->out->reschedule_at = due;
+	if (i->status == SCHED_UNKNOWN)
+		return true;
+	if (w->out->unknown_count == w->limit)
+		w->out->more = true;
+	else
+		w->out->unknowns[w->out->unknown_count++] = i->id;
+	return true;
+}
+
 static void sort_live(struct sched_work *w, const struct sched_instance *i)
 {
 	const struct sched_node *n = sched_node_at(w->s, i->node);
 	uint32_t group = w->spec->stopped ? SCHED_NONE : sched_work_group_of(w, i);
+	bool wanted = group != SCHED_NONE && i->name_index < w->spec->groups[group].count;
 	struct sched_place *p;
 
-	if (!n || n->status == SCHED_NODE_DOWN) {
+	if (n && n->status != SCHED_NODE_DOWN && wanted && is_away(i, n) && wait_for(w, i, group)) {
+		w->places[group][i->name_index].away = i->id.slot;
+		return;
+	}
+	if (!n || n->status == SCHED_NODE_DOWN || is_away(i, n)) {
 		sched_want_stop(w, i, true);
-		if (group == SCHED_NONE || i->name_index >= w->spec->groups[group].count)
+		if (!wanted)
 			return;
 		p = &w->places[group][i->name_index];
 		if (p->last == SCHED_NONE)
 			p->last = i->id.slot;
 		return;
 	}
-	if (group == SCHED_NONE || i->name_index >= w->spec->groups[group].count) {
+	if (!wanted) {
 		sched_want_stop(w, i, false);
 		return;
 	}
@@ -260,7 +292,8 @@ static void fill(struct sched_work *w, uint32_t group)
 		if (!sched_work_may_reschedule(w, sched_instance_at(w->s, p->last)))
 			continue;
 		if (p->old == SCHED_NONE) {
-			want_place(w, group, k, p->last, p->last);
+			want_place(w, group, k, p->away == SCHED_NONE ? p->last : p->away,
+				p->last);
 		} else if (budget) {
 			budget--;
 			want_place(w, group, k, p->old, p->last);
@@ -279,7 +312,8 @@ static int prepare(struct sched_work *w)
 		if (!w->places[g])
 			return -ENOMEM;
 		for (uint32_t k = 0; k < count; k++)
-			w->places[g][k] = (struct sched_place){SCHED_NONE, SCHED_NONE, SCHED_NONE, false};
+			w->places[g][k] = (struct sched_place){
+				SCHED_NONE, SCHED_NONE, SCHED_NONE, SCHED_NONE, false};
 		most += count;
 	}
 	if (most > w->limit)
@@ -288,7 +322,8 @@ static int prepare(struct sched_work *w)
 	most = w->job->instances < w->limit ? w->job->instances : w->limit;
 	w->out->stops = sched_arena_take(w->arena, most * sizeof(struct sched_plan_stop));
 	w->out->updates = sched_arena_take(w->arena, most * sizeof(struct sched_plan_update));
-	if (!w->out->wants || !w->out->stops || !w->out->updates)
+	w->out->unknowns = sched_arena_take(w->arena, most * sizeof(struct sched_id));
+	if (!w->out->wants || !w->out->stops || !w->out->updates || !w->out->unknowns)
 		return -ENOMEM;
 	if (!w->job->live)
 		return 0;

@@ -27,6 +27,8 @@ struct sched_reconciled {
 	struct sched_plan_stop *stops;
 	struct sched_plan_update *updates;
 	struct sched_want *wants;
+	struct sched_id *unknowns; // on nodes that are disconnected, not marked so far
+	uint32_t unknown_count;
 	uint32_t stop_count, update_count, want_count;
 	bool more;          // the limit was reached: another evaluation goes on
 	ns_t reschedule_at; // something failed and is to be replaced then; NS_NEVER

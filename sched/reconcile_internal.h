@@ -8,6 +8,7 @@
 // What was found where an instance should be: at a name index, or on a node.
 struct sched_place {
 	uint32_t current, old, last;
+	uint32_t away; // on a node that is disconnected, or was and has not said that it still runs
 	bool done; // it has run to its end
 };
 

@@ -170,7 +170,8 @@ static int prepare(struct system_work *y)
 		sched_filter_init(&y->filters[g], w->spec, g, memo, classes);
 		for (uint32_t k = 0; k < y->count; k++)
 			w->places[g][k] =
-				(struct sched_place){SCHED_NONE, SCHED_NONE, SCHED_NONE, false};
+				(struct sched_place){
+				SCHED_NONE, SCHED_NONE, SCHED_NONE, SCHED_NONE, false};
 	}
 	most = most < w->limit ? most : w->limit;
 	w->out->wants = sched_arena_take(w->arena, most * sizeof(struct sched_want));

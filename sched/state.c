@@ -217,7 +217,8 @@ uint64_t sched_txn_begin(struct sched_state *st)
 
 bool sched_change_durable(const struct sched_change *c)
 {
-	return c->type != SCHED_INSTANCE_STATUS || sched_terminal(c->status.status);
+	return c->type != SCHED_INSTANCE_STATUS || c->status.status == SCHED_UNKNOWN ||
+	       sched_terminal(c->status.status);
 }
 
 int sched_txn_change(struct sched_state *st, const struct sched_change *change)

@@ -179,6 +179,9 @@ struct sched_group {
 	uint32_t max_parallel; // replacements under way at a time, in an update or a drain; 0: no
 			       // limit
 	bool distinct_hosts;
+	// On a node that is disconnected an instance is unknown, and replaced, and lost only after this:
+	// if it is back before, it goes on and its replacement is stopped. 0: it is lost at once.
+	ns_t lost_after_ns;
 	uint64_t restart_hash; // equal in two versions: the update needs no new instance
 	const struct sched_constraint *constraints;
 	uint32_t constraint_count;

@@ -443,6 +443,8 @@ static void take_over(struct planning *p)
 	plan->stop_count = p->rec.stop_count;
 	plan->updates = p->rec.updates;
 	plan->update_count = p->rec.update_count;
+	plan->unknowns = p->rec.unknowns;
+	plan->unknown_count = p->rec.unknown_count;
 	keep_to_quota(p);
 }
 

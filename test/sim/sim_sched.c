@@ -171,6 +171,7 @@ static void put_job(struct sim *s)
 		groups[0].count %= 8;
 	snprintf(port_name, sizeof(port_name), "port.%u", number);
 	groups[0].distinct_hosts = number % 5 == 0;
+	groups[0].lost_after_ns = number % 8 == 5 ? 30 * NS_PER_SEC : 0;
 	snprintf(name, sizeof(name), "j%u", number);
 	must(s, sched_core_job_put(s->core, &spec, s->now, &slot), "job put");
 }
