@@ -196,6 +196,12 @@ static int make_resource(struct orchestrator *o, const char *name)
 	return rc;
 }
 
+void orchestrator_heard(struct orchestrator *o, const struct fleet_node *n)
+{
+	if (n->connected)
+		make_resource(o, n->name);
+}
+
 int orchestrator_connect(
 	struct orchestrator *o, const struct fleet_hello *hello, char *why, size_t room)
 {

@@ -32,6 +32,8 @@ void orchestrator_apply(struct orchestrator *o, const struct change *change);
 // A host has said hello. 0; -EBUSY: the name is held; -ENOSPC; why is a sentence then.
 int orchestrator_connect(struct orchestrator *o, const struct fleet_hello *hello, char *why,
 	size_t room);
+// A host has reported: it is a resource, even if the store refused that when it came.
+void orchestrator_heard(struct orchestrator *o, const struct fleet_node *n);
 // What is due, and what became possible: after reports and when orchestrator_next() is reached.
 void orchestrator_tick(struct orchestrator *o, ns_t now);
 ns_t orchestrator_next(const struct orchestrator *o);

@@ -137,6 +137,8 @@ static void take_report(struct peer *peer, struct rs_stream *stream, const json_
 	if (!n || fleet_report(&peer->peers->orchestrator->fleet, n, report, clock_now(),
 				clock_wall()))
 		log_debug(SUBSYSTEM, "host %s: a report was not understood", peer->name);
+	if (n)
+		orchestrator_heard(peer->peers->orchestrator, n);
 	peers_tick(peer->peers);
 }
 

@@ -197,6 +197,10 @@ head -c 1048000 /dev/zero | tr '\0' ' ' >"$dir/large"
 printf '{}' >>"$dir/large"
 expect "one just below" answers PUT /v1/gateways/gw1 201 -T "$dir/large"
 expect "one in chunks" answers PUT /v1/gateways/gw1 200 -T "$dir/large" -H 'Transfer-Encoding: chunked'
+head -c 1000000 /dev/zero | tr '\0' '[' >"$dir/large"
+expect "a document of a million levels" answers PUT /v1/functions/default/deep 400 -T "$dir/large"
+{ printf '{"spec":{"command":["x"],"env":{"A":"'; head -c 900000 /dev/zero | tr '\0' x; printf '"}}}'; } >"$dir/large"
+expect "a value of 900 KB" answers PUT /v1/functions/default/large 400 -T "$dir/large"
 expect "headers without end" answers GET /v1/health 431 -H "X: $(head -c 70000 /dev/zero | tr '\0' x)"
 expect "an odd path" answers GET '/%00%ff/..//v1' 404
 expect "an odd method" answers 'PURGE' /v1/health 405

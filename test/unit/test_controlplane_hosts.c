@@ -320,6 +320,28 @@ static void test_store_failure_and_restart(void **state)
 	json_decref(before);
 }
 
+// The disk is full when a host comes: it is registered as soon as it is not any more.
+static void test_a_host_that_comes_on_a_full_disk(void **state)
+{
+	struct env *e = *state;
+
+	e->broken = true;
+	connect_host(e, HOST1, HOST("n1", "s1", ""), "s1");
+	UNTIL(e, registry_get(&e->registry, KIND_NODE, "n1"));
+	store_mem_fail(e->store, -ENOSPC, 1);
+	assert_int_equal(registry_flush(&e->registry), -ENOSPC);
+	assert_null(registry_get(&e->registry, KIND_NODE, "n1"));
+	e->broken = false;
+	report(e, HOST1, "{\"start\":\"s1\"}");
+	UNTIL(e, registry_get(&e->registry, KIND_NODE, "n1"));
+	put_echo(e, 1, "a");
+	UNTIL(e, told(e, HOST1, "run") == 1);
+	stop(e);
+	start(e);
+	assert_non_null(registry_get(&e->registry, KIND_NODE, "n1"));
+	assert_int_equal(fleet_node(&e->orchestrator.fleet, "n1")->count, 1);
+}
+
 static void test_deleted_functions_end(void **state)
 {
 	struct env *e = *state;
@@ -514,6 +536,7 @@ int main(void)
 		TEST(test_failed_instances_are_replaced),
 		TEST(test_drain),
 		TEST(test_store_failure_and_restart),
+		TEST(test_a_host_that_comes_on_a_full_disk),
 		TEST(test_deleted_functions_end),
 		TEST(test_logs_come_from_the_host),
 		TEST(test_refusals_are_told_in_measure),
