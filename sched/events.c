@@ -140,29 +140,50 @@ int sched_core_node_put(struct sched_core *c, const char *name,
 	return rc ? rc : committed;
 }
 
-int sched_core_node_state(
-	struct sched_core *c, uint32_t slot, uint8_t status, bool eligible, bool draining, ns_t now)
+static int change_node(struct sched_core *c, uint32_t slot, uint8_t status, bool eligible,
+	enum sched_drain drain, ns_t now)
 {
 	const struct sched_node *n = sched_node_at(&c->state->head, slot);
 	bool leaves, drains;
 	int rc, committed;
 
-	if (!n)
-		return -ENOENT;
-	if (n->status == status && n->eligible == eligible && n->draining == draining)
+	if (n->status == status && n->eligible == eligible && n->draining == drain)
 		return 0;
 	leaves = status != n->status &&
 		 (status == SCHED_NODE_DOWN || status == SCHED_NODE_DISCONNECTED);
-	drains = draining && !n->draining;
+	drains = drain > n->draining;
 	sched_core_begin(c);
 	rc = sched_core_change(c, SCHED_NODE_STATE, slot,
-		(struct sched_change){.node_state = {status, eligible, draining}});
+		(struct sched_change){.node_state = {status, eligible, (uint8_t)drain}});
 	if (!rc && (leaves || drains))
 		rc = evaluate_node(c, slot, leaves ? SCHED_NODE_UPDATE : SCHED_NODE_DRAIN);
 	if (!rc)
 		rc = evaluate_system_jobs(c, slot);
 	committed = sched_core_commit(c, now);
 	return rc ? rc : committed;
+}
+
+int sched_core_node_state(
+	struct sched_core *c, uint32_t slot, uint8_t status, bool eligible, bool draining, ns_t now)
+{
+	const struct sched_node *n = sched_node_at(&c->state->head, slot);
+	enum sched_drain drain = draining ? SCHED_DRAIN_GENTLE : SCHED_DRAIN_NOT;
+
+	if (!n)
+		return -ENOENT;
+	// A drain whose time is over stays so.
+	if (draining && n->draining)
+		drain = n->draining;
+	return change_node(c, slot, status, eligible, drain, now);
+}
+
+int sched_core_node_drain_now(struct sched_core *c, uint32_t slot, ns_t now)
+{
+	const struct sched_node *n = sched_node_at(&c->state->head, slot);
+
+	if (!n)
+		return -ENOENT;
+	return change_node(c, slot, n->status, n->eligible, SCHED_DRAIN_NOW, now);
 }
 
 int sched_core_node_del(struct sched_core *c, uint32_t slot, ns_t now)

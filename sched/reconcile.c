@@ -205,13 +205,15 @@ static void sort_live(struct sched_work *w, const struct sched_instance *i)
 	uint32_t group = w->spec->stopped ? SCHED_NONE : sched_work_group_of(w, i);
 	bool wanted = group != SCHED_NONE && i->name_index < w->spec->groups[group].count;
 	struct sched_place *p;
+	bool gone;
 
 	if (n && n->status != SCHED_NODE_DOWN && wanted && is_away(i, n) && wait_for(w, i, group)) {
 		w->places[group][i->name_index].away = i->id.slot;
 		return;
 	}
-	if (!n || n->status == SCHED_NODE_DOWN || is_away(i, n)) {
-		sched_want_stop(w, i, true);
+	gone = !n || n->status == SCHED_NODE_DOWN || is_away(i, n);
+	if (gone || n->draining == SCHED_DRAIN_NOW) {
+		sched_want_stop(w, i, gone);
 		if (!wanted)
 			return;
 		p = &w->places[group][i->name_index];

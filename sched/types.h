@@ -71,6 +71,14 @@ enum sched_node_status {
 	SCHED_NODE_INIT, // registered, not heard of since
 };
 
+// Whether a node is being emptied: by replacing what is there first, or, its time being over, by
+// stopping it whether there is a replacement or not.
+enum sched_drain {
+	SCHED_DRAIN_NOT,
+	SCHED_DRAIN_GENTLE,
+	SCHED_DRAIN_NOW,
+};
+
 enum sched_trigger {
 	SCHED_JOB_PUT,
 	SCHED_JOB_STOP,
@@ -148,7 +156,7 @@ struct sched_node {
 	uint32_t class_id;
 	uint32_t holding; // instances whose ask counts
 	uint8_t status;   // enum sched_node_status
-	uint8_t eligible, draining, in_use;
+	uint8_t eligible, draining, in_use; // draining: enum sched_drain
 	uint64_t modify_index;
 };
 

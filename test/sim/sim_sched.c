@@ -105,7 +105,9 @@ static void change_node(struct sim *s)
 
 	if (slot == SCHED_NONE)
 		return;
-	if (below(s, 40) == 0)
+	if (sched_node_at(head(s), slot)->draining && below(s, 3) == 0)
+		must(s, sched_core_node_drain_now(s->core, slot, s->now), "drain now");
+	else if (below(s, 40) == 0)
 		must(s, sched_core_node_del(s->core, slot, s->now), "node del");
 	else
 		must(s,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Nodes that are disconnected and come back, through the whole core: behaviours 46, 88.
+// Nodes that are disconnected and come back, through the whole core: behaviours 46,
+// 88; and the end of a drain, 81.
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -202,6 +203,34 @@ static void b46_a_disconnected_node_accepts_only_unknown(void **state)
 	assert_int_equal(world_evals(w, job, SCHED_EVAL_BLOCKED), 1);
 }
 
+// Without room elsewhere a drain waits; when its time is over it does not.
+static void b81_a_drain_has_a_deadline(void **state)
+{
+	struct world *w = *state;
+	uint32_t a = world_node(w, "a", 1000, 1000), b = world_node(w, "b", 300, 1000), job;
+
+	w->group.max_parallel = 1;
+	job = world_job(w, "j", 10);
+	world_settle(w);
+	assert_int_equal(world_live_on(w, job, b), 3);
+	world_drain(w, a);
+	world_settle(w);
+	assert_int_equal(world_live_on(w, job, a), 7);
+	assert_int_equal(sched_core_node_drain_now(w->core, a, w->now), 0);
+	world_run(w);
+	assert_int_equal(world_live_on(w, job, a), 0);
+	assert_int_equal(world_live_on(w, job, b), 3);
+	assert_int_equal(world_evals(w, job, SCHED_EVAL_BLOCKED), 1);
+	// A report of the node does not take it back; the end of the drain does.
+	world_drain(w, a);
+	world_settle(w);
+	assert_int_equal(world_live(w, job), 3);
+	world_node_status(w, a, SCHED_NODE_READY);
+	world_settle(w);
+	assert_int_equal(world_live(w, job), 10);
+	assert_int_equal(sched_core_node_drain_now(w->core, 99, w->now), -ENOENT);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -211,6 +240,7 @@ int main(void)
 		TEST(b88_unknown_then_lost),
 		TEST(b88_lost_at_once),
 		TEST(b88_away_over_a_restart),
+		TEST(b81_a_drain_has_a_deadline),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
