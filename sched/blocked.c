@@ -21,7 +21,8 @@ struct sched_blocked {
 	uint64_t class_index[SCHED_CLASSES_TRACKED];
 	uint32_t class_high; // no class at or beyond has an index
 	uint64_t other_index, any_index;
-	uint64_t nodes_index; // when something last happened to nodes that nobody waited for, or to many
+	uint64_t nodes_index; // when something last happened to nodes that nobody waited for, or to
+			      // many
 	uint32_t by_node;     // entries that wait for a node
 	struct sched_map quota_index, node_index; // to the place in `indexes`
 	uint64_t *indexes;

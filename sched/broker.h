@@ -56,9 +56,9 @@ int sched_broker_enqueue(struct sched_broker *b, const struct sched_ticket *t, n
 int sched_broker_enqueue_all(
 	struct sched_broker *b, const struct sched_ticket *t, uint32_t count, ns_t now);
 // True if an evaluation of the job with at least this priority is still to be worked on; it will
-// see this index. So a storm of events makes one evaluation a job. If it was to look at another node
-// only (of system jobs; else SCHED_NONE), it now looks at all. The same goes for one that others
-// are cancelled for.
+// see this index. So a storm of events makes one evaluation a job. If it was to look at another
+// node only (of system jobs; else SCHED_NONE), it now looks at all. The same goes for one that
+// others are cancelled for.
 bool sched_broker_covers(
 	struct sched_broker *b, uint32_t job, uint32_t node, uint8_t priority, uint64_t index);
 // The job was changed at this index: whatever is delivered of it from now on must be worked on with

@@ -94,8 +94,8 @@ static uint32_t number_of(
 	return column->value_count++;
 }
 
-static int fill_column(const struct sched_catalog *c, const struct sched_snapshot *s,
-	struct sched_column *column)
+static int fill_column(
+	const struct sched_catalog *c, const struct sched_snapshot *s, struct sched_column *column)
 {
 	uint32_t units = column->by_node ? c->node_high : c->class_count, mask = 15;
 	uint32_t *places;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a worker keeps of the nodes' attributes between evaluations: which nodes make up a class, and
-// columns: the values of an attribute, numbered, by class (or by node, for unique.* attributes).
+// What a worker keeps of the nodes' attributes between evaluations: which nodes make up a class,
+// and columns: the values of an attribute, numbered, by class (or by node, for unique.*
+// attributes).
 //
 // All of it follows from the nodes' attributes alone, so it stays good until a node comes, goes or
 // changes these (the snapshot's `topology`). Then it is built anew when it is next asked for: a few
@@ -15,8 +16,8 @@
 
 struct sched_column {
 	char *attribute;
-	bool by_node;	 // value[node slot], else value[class]
-	uint32_t *value; // SCHED_NONE: it has none
+	bool by_node;       // value[node slot], else value[class]
+	uint32_t *value;    // SCHED_NONE: it has none
 	const char **texts; // of the values
 	uint32_t value_count;
 	uint64_t used; // when it was last asked for

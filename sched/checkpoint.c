@@ -47,9 +47,9 @@ static void put_quotas(const struct sched_snapshot *s, struct sched_encoder *out
 
 		if (q)
 			put(out, SCHED_QUOTA_PUT, i,
-				(struct sched_change){.quota = {q->namespace,
-							      (uint32_t)strlen(q->namespace),
-							      q->limit}});
+				(struct sched_change){
+					.quota = {q->namespace, (uint32_t)strlen(q->namespace),
+						q->limit}});
 	}
 }
 

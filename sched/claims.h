@@ -2,8 +2,8 @@
 // Ports, devices and other things that an instance has for itself on its node (struct sched_claim).
 // One function for workers and the applier, as with fit.h. Pure.
 //
-// Nothing is kept up for it: who claims something looks at the instances on the node. Jobs that claim
-// nothing pay nothing. Which of a node's devices an instance gets is for its host to decide.
+// Nothing is kept up for it: who claims something looks at the instances on the node. Jobs that
+// claim nothing pay nothing. Which of a node's devices an instance gets is for its host to decide.
 #pragma once
 
 #include "sched/plan.h"

@@ -190,8 +190,8 @@ void sched_core_effects(struct sched_core *c)
 	if (e->node_count > SCHED_EFFECT_NODES)
 		sched_blocked_unblock_nodes(c->blocked, c->state->head.index);
 	for (uint64_t left = e->quotas; left; left &= left - 1)
-		sched_blocked_unblock_quota(c->blocked, (uint32_t)__builtin_ctzll(left) + 1,
-			c->state->head.index);
+		sched_blocked_unblock_quota(
+			c->blocked, (uint32_t)__builtin_ctzll(left) + 1, c->state->head.index);
 	*e = (struct sched_effects){0};
 }
 

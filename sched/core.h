@@ -61,8 +61,8 @@ int sched_core_node_put(struct sched_core *c, const char *name,
 // 0, -ENOENT.
 int sched_core_node_state(struct sched_core *c, uint32_t slot, uint8_t status, bool eligible,
 	bool draining, ns_t now);
-// The deadline of a drain is over (the host of the core keeps it): what is left there is stopped now,
-// and replaced where there is room. It stays so until the drain is ended. 0, -ENOENT.
+// The deadline of a drain is over (the host of the core keeps it): what is left there is stopped
+// now, and replaced where there is room. It stays so until the drain is ended. 0, -ENOENT.
 int sched_core_node_drain_now(struct sched_core *c, uint32_t slot, ns_t now);
 // The node is forgotten; its instances are lost. 0, -ENOENT.
 int sched_core_node_del(struct sched_core *c, uint32_t slot, ns_t now);

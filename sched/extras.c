@@ -52,8 +52,7 @@ int sched_extras_check(const struct sched_spec *spec)
 		if (spec->groups[i].lost_after_ns < 0)
 			return -EINVAL;
 	for (uint32_t i = 0; i < spec->group_count; i++)
-		found += properties(
-			spec->groups[i].constraints, spec->groups[i].constraint_count);
+		found += properties(spec->groups[i].constraints, spec->groups[i].constraint_count);
 	if (found > SCHED_PROPERTIES_MAX || spec->affinity_count > SCHED_AFFINITIES_MAX ||
 		spec->spread_count > SCHED_SPREADS_MAX)
 		return -EINVAL;

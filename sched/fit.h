@@ -41,8 +41,8 @@ static inline void sched_res_sub(struct sched_res *from, const struct sched_res 
 	from->slots -= ask->slots;
 }
 
-// Whether a quota allows this change of what its namespace holds. What does not grow is allowed even
-// where there is too much already.
+// Whether a quota allows this change of what its namespace holds. What does not grow is allowed
+// even where there is too much already.
 struct sched_growth {
 	int64_t cpu_milli, memory_mib, disk_mib, slots;
 };

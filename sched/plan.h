@@ -64,7 +64,7 @@ struct sched_plan {
 	uint32_t unknown_count;
 	uint32_t stop_count, update_count, place_count;
 	struct sched_plan_why why[SCHED_GROUPS_MAX];
-	struct sched_eval done;      // the evaluation after a full commit
+	struct sched_eval done; // the evaluation after a full commit
 	// New ones it makes then; id and slot are given by the applier.
 	struct sched_eval follow[SCHED_PLAN_FOLLOW_MAX];
 	uint32_t follow_count;

@@ -21,11 +21,9 @@ static struct sched_res used_after(
 
 	for (uint32_t k = 0; k < q->plan->place_count; k++)
 		if (q->plan->places[k].node == node)
-			sched_res_add(
-				&used, &q->spec->groups[q->plan->places[k].group].ask);
+			sched_res_add(&used, &q->spec->groups[q->plan->places[k].group].ask);
 	for (uint32_t k = 0; k < q->plan->stop_count; k++) {
-		const struct sched_instance *i =
-			sched_instance_by_id(q->s, &q->plan->stops[k].id);
+		const struct sched_instance *i = sched_instance_by_id(q->s, &q->plan->stops[k].id);
 
 		if (i && i->node == node && i->flags & SCHED_INSTANCE_HOLDS)
 			sched_res_sub(&used, &i->ask);
@@ -114,7 +112,8 @@ static uint32_t choose(struct sched_preempt *q, uint32_t node)
 			return UINT32_MAX;
 		sched_res_sub(&used, &victims[taken].instance->ask);
 	}
-	// Who was taken before a larger one came may not be needed; the most important is spared first.
+	// Who was taken before a larger one came may not be needed; the most important is spared
+	// first.
 	q->victim_count = 0;
 	while (taken-- > 0) {
 		struct sched_res with = used;
@@ -125,7 +124,8 @@ static uint32_t choose(struct sched_preempt *q, uint32_t node)
 			continue;
 		}
 		q->victims[q->victim_count++] = victims[taken].instance->id;
-		cost = victims[taken].priority > cost / 1000 ? victims[taken].priority * 1000u : cost;
+		cost = victims[taken].priority > cost / 1000 ? victims[taken].priority * 1000u
+							     : cost;
 	}
 	return cost + q->victim_count;
 }

@@ -13,8 +13,8 @@
 #define SCHED_PREEMPT_GAP 10
 #define SCHED_PREEMPT_VICTIMS_MAX 32 // for one placement
 #define SCHED_PREEMPT_STOPS_MAX 256  // of a plan
-#define SCHED_PREEMPT_LOOK 256	     // nodes, for one placement
-#define SCHED_PREEMPT_CHOICE 16	     // of these where it could be done
+#define SCHED_PREEMPT_LOOK 256       // nodes, for one placement
+#define SCHED_PREEMPT_CHOICE 16      // of these where it could be done
 
 struct sched_preempt {
 	const struct sched_snapshot *s;
@@ -29,8 +29,8 @@ struct sched_preempt {
 	uint32_t victim_count;
 };
 
-// The node for one more instance, with the victims there (perhaps none: where the plan has made room
-// already). SCHED_NONE: there is none.
+// The node for one more instance, with the victims there (perhaps none: where the plan has made
+// room already). SCHED_NONE: there is none.
 uint32_t sched_preempt_any(struct sched_preempt *q);
 // The same for a given node.
 bool sched_preempt_on(struct sched_preempt *q, uint32_t node);

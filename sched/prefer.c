@@ -40,8 +40,7 @@ bool sched_prefer_counts(const struct sched_spec *spec)
 	uint32_t limits = limits_in(spec->constraints, spec->constraint_count);
 
 	for (uint32_t g = 0; g < spec->group_count; g++)
-		limits += limits_in(
-			spec->groups[g].constraints, spec->groups[g].constraint_count);
+		limits += limits_in(spec->groups[g].constraints, spec->groups[g].constraint_count);
 	return limits || spec->spread_count;
 }
 
@@ -72,8 +71,8 @@ static bool needs_nodes(const struct sched_spec *spec, uint32_t group)
 	       any_unique(g->constraints, g->constraint_count);
 }
 
-static const struct sched_column *column_of(const struct sched_prefer *p,
-	const struct sched_prefer_request *q, const char *attribute)
+static const struct sched_column *column_of(
+	const struct sched_prefer *p, const struct sched_prefer_request *q, const char *attribute)
 {
 	return p->by_node ? sched_catalog_column_by_node(q->catalog, q->s, attribute)
 			  : sched_catalog_column(q->catalog, q->s, attribute);
@@ -116,8 +115,8 @@ static struct sched_property *add_property(
 	if (p->property_count == SCHED_PREFER_MAX)
 		return y - 1;
 	*y = (struct sched_property){.column = column_of(p, q, attribute)};
-	y->count = y->column ? sched_arena_zeroed(q->arena,
-				       (y->column->value_count + 1) * sizeof(*y->count))
+	y->count = y->column ? sched_arena_zeroed(
+				       q->arena, (y->column->value_count + 1) * sizeof(*y->count))
 			     : NULL;
 	if (!y->count)
 		return NULL;

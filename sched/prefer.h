@@ -13,7 +13,8 @@
 #include "sched/reconcile.h"
 
 // How strong they are at weight 100, beside the score of a node's room, which goes from 0 to 1. An
-// affinity outweighs whatever load there is. A spread subtracts 1 for each quarter of a value's share.
+// affinity outweighs whatever load there is. A spread subtracts 1 for each quarter of a value's
+// share.
 #define SCHED_AFFINITY_WEIGHT 2.0f
 #define SCHED_SPREAD_WEIGHT 4.0f
 

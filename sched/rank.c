@@ -101,7 +101,8 @@ static int heap_reserve(struct sched_ranking *r, struct sched_stratum *s, uint32
 // What all its nodes have in common, with one more instance there.
 static float common_score(const struct sched_ranking *r, const struct sched_stratum *s)
 {
-	return r->strata.prefers ? s->affinity + sched_prefer_spread(&r->strata.prefer, s->unit) : 0;
+	return r->strata.prefers ? s->affinity + sched_prefer_spread(&r->strata.prefer, s->unit)
+				 : 0;
 }
 
 static void set_bound(const struct sched_ranking *r, struct sched_stratum *s)
@@ -240,8 +241,8 @@ static bool look(struct sched_ranking *r, uint32_t slot, float common, struct sc
 		sched_res_add(&c->used, &r->planned[slot]);
 	c->claims_room = UINT32_MAX;
 	if (r->claims)
-		c->claims_room = sched_claims_room(r->s, slot, r->filter.spec,
-			r->explain->group, r->plan, r->plan->place_count);
+		c->claims_room = sched_claims_room(r->s, slot, r->filter.spec, r->explain->group,
+			r->plan, r->plan->place_count);
 	against = usable(r, n, c);
 	if (against != SCHED_DIMS) {
 		x->by_dimension[against]++;
@@ -305,8 +306,8 @@ static uint32_t enough_of(
 static int prepare(struct sched_ranking *r, struct sched_stratum *s, uint32_t wants_left)
 {
 	uint32_t enough = enough_of(r, s, wants_left);
-	int full = r->strata.prefers ? sched_prefer_full(&r->strata.prefer, s->unit)
-				     : SCHED_FEASIBLE;
+	int full =
+		r->strata.prefers ? sched_prefer_full(&r->strata.prefer, s->unit) : SCHED_FEASIBLE;
 
 	if (full != SCHED_FEASIBLE)
 		close_stratum(r, s, full);

@@ -3,10 +3,10 @@
 //
 // Nodes are looked at in a random order, as many as are needed for a good choice and more only if
 // these do not suffice. Those that fit stand in a heap by score, one heap a stratum (strata.h), and
-// the strata in a heap by what their best node scores. A placement changes the score of its own node
-// and, by what a spread has counted, of whole strata. That can only lower it, so a stratum is scored
-// anew when it comes to the top: a placement costs the logarithm of the nodes looked at, however
-// many are placed.
+// the strata in a heap by what their best node scores. A placement changes the score of its own
+// node and, by what a spread has counted, of whole strata. That can only lower it, so a stratum is
+// scored anew when it comes to the top: a placement costs the logarithm of the nodes looked at,
+// however many are placed.
 #pragma once
 
 #include "lib/base/rng.h"
@@ -43,7 +43,7 @@ struct sched_ranking {
 	struct sched_strata strata;
 	struct sched_stratum **queue; // a heap by bound
 	uint32_t queue_count;
-	struct sched_candidate aside; // what was to be avoided
+	struct sched_candidate aside;   // what was to be avoided
 	struct sched_stratum *aside_of; // NULL: nothing is aside
 	struct sched_explain *explain;
 	struct sched_plan_why why;

@@ -236,8 +236,7 @@ static void sort_live(struct sched_work *w, const struct sched_instance *i)
 	if (w->out->own && w->out->own[i->node] < UINT16_MAX)
 		w->out->own[i->node]++;
 	if (w->out->kept)
-		w->out->kept[w->out->kept_count++] =
-			(struct sched_kept){i->node, (uint8_t)group};
+		w->out->kept[w->out->kept_count++] = (struct sched_kept){i->node, (uint8_t)group};
 }
 
 // ---- deciding ----
@@ -294,8 +293,7 @@ static void fill(struct sched_work *w, uint32_t group)
 		if (!sched_work_may_reschedule(w, sched_instance_at(w->s, p->last)))
 			continue;
 		if (p->old == SCHED_NONE) {
-			want_place(w, group, k, p->away == SCHED_NONE ? p->last : p->away,
-				p->last);
+			want_place(w, group, k, p->away == SCHED_NONE ? p->last : p->away, p->last);
 		} else if (budget) {
 			budget--;
 			want_place(w, group, k, p->old, p->last);

@@ -9,7 +9,7 @@
 struct sched_place {
 	uint32_t current, old, last;
 	uint32_t away; // on a node that is disconnected, or was and has not said that it still runs
-	bool done; // it has run to its end
+	bool done;     // it has run to its end
 };
 
 struct sched_work {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reconciler for jobs of type system and sysbatch: each group has one instance on each node that
-// takes instances and satisfies its constraints; the node's slot is the name index. An evaluation is
-// about all nodes, or about one (what happened there).
+// The reconciler for jobs of type system and sysbatch: each group has one instance on each node
+// that takes instances and satisfies its constraints; the node's slot is the name index. An
+// evaluation is about all nodes, or about one (what happened there).
 //
 // A new version replaces an instance on its node: stopped and placed in one plan, at most
-// max_parallel that are not ready at a time. On a draining node it is stopped, on one that is lost it
-// is given up. What failed is tried again there after the usual delays. Of sysbatch what has ended,
-// well or badly, is not run again by the same version, unless the node was lost.
+// max_parallel that are not ready at a time. On a draining node it is stopped, on one that is lost
+// it is given up. What failed is tried again there after the usual delays. Of sysbatch what has
+// ended, well or badly, is not run again by the same version, unless the node was lost.
 #include <errno.h>
 
 #include "sched/feasible.h"
@@ -111,7 +111,8 @@ static void want_on(
 		.previous = previous ? previous->id.slot : SCHED_NONE,
 		.avoid = SCHED_NONE,
 		.group = (uint8_t)group};
-	if (previous && previous->version == y->w.spec->version && sched_work_ended_itself(previous))
+	if (previous && previous->version == y->w.spec->version &&
+		sched_work_ended_itself(previous))
 		want->reschedules = previous->reschedules + 1;
 }
 
@@ -169,8 +170,7 @@ static int prepare(struct system_work *y)
 			return -ENOMEM;
 		sched_filter_init(&y->filters[g], w->spec, g, memo, classes);
 		for (uint32_t k = 0; k < y->count; k++)
-			w->places[g][k] =
-				(struct sched_place){
+			w->places[g][k] = (struct sched_place){
 				SCHED_NONE, SCHED_NONE, SCHED_NONE, SCHED_NONE, false};
 	}
 	most = most < w->limit ? most : w->limit;

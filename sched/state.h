@@ -3,8 +3,8 @@
 //
 // A transaction takes the next index, applies its changes one by one and writes each into the log
 // as it goes. Replaying the log gives the same state, since both ways lead through sched_apply.
-// Observed status is in the log only where it ends an instance or makes it unknown; the rest is soft and comes again
-// from the hosts (`soft` below).
+// Observed status is in the log only where it ends an instance or makes it unknown; the rest is
+// soft and comes again from the hosts (`soft` below).
 //
 // Threads: one writer. Readers see only what was published, through a snapshot they have pinned; a
 // snapshot never changes. Functions that take a `struct sched_snapshot` work on the writer's head

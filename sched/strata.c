@@ -11,10 +11,10 @@ struct building {
 	const struct sched_prefer_request *q;
 	struct sched_strata *strata;
 	uint32_t units;
-	uint32_t *stratum;  // by unit, SCHED_NONE: left out
-	bool *used;	    // by unit
-	uint32_t *places;   // a hash from keys to strata
-	uint64_t *keys;	    // by stratum
+	uint32_t *stratum; // by unit, SCHED_NONE: left out
+	bool *used;        // by unit
+	uint32_t *places;  // a hash from keys to strata
+	uint64_t *keys;    // by stratum
 	uint32_t mask;
 };
 

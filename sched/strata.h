@@ -27,12 +27,12 @@ struct sched_span {
 struct sched_stratum {
 	float bound; // what its best node scores at most, as far as is known
 	float affinity;
-	uint32_t unit;			// one of those in it
+	uint32_t unit;                  // one of those in it
 	const struct sched_span *spans; // NULL: nodes [0, total)
 	uint32_t span_count;
 	uint32_t total, looked;
 	uint32_t start, stride; // the random order
-	uint32_t found, taken;	// candidates, placements
+	uint32_t found, taken;  // candidates, placements
 	struct sched_candidate *heap;
 	uint32_t heap_count, heap_room;
 	bool queued; // the ranking still takes from it

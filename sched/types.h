@@ -154,8 +154,8 @@ struct sched_node {
 	struct sched_res capacity, used;
 	uint32_t first_instance;
 	uint32_t class_id;
-	uint32_t holding; // instances whose ask counts
-	uint8_t status;   // enum sched_node_status
+	uint32_t holding;                   // instances whose ask counts
+	uint8_t status;                     // enum sched_node_status
 	uint8_t eligible, draining, in_use; // draining: enum sched_drain
 	uint64_t modify_index;
 };
@@ -187,8 +187,9 @@ struct sched_group {
 	uint32_t max_parallel; // replacements under way at a time, in an update or a drain; 0: no
 			       // limit
 	bool distinct_hosts;
-	// On a node that is disconnected an instance is unknown, and replaced, and lost only after this:
-	// if it is back before, it goes on and its replacement is stopped. 0: it is lost at once.
+	// On a node that is disconnected an instance is unknown, and replaced, and lost only after
+	// this: if it is back before, it goes on and its replacement is stopped. 0: it is lost at
+	// once.
 	ns_t lost_after_ns;
 	uint64_t restart_hash; // equal in two versions: the update needs no new instance
 	const struct sched_constraint *constraints;
@@ -217,11 +218,11 @@ struct sched_spread {
 	const struct sched_spread_target *targets;
 	uint32_t target_count;
 	uint8_t weight; // 1 to 100
-	uint8_t group;	// or SCHED_ALL_GROUPS
+	uint8_t group;  // or SCHED_ALL_GROUPS
 };
 
-// What instances of a group have for themselves on their node, by name. A node has as many of a name
-// as its attribute of that name says, and none without it; but of a port ("port.8080") one.
+// What instances of a group have for themselves on their node, by name. A node has as many of a
+// name as its attribute of that name says, and none without it; but of a port ("port.8080") one.
 struct sched_claim {
 	const char *name; // "port.8080", "device.gpu", "core"
 	uint32_t count;
@@ -233,7 +234,7 @@ struct sched_claim {
 #define SCHED_AFFINITIES_MAX 16 // of a job with all its groups, as are the next two
 #define SCHED_SPREADS_MAX 8
 #define SCHED_TARGETS_MAX 64
-#define SCHED_PROPERTIES_MAX 8 // constraints with SCHED_OP_DISTINCT_PROPERTY
+#define SCHED_PROPERTIES_MAX 8   // constraints with SCHED_OP_DISTINCT_PROPERTY
 #define SCHED_CONSTRAINTS_MAX 64 // of a job with all its groups
 #define SCHED_COUNT_MAX 1000000  // of a group
 

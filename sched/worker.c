@@ -104,8 +104,8 @@ static bool evict(struct planning *p, const struct sched_preempt *q)
 		plan->stops = stops;
 	}
 	for (uint32_t k = 0; k < q->victim_count; k++)
-		plan->stops[plan->stop_count++] = (struct sched_plan_stop){
-			.id = q->victims[k], .desired = SCHED_EVICT};
+		plan->stops[plan->stop_count++] =
+			(struct sched_plan_stop){.id = q->victims[k], .desired = SCHED_EVICT};
 	return true;
 }
 
@@ -128,8 +128,7 @@ static bool make_room(struct planning *p, struct sched_ranking *r, const struct 
 	if (!n || !evict(p, &q))
 		return false;
 	if (r->strata.prefers)
-		sched_prefer_take(
-			&r->strata.prefer, r->strata.prefer.by_node ? node : n->class_id);
+		sched_prefer_take(&r->strata.prefer, r->strata.prefer.by_node ? node : n->class_id);
 	plan->places[plan->place_count++] = (struct sched_plan_place){.node = node,
 		.name_index = want->name_index,
 		.previous = want->previous,
@@ -456,8 +455,8 @@ static int find_places(struct planning *p, ns_t now)
 	if (p->spec->claim_count && most > SCHED_CLAIMS_PLACE_MAX)
 		most = SCHED_CLAIMS_PLACE_MAX;
 	if (sched_by_node(p->spec->type)) {
-		rc = sched_reconcile_system(&p->w->arena, p->s, p->eval->job, p->w->ticket.node, now,
-			most, &p->rec);
+		rc = sched_reconcile_system(
+			&p->w->arena, p->s, p->eval->job, p->w->ticket.node, now, most, &p->rec);
 		take_over(p);
 		return rc ? rc : place_on_nodes(p);
 	}

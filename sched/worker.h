@@ -26,7 +26,8 @@
 struct sched_worker_config {
 	enum sched_algorithm algorithm;
 	uint32_t place_max; // of an evaluation; 0: SCHED_EVAL_PLACE_MAX
-	uint32_t preempt; // SCHED_MASK of the types of jobs that may stop less important ones (preempt.h)
+	uint32_t preempt;   // SCHED_MASK of the types of jobs that may stop less important ones
+			    // (preempt.h)
 };
 
 struct sched_worker;

@@ -30,7 +30,8 @@ static void add_nodes(struct bench *b, uint32_t nodes, uint32_t slots)
 
 		snprintf(name, sizeof(name), "node-%u", i);
 		snprintf(rack, sizeof(rack), "r%u", i % 25);
-		bench_must(sched_core_node_put(b->core, name, attributes, 3, &capacity, &slot), "node");
+		bench_must(sched_core_node_put(b->core, name, attributes, 3, &capacity, &slot),
+			"node");
 		bench_must(sched_core_node_state(b->core, slot, SCHED_NODE_READY, true, false, 0),
 			"node state");
 	}
@@ -73,7 +74,8 @@ uint32_t bench_round(struct bench *b)
 			if (!(open >> w & 1))
 				continue;
 			bench_must(sched_worker_plan(b->workers[w],
-				     sched_snapshot_pin(b->readers[w], b->core->state), 1, &plan),
+					   sched_snapshot_pin(b->readers[w], b->core->state), 1,
+					   &plan),
 				"plan");
 			sched_reader_unpin(b->readers[w]);
 			plan->user = b->workers[w];
@@ -154,15 +156,17 @@ static void run(uint32_t jobs, uint32_t count, uint32_t nodes, uint32_t workers)
 	cpu = bench_cpu() - cpu;
 	bytes = sched_state_bytes(b.core->state);
 	stats = sched_applier_stats(b.core->applier);
-	printf(bench_json
-			? "{\"case\": \"rate\", \"jobs\": %u, \"count\": %u, \"nodes\": %u, \"workers\": %u, "
-			  "\"placements_per_s\": %.0f, \"cpu_us_per_placement\": %.3f, "
-			  "\"plans_per_job\": %.3f, \"log_bytes_per_placement\": %.1f, "
-			  "\"bytes_per_instance\": %.0f, \"bytes_per_node\": %.0f, "
-			  "\"submit_us_per_job\": %.2f}\n"
-			: "%6u jobs x %-6u on %5u nodes, %2u workers: %9.0f placements/s, %5.2f us of CPU each, "
-			  "%.2f plans a job, %.1f log bytes and %.0f bytes of memory each, %.0f a node; "
-			  "submitting %.2f us a job\n",
+	printf(bench_json ? "{\"case\": \"rate\", \"jobs\": %u, \"count\": %u, \"nodes\": %u, "
+			    "\"workers\": %u, "
+			    "\"placements_per_s\": %.0f, \"cpu_us_per_placement\": %.3f, "
+			    "\"plans_per_job\": %.3f, \"log_bytes_per_placement\": %.1f, "
+			    "\"bytes_per_instance\": %.0f, \"bytes_per_node\": %.0f, "
+			    "\"submit_us_per_job\": %.2f}\n"
+			  : "%6u jobs x %-6u on %5u nodes, %2u workers: %9.0f placements/s, %5.2f "
+			    "us of CPU each, "
+			    "%.2f plans a job, %.1f log bytes and %.0f bytes of memory each, %.0f "
+			    "a node; "
+			    "submitting %.2f us a job\n",
 		jobs, count, nodes, workers,
 		(double)stats.placed * 1e9 / (double)(done - submitted),
 		(double)cpu / 1e3 / (double)stats.placed, (double)b.plans / jobs,
@@ -185,10 +189,12 @@ static void fill(uint32_t nodes, uint32_t slots, uint32_t workers)
 		add_job(&b, k, nodes * slots / 40);
 	bench_work_off(&b);
 	stats = sched_applier_stats(b.core->applier);
-	printf(bench_json ? "{\"case\": \"fill\", \"slots\": %u, \"workers\": %u, \"placed\": %llu, "
-			    "\"plans_per_job\": %.3f, \"rejected_per_100\": %.3f}\n"
-			  : "filled to the last of %u slots by 40 jobs, %u workers: %llu placed, %.2f "
-			    "plans a job, %.2f node plans rejected for 100 placements\n",
+	printf(bench_json
+			? "{\"case\": \"fill\", \"slots\": %u, \"workers\": %u, \"placed\": %llu, "
+			  "\"plans_per_job\": %.3f, \"rejected_per_100\": %.3f}\n"
+			: "filled to the last of %u slots by 40 jobs, %u workers: %llu placed, "
+			  "%.2f "
+			  "plans a job, %.2f node plans rejected for 100 placements\n",
 		nodes * slots, workers, (unsigned long long)stats.placed, (double)b.plans / 40,
 		100.0 * (double)stats.rejected_nodes / (double)stats.placed);
 	bench_end(&b);
@@ -229,8 +235,8 @@ static void load_unevenly(struct bench *b, uint32_t nodes)
 		add_job(b, 100000 + k, 1 + rng_below(&rng, 100));
 	bench_work_off(b);
 	for (uint32_t k = 0; k < nodes; k++)
-		bench_must(
-			sched_core_node_state(b->core, k, SCHED_NODE_READY, true, false, 1), "state");
+		bench_must(sched_core_node_state(b->core, k, SCHED_NODE_READY, true, false, 1),
+			"state");
 }
 
 // Single placements on unevenly loaded nodes: the score of the node chosen against the best of all.
@@ -252,7 +258,8 @@ static void quality(uint32_t nodes, enum sched_algorithm algorithm)
 		add_job(&b, 200000 + k, 1);
 		bench_round(&b);
 		snprintf(job, sizeof(job), "job-%u", 200000 + k);
-		slot = sched_job_at(s, sched_job_find(b.core->state, "default", job))->first_instance;
+		slot = sched_job_at(s, sched_job_find(b.core->state, "default", job))
+			       ->first_instance;
 		got = sched_instance_at(s, slot)->why.score / best;
 		got = got > 1 ? 1 : got;
 		ratio += got / singles;

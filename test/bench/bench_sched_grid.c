@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Nomad's grid (scheduler/benchmarks): nodes x racks x instances; half the racks are eligible, each
-// instance takes 6000 of CPU and of memory, of which a node has room for two. The time is that of one
-// evaluation from the reconciler to the plan; nothing is submitted. For each point: plain bin-packing,
-// with an even spread over racks, and with affinities for and against some racks.
+// instance takes 6000 of CPU and of memory, of which a node has room for two. The time is that of
+// one evaluation from the reconciler to the plan; nothing is submitted. For each point: plain
+// bin-packing, with an even spread over racks, and with affinities for and against some racks.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,8 +39,7 @@ static void add_job(struct bench *b, uint32_t count, enum kind kind)
 	const struct sched_constraint row = {"row", "front", SCHED_OP_EQ};
 	const struct sched_spread spread = {
 		.attribute = "rack", .weight = 100, .group = SCHED_ALL_GROUPS};
-	const struct sched_affinity likes[] = {
-		{"rack", "r1", SCHED_OP_EQ, 100, SCHED_ALL_GROUPS},
+	const struct sched_affinity likes[] = {{"rack", "r1", SCHED_OP_EQ, 100, SCHED_ALL_GROUPS},
 		{"rack", "r5", SCHED_OP_LE, 50, SCHED_ALL_GROUPS},
 		{"rack", "r2", SCHED_OP_EQ, -50, SCHED_ALL_GROUPS}};
 	const struct sched_group group = {.name = "main",
@@ -71,8 +70,8 @@ static int by_value(const void *a, const void *b)
 }
 
 // One evaluation, in ms.
-static double evaluate(struct bench *b, const struct sched_ticket *t, uint64_t token,
-	struct sched_plan **plan)
+static double evaluate(
+	struct bench *b, const struct sched_ticket *t, uint64_t token, struct sched_plan **plan)
 {
 	ns_t start = bench_cpu();
 
@@ -87,17 +86,17 @@ static double evaluate(struct bench *b, const struct sched_ticket *t, uint64_t t
 static void tell(uint32_t nodes, uint32_t racks, uint32_t count, enum kind kind,
 	const struct sched_plan *plan, const double *ms, double first)
 {
-	printf(bench_json ? "{\"case\": \"grid-%u-%u-%u\", \"kind\": \"%s\", \"placed\": %u, "
-			    "\"ms\": %.4f, \"ms_min\": %.4f, \"ms_max\": %.4f, \"first_ms\": %.4f, "
-			    "\"us_per_placement\": %.3f}\n"
-			  : "%5u nodes, %2u racks, %4u instances, %-8s: %4u placed, %.3f ms (%.3f to "
-			    "%.3f; the first %.3f), %.2f us each\n",
+	printf(bench_json
+			? "{\"case\": \"grid-%u-%u-%u\", \"kind\": \"%s\", \"placed\": %u, "
+			  "\"ms\": %.4f, \"ms_min\": %.4f, \"ms_max\": %.4f, \"first_ms\": %.4f, "
+			  "\"us_per_placement\": %.3f}\n"
+			: "%5u nodes, %2u racks, %4u instances, %-8s: %4u placed, %.3f ms (%.3f to "
+			  "%.3f; the first %.3f), %.2f us each\n",
 		nodes, racks, count, names[kind], plan->place_count, ms[REPEATS / 2], ms[0],
 		ms[REPEATS - 1], first, ms[REPEATS / 2] * 1e3 / plan->place_count);
 }
 
-static void point(
-	struct bench *b, uint32_t nodes, uint32_t racks, uint32_t count, enum kind kind)
+static void point(struct bench *b, uint32_t nodes, uint32_t racks, uint32_t count, enum kind kind)
 {
 	struct sched_plan *plan = NULL;
 	struct sched_ticket t;

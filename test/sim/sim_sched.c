@@ -10,39 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/base/rng.h"
-#include "sched/sched.h"
-
-#define NODES_MAX 10 // scarce: much is blocked
-#define JOBS_MAX 30
-#define WORKERS 4
-
-struct worker {
-	struct sched_worker *w;
-	struct sched_reader *reader;
-	struct sched_ticket ticket;
-	uint64_t token;
-	struct sched_plan *plan;
-	const struct sched_snapshot *snapshot; // pinned some time ago; NULL: none
-	enum { IDLE, TOOK, PLANNED, SUBMITTED, ANSWERED } at;
-};
-
-struct sim {
-	struct sched_core *core;
-	struct rng rng;
-	struct worker workers[WORKERS];
-	struct sched_bytes durable; // what the store has
-	struct sched_bytes spare;
-	uint64_t durable_index;
-	uint64_t acknowledged[JOBS_MAX]; // the spec_index of the job's last change that was
-					 // acknowledged
-	ns_t now;
-	uint64_t hash;
-	uint32_t step, restarts, conflicts, nacks, stale;
-	uint64_t placed, evals, evicted;
-};
-
-static void fail(const struct sim *s, const char *what)
+#include "test/sim/sim_sched.h"
+void fail(const struct sim *s, const char *what)
 {
 	fprintf(stderr, "step %u: %s\n", s->step, what);
 	exit(1);
@@ -55,15 +24,9 @@ static void must(const struct sim *s, int rc, const char *what)
 		exit(1);
 	}
 }
-
 static uint32_t below(struct sim *s, uint32_t n)
 {
 	return rng_below(&s->rng, n);
-}
-
-static const struct sched_snapshot *head(const struct sim *s)
-{
-	return &s->core->state->head;
 }
 
 // ---- events ----
@@ -116,29 +79,13 @@ static void change_node(struct sim *s)
 			"node state");
 }
 
-// Some jobs have at most FEW instances on a node.
-#define FEW 3
-#define FEW_TEXT "3"
-
-static bool has_few(uint32_t number)
-{
-	return number % 7 == 3;
-}
-
-// And some have a port on their node for themselves.
-static bool has_port(uint32_t number)
-{
-	return number % 9 == 4;
-}
-
 static void put_job(struct sim *s)
 {
 	uint32_t number = below(s, JOBS_MAX), slot;
 	char name[16];
 	struct sched_constraint c = {"rack", "r1", SCHED_OP_NE};
 	struct sched_constraint few = {"unique.node.name", FEW_TEXT, SCHED_OP_DISTINCT_PROPERTY};
-	struct sched_spread spread = {
-		.attribute = "rack", .weight = 70, .group = SCHED_ALL_GROUPS};
+	struct sched_spread spread = {.attribute = "rack", .weight = 70, .group = SCHED_ALL_GROUPS};
 	struct sched_affinity likes = {"rack", "r2", SCHED_OP_EQ, 80, 0};
 	char port_name[16];
 	struct sched_claim port = {port_name, 1, 0};
@@ -382,118 +329,6 @@ static void crash(struct sim *s)
 	}
 }
 
-// ---- invariants ----
-
-// Whether the instance has its job's port.
-static bool claims_port(const struct sim *s, const struct sched_instance *i)
-{
-	const struct sched_spec *spec = sched_job_spec(sched_job_at(head(s), i->job));
-
-	return i->group == 0 && spec->claim_count && sched_live(i);
-}
-
-static void check_nodes(struct sim *s)
-{
-	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_NODES].high; k++) {
-		const struct sched_node *n = sched_node_at(head(s), k);
-		struct sched_res used = {0};
-		uint32_t holding = 0;
-		uint8_t ports[JOBS_MAX + 1] = {0};
-
-		if (!n)
-			continue;
-		for (uint32_t at = n->first_instance; at != SCHED_NONE;) {
-			const struct sched_instance *i = sched_instance_at(head(s), at);
-
-			if (!i || i->node != k)
-				fail(s, "a node's list is broken");
-			if (!!(i->flags & SCHED_INSTANCE_HOLDS) != sched_live(i))
-				fail(s, "an instance holds and is not live, or the reverse");
-			if (claims_port(s, i) && i->job < JOBS_MAX && ports[i->job]++)
-				fail(s, "two have one port");
-			if (sched_live(i)) {
-				used.cpu_milli += i->ask.cpu_milli;
-				used.memory_mib += i->ask.memory_mib;
-				holding++;
-			}
-			at = i->next_on_node;
-		}
-		if (used.cpu_milli != n->used.cpu_milli || used.memory_mib != n->used.memory_mib ||
-			holding != n->holding)
-			fail(s, "a node's sum is wrong");
-		if (used.cpu_milli > n->capacity.cpu_milli ||
-			used.memory_mib > n->capacity.memory_mib)
-			fail(s, "a node is over-committed");
-	}
-}
-
-static void check_quota(struct sim *s)
-{
-	uint32_t slot = sched_quota_find(s->core->state, "default");
-	const struct sched_quota *q = sched_quota_at(head(s), slot);
-	uint32_t used = 0;
-
-	for (uint32_t k = 0; q && k < head(s)->tables[SCHED_TABLE_INSTANCES].high; k++) {
-		const struct sched_instance *i = sched_instance_at(head(s), k);
-
-		used += i && sched_live(i) ? i->ask.cpu_milli : 0;
-	}
-	if (q && q->used.cpu_milli != used)
-		fail(s, "a quota's sum is wrong");
-	if (q && used > q->limit.cpu_milli)
-		fail(s, "a namespace has more than its quota");
-}
-
-static void check_jobs(struct sim *s)
-{
-	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_JOBS].high; k++) {
-		const struct sched_job *j = sched_job_at(head(s), k);
-		uint32_t live = 0, rows = 0;
-
-		for (uint32_t at = j ? j->first_instance : SCHED_NONE; at != SCHED_NONE; rows++) {
-			const struct sched_instance *i = sched_instance_at(head(s), at);
-
-			if (!i || i->job != k)
-				fail(s, "a job's list is broken");
-			if (sched_live(i) && !sched_job_version(j, i->version))
-				fail(s, "an instance runs a version that is forgotten");
-			live += sched_live(i);
-			at = i->next_in_job;
-		}
-		if (j && (live != j->live || rows != j->instances))
-			fail(s, "a job's count is wrong");
-	}
-}
-
-// Each evaluation that has not ended is somewhere: nobody waits for ever.
-static void check_evals(struct sim *s)
-{
-	struct sched_broker_stats b = sched_broker_stats(s->core->broker);
-	uint32_t open = 0, ended = 0;
-
-	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_EVALS].high; k++) {
-		const struct sched_eval *e = sched_eval_at(head(s), k);
-
-		open += e && e->status < SCHED_EVAL_COMPLETE;
-		ended += e && e->status >= SCHED_EVAL_COMPLETE;
-	}
-	if (open > b.ready + b.outstanding + b.pending + b.waiting + b.failed +
-			   sched_blocked_stats(s->core->blocked).blocked + b.cancelled_left)
-		fail(s, "evaluations are lost");
-	if (ended > head(s)->counts[SCHED_TABLE_JOBS])
-		fail(s, "evaluations that ended pile up");
-}
-
-static void check(struct sim *s)
-{
-	check_nodes(s);
-	check_jobs(s);
-	check_quota(s);
-	check_evals(s);
-	s->hash = s->hash * 0x100000001b3ull ^ head(s)->index ^
-		  (uint64_t)head(s)->counts[SCHED_TABLE_INSTANCES] << 20;
-}
-
 // ---- rest ----
 
 static bool quiet(const struct sim *s)
@@ -553,131 +388,6 @@ static void come_to_rest(struct sim *s)
 			fail(s, "it does not come to rest");
 	} while (!quiet(s) || !hosts_done(s));
 	check(s);
-}
-
-static void check_group(struct sim *s, uint32_t job, uint32_t group)
-{
-	const struct sched_job *j = sched_job_at(head(s), job);
-	const struct sched_spec *spec = sched_job_spec(j);
-	uint32_t count = spec->stopped ? 0 : spec->groups[group].count, live = 0;
-	uint8_t seen[64] = {0};
-
-	for (uint32_t at = j->first_instance; at != SCHED_NONE;) {
-		const struct sched_instance *i = sched_instance_at(head(s), at);
-
-		at = i->next_in_job;
-		if (!sched_live(i) || i->group != group)
-			continue;
-		live++;
-		if (i->version != spec->version)
-			fail(s, "at rest an old version runs");
-		if (i->name_index >= count || seen[i->name_index]++)
-			fail(s, "at rest a name is there twice or beyond the count");
-	}
-	if (live != count)
-		fail(s, "at rest a count is wrong");
-}
-
-// Of a system job: the instance of a group on a node; fails if there are two.
-static const struct sched_instance *on_node(
-	struct sim *s, const struct sched_job *j, uint32_t group, uint32_t node, bool *ended)
-{
-	const struct sched_instance *found = NULL;
-
-	*ended = false;
-	for (uint32_t at = j->first_instance; at != SCHED_NONE;) {
-		const struct sched_instance *i = sched_instance_at(head(s), at);
-
-		at = i->next_in_job;
-		if (i->node != node || i->group != group)
-			continue;
-		*ended |= i->version == sched_job_spec(j)->version && i->desired == SCHED_RUN &&
-			  (i->status == SCHED_COMPLETE || i->status == SCHED_FAILED);
-		if (!sched_live(i))
-			continue;
-		if (found)
-			fail(s, "a system job has two on a node");
-		found = i;
-	}
-	return found;
-}
-
-static bool waits_for(struct sim *s, uint32_t job, uint32_t node)
-{
-	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_EVALS].high; k++) {
-		const struct sched_eval *e = sched_eval_at(head(s), k);
-
-		if (e && e->job == job && e->status == SCHED_EVAL_BLOCKED &&
-			(e->node == node || e->node == SCHED_NONE))
-			return true;
-	}
-	return false;
-}
-
-// One on each node that takes instances, or none and the node waits for room.
-static void check_system(struct sim *s, uint32_t job, uint32_t group)
-{
-	const struct sched_job *j = sched_job_at(head(s), job);
-	const struct sched_spec *spec = sched_job_spec(j);
-
-	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_NODES].high; k++) {
-		const struct sched_node *n = sched_node_at(head(s), k);
-		const struct sched_instance *i;
-		bool ended, excluded;
-
-		if (!n)
-			continue;
-		i = on_node(s, j, group, k, &ended);
-		excluded = spec->groups[group].constraint_count &&
-			   strcmp(n->info->attributes[0].value, "r1") == 0;
-		if (i && (spec->stopped || excluded || i->version != spec->version))
-			fail(s, "at rest a system job has what it should not");
-		if (i || spec->stopped || excluded ||
-			(ended && spec->type == SCHED_TYPE_SYSBATCH))
-			continue;
-		if (!waits_for(s, job, k))
-			fail(s, "at rest a system job misses a node");
-	}
-}
-
-static void check_few(struct sim *s, uint32_t job)
-{
-	const struct sched_job *j = sched_job_at(head(s), job);
-	uint32_t on_node[NODES_MAX + 17] = {0};
-
-	if (sched_by_node(j->type) || !has_few((uint32_t)atoi(sched_job_spec(j)->name + 1)))
-		return;
-	for (uint32_t at = j->first_instance; at != SCHED_NONE;) {
-		const struct sched_instance *i = sched_instance_at(head(s), at);
-
-		if (sched_live(i) && i->node < NODES_MAX + 17 && ++on_node[i->node] > FEW)
-			fail(s, "at rest more are on a node than distinct_property allows");
-		at = i->next_in_job;
-	}
-}
-
-static void check_rest(struct sim *s)
-{
-	struct sched_blocked_stats b = sched_blocked_stats(s->core->blocked);
-
-	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_JOBS].high; k++) {
-		const struct sched_job *j = sched_job_at(head(s), k);
-
-		for (uint32_t g = 0; j && g < sched_job_spec(j)->group_count; g++)
-			sched_by_node(j->type) ? check_system(s, k, g) : check_group(s, k, g);
-		if (j)
-			check_few(s, k);
-	}
-	if (s->core->evals_made != s->core->evals_ended + b.blocked)
-		fail(s, "at rest not all evaluations that were made have ended");
-	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_EVALS].high; k++) {
-		const struct sched_eval *e = sched_eval_at(head(s), k);
-
-		// Small nodes may be too full for system jobs.
-		if (e && e->status < SCHED_EVAL_COMPLETE &&
-			!(e->status == SCHED_EVAL_BLOCKED && sched_by_node(e->type)))
-			fail(s, "at rest an evaluation has not ended");
-	}
 }
 
 // ---- a run ----
@@ -744,7 +454,8 @@ static uint64_t run(uint64_t seed, uint32_t steps)
 	printf("seed %llu: %u steps, %u restarts, %llu evaluations, %llu placed, %llu victims, "
 	       "%u rejected, %u views too old, hash %016llx\n",
 		(unsigned long long)seed, steps, s->restarts, (unsigned long long)s->evals,
-		(unsigned long long)s->placed, (unsigned long long)s->evicted, s->conflicts, s->stale, (unsigned long long)hash);
+		(unsigned long long)s->placed, (unsigned long long)s->evicted, s->conflicts,
+		s->stale, (unsigned long long)hash);
 	drop_core(s);
 	sched_bytes_fini(&s->durable);
 	sched_bytes_fini(&s->spare);

@@ -305,9 +305,8 @@ static void quotas_survive_a_restart(void **state)
 	world_job(w, "a", 9);
 	world_settle(w);
 	hash = sched_state_hash(world_head(w));
-	assert_int_equal(sched_replay(copy, w->core->state->log.out.data,
-				 w->core->state->log.out.len),
-		0);
+	assert_int_equal(
+		sched_replay(copy, w->core->state->log.out.data, w->core->state->log.out.len), 0);
 	assert_true(sched_state_hash(&copy->head) == hash);
 	assert_int_equal(sched_checkpoint(world_head(w), &out), 0);
 	assert_int_equal(sched_replay(again, out.out.data, out.out.len), 0);

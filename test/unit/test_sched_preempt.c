@@ -32,8 +32,8 @@ static int teardown(void **state)
 	return 0;
 }
 
-static uint32_t job_with(struct world *w, const char *name, uint8_t priority, uint32_t count,
-	uint32_t cpu)
+static uint32_t job_with(
+	struct world *w, const char *name, uint8_t priority, uint32_t count, uint32_t cpu)
 {
 	w->spec.priority = priority;
 	w->group.ask.cpu_milli = cpu;
@@ -81,9 +81,8 @@ static void b52_preemption_frees_and_evaluates(void **state)
 	// The evaluation is in the log with the plan that caused it.
 	struct sched_state *copy = sched_state_new();
 
-	assert_int_equal(sched_replay(copy, w->core->state->log.out.data,
-				 w->core->state->log.out.len),
-		0);
+	assert_int_equal(
+		sched_replay(copy, w->core->state->log.out.data, w->core->state->log.out.len), 0);
 	assert_true(sched_state_hash(&copy->head) == sched_state_hash(world_head(w)));
 	sched_state_destroy(copy);
 }

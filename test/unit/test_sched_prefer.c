@@ -149,8 +149,7 @@ static void b72_even_spread(void **state)
 		char name[16];
 
 		snprintf(name, sizeof(name), "more%u", k);
-		world_node_with(
-			w, name, 20000, 20000, &(struct sched_attribute){"rack", "r0"}, 1);
+		world_node_with(w, name, 20000, 20000, &(struct sched_attribute){"rack", "r0"}, 1);
 	}
 	w->spec.spreads = &spread;
 	w->spec.spread_count = 1;
@@ -249,8 +248,9 @@ static void b72_affinity(void **state)
 
 	for (uint32_t k = 0; k < 300; k++) {
 		char name[16];
-		struct sched_attribute disk = {
-			"disk", k % 100 == 7 ? "ssd" : k % 2 ? "tape" : "disk"};
+		struct sched_attribute disk = {"disk", k % 100 == 7 ? "ssd"
+						       : k % 2      ? "tape"
+								    : "disk"};
 
 		snprintf(name, sizeof(name), "n%u", k);
 		world_node_with(w, name, 1000, 1000, &disk, 1);

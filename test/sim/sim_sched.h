@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// The simulated scheduler: what events change (sim_sched.c) and invariants look at
+// (sim_sched_check.c).
+#pragma once
+
+#include "lib/base/rng.h"
+#include "sched/sched.h"
+
+#define NODES_MAX 10 // scarce: much is blocked
+#define JOBS_MAX 30
+#define WORKERS 4
+
+struct worker {
+	struct sched_worker *w;
+	struct sched_reader *reader;
+	struct sched_ticket ticket;
+	uint64_t token;
+	struct sched_plan *plan;
+	const struct sched_snapshot *snapshot; // pinned some time ago; NULL: none
+	enum { IDLE, TOOK, PLANNED, SUBMITTED, ANSWERED } at;
+};
+
+struct sim {
+	struct sched_core *core;
+	struct rng rng;
+	struct worker workers[WORKERS];
+	struct sched_bytes durable; // what the store has
+	struct sched_bytes spare;
+	uint64_t durable_index;
+	uint64_t acknowledged[JOBS_MAX]; // the spec_index of the job's last change that was
+					 // acknowledged
+	ns_t now;
+	uint64_t hash;
+	uint32_t step, restarts, conflicts, nacks, stale;
+	uint64_t placed, evals, evicted;
+};
+
+static inline const struct sched_snapshot *head(const struct sim *s)
+{
+	return &s->core->state->head;
+}
+
+// Some jobs have at most FEW instances on a node.
+#define FEW 3
+#define FEW_TEXT "3"
+
+static inline bool has_few(uint32_t number)
+{
+	return number % 7 == 3;
+}
+
+// And some have a port on their node for themselves.
+static inline bool has_port(uint32_t number)
+{
+	return number % 9 == 4;
+}
+
+// Tells the step and ends the program.
+void fail(const struct sim *s, const char *what);
+
+// ---- sim_sched_check.c ----
+
+// After every step.
+void check_nodes(struct sim *s);
+void check(struct sim *s);
+// When nothing moves any more.
+void check_rest(struct sim *s);
