@@ -67,7 +67,7 @@ endpoint() { printf '{"spec":{"addresses":["10.0.0.1:%s"],"routes":["%s"]}}' "$1
 start() { # start NAME [FLAGS]: sets pid; waits until it answers
 	local name=$1 i
 	shift
-	"$daemon" --control "$sock" --peer "$dir/peer.sock" --state "$dir/state" \
+	"$daemon" --config /dev/null --control "$sock" --peer "$dir/peer.sock" --state "$dir/state" \
 		--metrics "127.0.0.1:$port" "$@" 2>>"$dir/$name.log" &
 	pid=$!
 	for ((i = 0; i < 100; i++)); do

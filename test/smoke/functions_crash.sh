@@ -69,7 +69,7 @@ start_control() {
 }
 
 start_host() {
-	"$build/fnhost/penstock-fnhost" --name "$1" --control "unix:$dir/peer.sock" --listen "127.0.0.1:$2" \
+	"$build/fnhost/penstock-fnhost" --config /dev/null --name "$1" --control "unix:$dir/peer.sock" --listen "127.0.0.1:$2" \
 		--state "$dir/host-$1" --functions "$build/fnhost/demo" --shim "$build/fnhost/shim/penstock-shim" \
 		>"$dir/$1.log" 2>&1 &
 	host[$1]=$!
