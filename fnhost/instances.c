@@ -495,6 +495,14 @@ static int begin(struct host *h, const struct wanted *w, json_t *assignment)
 	return 0;
 }
 
+static void stop(struct instance *i)
+{
+	if (i->recorded && i->life.state < LIFE_DRAINING)
+		record_stop(&i->host->options, i->id);
+	step(i, LIFE_STOP);
+	try_next(i);
+}
+
 int instances_assign(struct host *h, json_t *assignment)
 {
 	struct wanted w;
@@ -514,8 +522,7 @@ int instances_assign(struct host *h, json_t *assignment)
 	if (!i)
 		return -ENOSPC;
 	i->marked = true;
-	step(i, LIFE_STOP);
-	try_next(i);
+	stop(i);
 	return 0;
 }
 
@@ -526,8 +533,7 @@ void instances_stop(struct host *h, const char *id)
 	if (!i)
 		return;
 	i->forget = true;
-	step(i, LIFE_STOP);
-	try_next(i);
+	stop(i);
 }
 
 void instances_mark(struct host *h)
@@ -586,6 +592,8 @@ static void adopt(struct host *h, const char *id)
 		step(i, LIFE_RECALL);
 	else
 		take_up(i);
+	if (record_stopped(&h->options, id))
+		stop(i);
 }
 
 static void tell_limits(const struct host *h)

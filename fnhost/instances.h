@@ -2,8 +2,8 @@
 // The instances of a host: what is wanted of each (from the agent, or from its record after a restart of the
 // host), its life, its shim, and the connection to its program.
 //
-// A record is a folder STATE/instances/ID: spec.json, lock, shim.sock, fn.sock, status, and failed once it was given
-// up. It is there before the program is started, so there is never one that a restarted host does not know of. Logs
+// A record is a folder STATE/instances/ID: spec.json, lock, shim.sock, fn.sock, status; stop once it was told to, failed once
+// it was given up. It is there before the program is started, so there is never one that a restarted host does not know of. Logs
 // are STATE/logs/ID.log.
 #pragma once
 
@@ -79,6 +79,9 @@ int record_write(const struct instance *instance);
 // It was given up: a restarted host must not begin again. What was written, or false.
 void record_fail(const struct options *o, const char *id, const char *reason);
 bool record_failed(const struct options *o, const char *id, char *reason, size_t room);
+// It was told to stop: a restarted host goes on with that, whether there is a control plane or not.
+void record_stop(const struct options *o, const char *id);
+bool record_stopped(const struct options *o, const char *id);
 void record_remove(const struct options *o, const char *id);
 // Removes old logs that are too many.
 void record_trim_logs(struct host *h);

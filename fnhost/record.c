@@ -119,6 +119,24 @@ bool record_failed(const struct options *o, const char *id, char *reason, size_t
 	return true;
 }
 
+void record_stop(const struct options *o, const char *id)
+{
+	char dir[PATH_BYTES];
+
+	record_dir(o, id, dir, sizeof(dir));
+	if (write_file(dir, "stop", ""))
+		return; // then a restarted host hears it from the control plane
+}
+
+bool record_stopped(const struct options *o, const char *id)
+{
+	char dir[PATH_BYTES], path[PATH_BYTES + 16];
+
+	record_dir(o, id, dir, sizeof(dir));
+	snprintf(path, sizeof(path), "%s/stop", dir);
+	return access(path, F_OK) == 0;
+}
+
 static bool log_in_use(void *user, const char *id)
 {
 	const struct instance *i = instance_find(user, id);
@@ -138,7 +156,7 @@ void record_trim_logs(struct host *h)
 void record_remove(const struct options *o, const char *id)
 {
 	static const char *const files[] = {
-		"spec.json", "spec.json.new", "failed", "failed.new", "shim.sock", "fn.sock",
+		"spec.json", "spec.json.new", "failed", "failed.new", "stop", "stop.new", "shim.sock", "fn.sock",
 		"status", "status.new", "lock"};
 	char dir[PATH_BYTES], path[PATH_BYTES + 16];
 

@@ -211,9 +211,32 @@ if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
 else
 	echo "  not run: it takes root to mount a small file system"
 fi
+
+echo "a host that is killed while an instance ends, and no control plane"
+rm -rf "$dir/state"
+host_start
+instance z1 faulty 1 '"queue":4,"timeout_ms":20000,"drain_ms":15000'
+instance z2 echo 1
+soon 10 ready z1
+soon 10 ready z2
+load longest --functions 'faulty:spin 4000' --count 1 & loading=$!
+z1_runs() { [ "$(report '[.functions[] | select(.function == "faulty") | .running] | add')" = 1 ]; }
+expect "a call runs" soon 5 z1_runs
+say "stop z1"
+expect "its instance is told to stop" soon 5 is z1 .state stopping
+kill -KILL "$platform" "$host"
+wait "$platform" 2>/dev/null
+platform=
+wait "$host" 2>/dev/null
+host_start
+expect "the next host goes on to end it" soon 15 no_process "^$build/fnhost/demo/demo-faulty"
+runs() { pgrep -f "$1" >/dev/null; }
+expect "and leaves the other alone" runs "^$build/fnhost/demo/demo-echo"
+wait $loading
+kill -TERM "$host"
+wait "$host"
 quiet() { ! grep -rqE 'Sanitizer|runtime error' "$dir"/*.log "$dir"/state/logs; }
 expect "no sanitizer spoke up" quiet
 host=
-exec 5>&-
 echo "fnhost_hostile: $passed passed, $failed failed"
 [ "$failed" = 0 ]
