@@ -210,7 +210,7 @@ void start(struct env *e)
 	publisher_init(&e->publisher, &e->registry);
 	e->telemetry = telemetry_new(clock_now());
 	assert_int_equal(orchestrator_start(&e->orchestrator, &e->registry, &e->publisher, e->store,
-				 2, LEASE),
+				 2, e->lease),
 		0);
 	registry_observe(&e->registry, on_changed, e);
 	e->server_loop = loop_new(NULL, &error);
@@ -257,11 +257,12 @@ void pass(struct env *e, ns_t time)
 		step(e);
 }
 
-int world_setup(void **state)
+static int set_up(void **state, ns_t lease)
 {
 	struct env *e = calloc(1, sizeof(*e));
 	int error;
 
+	e->lease = lease;
 	e->store = store_mem_new();
 	e->client_loop = loop_new(NULL, &error);
 	if (!e->client_loop)
@@ -272,6 +273,16 @@ int world_setup(void **state)
 	start(e);
 	*state = e;
 	return 0;
+}
+
+int world_setup(void **state)
+{
+	return set_up(state, LEASE);
+}
+
+int world_setup_patient(void **state)
+{
+	return set_up(state, 100 * NS_PER_SEC);
 }
 
 int world_teardown(void **state)

@@ -43,6 +43,7 @@ struct client {
 struct env {
 	struct sockaddr_un addr;
 	unsigned starts;
+	ns_t lease;
 	struct store *store;
 	struct registry registry;
 	struct publisher publisher;
@@ -58,8 +59,11 @@ struct env {
 };
 
 int world_setup(void **state);
+// With a lease that does not end on a slow machine either.
+int world_setup_patient(void **state);
 int world_teardown(void **state);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+#define PATIENT(name) cmocka_unit_test_setup_teardown(name, world_setup_patient, world_teardown)
 
 // The control plane; stop is as a crash: what was not durable is gone.
 void start(struct env *e);
