@@ -42,7 +42,7 @@ fi
 
 counter() { stats ".counters[\"$1\"] // 0"; }
 arrives() { [ $(($(counter tcp.bytes_in) - arrived)) -gt 2000000 ]; }
-reported() { [ "$(counter relay.calls)" = $((calls + 2001)) ]; }
+reported() { [ "$(counter relay.calls)" = $((calls + 2001 + more)) ]; }
 
 # The small calls alone, then beside the upload.
 small() {
@@ -56,15 +56,24 @@ small "1,000 small calls alone"
 alone=$p99
 arrived=$(counter tcp.bytes_in)
 dialled=$(counter relay.upstream_dialled)
-# 20 seconds of upload, 2.5 of small calls.
+# 15 seconds of upload, 2.5 of small calls.
 process_start "$stack_run/upload.log" ip netns exec "$stack_ns" "$(stack_program penstock-gen)" load \
 	--to "$stack_gateway:$stack_port" --connections 1 --outstanding 1 --count 1 --size 15000000 \
-	--slow 750000 --functions large.sink --expect-no-errors --timeout-ms 120000 --quiet
+	--slow 1000000 --functions large.sink --expect-no-errors --timeout-ms 120000 --quiet
 upload=$process_pid
 wait_for 60 "the upload" "$upload" arrives
 small "1,000 small calls beside a slow upload of 15 MB"
 beside=$p99
 expect "they all ended before the upload did" process_lives "$upload"
+# All of it goes upstream at once when its last byte has come: small calls go on over that.
+more=0
+failed=0
+while process_lives "$upload"; do
+	load_start 60 --connections 1 --count 400 --rate 400 --quiet --functions large.echo --expect-no-errors
+	no_errors || failed=$((failed + 1))
+	more=$((more + 400))
+done
+expect "$more more until it is over, and past its end" test "$failed" = 0
 upload_rc=0
 wait "$upload" || upload_rc=$?
 expect "the upload succeeds" test "$upload_rc" = 0
