@@ -145,7 +145,7 @@ function askResponder(port, frames, expected) {
 			socket.destroy();
 			resolve(good);
 		};
-		const timer = setTimeout(done, WAIT_MS + (expected.length >> 13), false);
+		const timer = setTimeout(done, WAIT_MS + (expected.length >> 9), false);
 		reader(socket, (got) => {
 			if (got.type === TYPE.ERROR)
 				done(false);
