@@ -40,8 +40,8 @@ static int unknown(struct walk *w, const char *name)
 	size_t len = 0;
 
 	for (size_t i = 0; i < s->count && len < sizeof(known); i++)
-		len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s", i ? ", " : "",
-			s->table[i].name);
+		len += (size_t)snprintf(
+			known + len, sizeof(known) - len, "%s%s", i ? ", " : "", s->table[i].name);
 	return fail(w, "unknown name '%.64s'; known are %s", name, known);
 }
 

@@ -9,7 +9,8 @@
 struct settings_reading {
 	const struct settings *settings;
 	void *values;
-	uint64_t begun; // bit i: the list i was begun by this source, flags or file; more is added to it
+	uint64_t begun; // bit i: the list i was begun by this source, flags or file; more is added
+			// to it
 	char why[SETTINGS_WHY_MAX]; // after a failure: a sentence that begins with the name
 };
 

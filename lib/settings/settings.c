@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Flags, --help, and the order in which settings are read: the file that --config names, then the flags.
+// Flags, --help, and the order in which settings are read: the file that --config names, then the
+// flags.
 #include "lib/settings/settings.h"
 
 #include <assert.h>
@@ -51,9 +52,9 @@ struct flag {
 	const char *value;
 };
 
-// The flag at argv[*i] and its value, which may be the next argument; *i moves to the last one read.
-static int next_flag(
-	struct settings_reading *r, int argc, char **argv, int *i, struct flag *flag)
+// The flag at argv[*i] and its value, which may be the next argument; *i moves to the last one
+// read.
+static int next_flag(struct settings_reading *r, int argc, char **argv, int *i, struct flag *flag)
 {
 	const char *name = argv[*i] + 2;
 	size_t len = strncmp(argv[*i], "--", 2) == 0 ? strcspn(name, "=") : 0;
@@ -130,8 +131,8 @@ static int read_file(struct settings_reading *r, const char *config)
 	return error;
 }
 
-enum settings_result settings_read(const struct settings *s, void *values, int argc, char **argv,
-	FILE *out, FILE *err)
+enum settings_result settings_read(
+	const struct settings *s, void *values, int argc, char **argv, FILE *out, FILE *err)
 {
 	struct settings_reading r = {.settings = s, .values = values};
 	const char *config = NULL;

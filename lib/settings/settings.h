@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a daemon needs to start: one table for its flags, its YAML file and its --help.
 //
-// A value comes from the caller's defaults, then the file, then the flags. The file is a mapping of the flags'
-// names; a list may be a sequence there, and its flag may be given several times. Nothing is left half read in
-// silence: an unknown name, a name given twice and a wrong value are told with file and line. Reads the file and
-// writes to the streams it is given; nothing else.
+// A value comes from the caller's defaults, then the file, then the flags. The file is a mapping of
+// the flags' names; a list may be a sequence there, and its flag may be given several times.
+// Nothing is left half read in silence: an unknown name, a name given twice and a wrong value are
+// told with file and line. Reads the file and writes to the streams it is given; nothing else.
 #pragma once
 
 #include <stdbool.h>
@@ -37,17 +37,17 @@ struct setting {
 };
 
 // The last columns of a row. Members of another type than the kind's do not compile.
-#define SETTING_MEMBER(type, member, wanted)                                                       \
+#define SETTING_MEMBER(type, member, wanted) \
 	_Generic(&((type *)0)->member, wanted *: offsetof(type, member))
-#define SETTING_AS_TEXT(type, member, least)                                                       \
+#define SETTING_AS_TEXT(type, member, least) \
 	SETTING_TEXT, offsetof(type, member), least, sizeof(((type *)0)->member) - 1
-#define SETTING_AS_LIST(type, member, counter)                                                     \
-	SETTING_LIST, offsetof(type, member), 1, sizeof(((type *)0)->member[0]) - 1,               \
-		sizeof(((type *)0)->member) / sizeof(((type *)0)->member[0]),                      \
+#define SETTING_AS_LIST(type, member, counter)                                       \
+	SETTING_LIST, offsetof(type, member), 1, sizeof(((type *)0)->member[0]) - 1, \
+		sizeof(((type *)0)->member) / sizeof(((type *)0)->member[0]),        \
 		SETTING_MEMBER(type, counter, unsigned)
-#define SETTING_AS_NUMBER(type, member, least, most)                                               \
+#define SETTING_AS_NUMBER(type, member, least, most) \
 	SETTING_NUMBER, SETTING_MEMBER(type, member, unsigned), least, most
-#define SETTING_AS_BYTES(type, member, least)                                                      \
+#define SETTING_AS_BYTES(type, member, least) \
 	SETTING_BYTES, SETTING_MEMBER(type, member, uint64_t), least, INT64_MAX
 #define SETTING_AS_SWITCH(type, member) SETTING_SWITCH, SETTING_MEMBER(type, member, bool)
 #define SETTING_AS_LEVEL(type, member) SETTING_LEVEL, SETTING_MEMBER(type, member, enum log_level)
@@ -69,5 +69,5 @@ enum settings_result {
 };
 
 // Fills in `values`, which hold the defaults.
-enum settings_result settings_read(const struct settings *s, void *values, int argc, char **argv,
-	FILE *out, FILE *err);
+enum settings_result settings_read(
+	const struct settings *s, void *values, int argc, char **argv, FILE *out, FILE *err);

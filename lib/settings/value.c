@@ -92,8 +92,8 @@ static int set_number(struct settings_reading *r, const struct setting *s, const
 	}
 	if (bytes)
 		snprintf(r->why, SETTINGS_WHY_MAX,
-			"%s must be a number of bytes, at least %llu, such as 64m, not '%s'", s->name,
-			(unsigned long long)s->min, value);
+			"%s must be a number of bytes, at least %llu, such as 64m, not '%s'",
+			s->name, (unsigned long long)s->min, value);
 	else
 		snprintf(r->why, SETTINGS_WHY_MAX,
 			"%s must be a whole number from %llu to %llu, not '%s'", s->name,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// penstock port over a sysfs that the test makes, with a kernel behind it that the test plays: what is shown, what is
-// refused, and that a bind which fails halfway is taken back.
+// penstock port over a sysfs that the test makes, with a kernel behind it that the test plays: what
+// is shown, what is refused, and that a bind which fails halfway is taken back.
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -94,8 +94,8 @@ static void set_driver(const char *address, const char *driver)
 }
 
 // group "": in none. interface "": the kernel's driver has made none.
-static void make_device(const char *address, const char *class, const char *id, const char *driver, const char *group,
-	const char *interface)
+static void make_device(const char *address, const char *class, const char *id, const char *driver,
+	const char *group, const char *interface)
 {
 	const char *device = "/sys/bus/pci/devices/%s/%s";
 	char path[256];
@@ -111,8 +111,10 @@ static void make_device(const char *address, const char *class, const char *id, 
 		put(text_of("/sys/bus/pci/drivers/%s/unbind", driver, ""), "");
 	}
 	if (*group) {
-		point(text_of(device, address, "iommu_group"), text_of("../../kernel/iommu_groups/%s", group, ""));
-		snprintf(path, sizeof(path), "/sys/kernel/iommu_groups/%s/devices/%s", group, address);
+		point(text_of(device, address, "iommu_group"),
+			text_of("../../kernel/iommu_groups/%s", group, ""));
+		snprintf(path, sizeof(path), "/sys/kernel/iommu_groups/%s/devices/%s", group,
+			address);
 		put(path, "");
 	}
 	if (*interface) {
@@ -122,26 +124,31 @@ static void make_device(const char *address, const char *class, const char *id, 
 		put(text_of("/sys/class/net/%s/operstate", interface, ""), "up\n");
 		put(text_of("/sys/class/net/%s/speed", interface, ""), "25000\n");
 		put(text_of("/sys/class/net/%s/address", interface, ""), "02:00:00:00:00:01\n");
-		point(text_of("/sys/class/net/%s/device", interface, ""), text_of("../../%s", address, ""));
+		point(text_of("/sys/class/net/%s/device", interface, ""),
+			text_of("../../%s", address, ""));
 	}
 }
 
 #define NIC "0x020000\n"
-#define ROUTES "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+#define ROUTES \
+	"Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
 
 static void make_system(void)
 {
-	make_device("0000:01:00.0", NIC, "8086:10fb", "ixgbe", "1", "eth0"); // carries the default route
+	make_device("0000:01:00.0", NIC, "8086:10fb", "ixgbe", "1",
+		"eth0"); // carries the default route
 	make_device("0000:03:00.0", NIC, "8086:1572", "i40e", "12", "eth1"); // two of one group
 	make_device("0000:03:00.1", NIC, "8086:1572", "i40e", "12", "eth2");
 	make_device("0000:04:00.0", NIC, "15b3:1017", "mlx5_core", "14", "eth3");
 	make_device("0000:05:00.0", NIC, "1af4:1041", "virtio-pci", "", "eth4"); // no IOMMU
 	make_device("0000:06:00.0", NIC, "8086:1572", "vfio-pci", "16", "");
-	make_device("0000:07:00.0", NIC, "8086:1521", "igb", "17", "eth5"); // the way to 192.0.2.0/24
+	make_device(
+		"0000:07:00.0", NIC, "8086:1521", "igb", "17", "eth5"); // the way to 192.0.2.0/24
 	make_device("0000:08:00.0", "0x010802\n", "144d:a808", "nvme", "18", "");
 	make_device("0000:09:00.0", NIC, "8086:10d3", "e1000e", "19", "eth6"); // is free
 	make_device("0000:00:1c.0", "0x060400\n", "8086:9d10", "pcieport", "19", "");
-	make_device("0000:0a:00.0", NIC, "8086:10d3", "e1000e", "20", "eth8"); // below bond0 below bond0.10
+	make_device("0000:0a:00.0", NIC, "8086:10d3", "e1000e", "20",
+		"eth8"); // below bond0 below bond0.10
 	put("/sys/class/net/bond0/lower_eth8/x", "");
 	put("/sys/class/net/bond0.10/lower_bond0/x", "");
 	put("/sys/class/net/lo/operstate", "unknown\n");
@@ -201,7 +208,8 @@ static int on_write(void *user, const char *path, const char *text)
 	FILE *in;
 
 	assert_memory_equal(path, root, strlen(root));
-	snprintf(k->log + strlen(k->log), sizeof(k->log) - strlen(k->log), "%s=%s;", file, *text == '\n' ? "" : text);
+	snprintf(k->log + strlen(k->log), sizeof(k->log) - strlen(k->log), "%s=%s;", file,
+		*text == '\n' ? "" : text);
 	if (++k->writes == k->fail_at)
 		return -EACCES;
 	assert_int_equal(access(path, F_OK), 0);
@@ -232,7 +240,9 @@ static struct port_change change;
 static const struct port_nic *scan(struct kernel *k, const char *name)
 {
 	system_.user = k;
-	change = (struct port_change){.system = &system_, .nics = nics, .count = port_scan(&system_, nics, PORT_NICS_MAX)};
+	change = (struct port_change){.system = &system_,
+		.nics = nics,
+		.count = port_scan(&system_, nics, PORT_NICS_MAX)};
 	return port_find(nics, change.count, name);
 }
 
@@ -312,10 +322,13 @@ static void routes_say_what_is_carried(void **state)
 	assert_true(scan(&k, "eth0")->default_route);
 	assert_true(scan(&k, "eth8")->default_route); // IPv6, over a VLAN on a bond
 	for (int i = 1; i < 8; i++)
-		assert_false(scan(&k, text_of("eth%s", (const char *[]){"0", "1", "2", "3", "4", "5", "6", "7"}[i], ""))
-				->default_route);
+		assert_false(scan(&k,
+			text_of("eth%s",
+				(const char *[]){"0", "1", "2", "3", "4", "5", "6", "7"}[i], ""))
+				     ->default_route);
 	// Down, and refused, are no default routes.
-	put("/proc/net/route", ROUTES "eth0\t00000000\t0102000A\t0002\t0\t0\t0\t00000000\t0\t0\t0\n");
+	put("/proc/net/route",
+		ROUTES "eth0\t00000000\t0102000A\t0002\t0\t0\t0\t00000000\t0\t0\t0\n");
 	assert_false(scan(&k, "eth0")->default_route);
 }
 
@@ -366,7 +379,8 @@ static void a_card_is_bound_and_given_back(void **state)
 
 	assert_int_equal(bind_one(&k, "eth6"), 1);
 	assert_string_equal(driver_of("0000:09:00.0"), "vfio-pci");
-	assert_string_equal(k.log, "driver_override=vfio-pci;unbind=0000:09:00.0;drivers_probe=0000:09:00.0;");
+	assert_string_equal(
+		k.log, "driver_override=vfio-pci;unbind=0000:09:00.0;drivers_probe=0000:09:00.0;");
 	// Once more is nothing.
 	assert_int_equal(bind_one(&k, "09:00.0"), 0);
 	assert_int_equal(k.writes, 3);
@@ -374,7 +388,8 @@ static void a_card_is_bound_and_given_back(void **state)
 	k.log[0] = 0;
 	assert_int_equal(port_unbind(&change, scan(&k, "09:00.0")), 1);
 	assert_string_equal(driver_of("0000:09:00.0"), "e1000e");
-	assert_string_equal(k.log, "driver_override=;unbind=0000:09:00.0;drivers_probe=0000:09:00.0;");
+	assert_string_equal(
+		k.log, "driver_override=;unbind=0000:09:00.0;drivers_probe=0000:09:00.0;");
 	assert_int_equal(port_unbind(&change, scan(&k, "09:00.0")), 0);
 }
 
@@ -392,7 +407,8 @@ static void what_is_needed_is_never_taken(void **state)
 	struct kernel k = {0};
 
 	assert_int_equal(bind_one(&k, "eth0"), -EBUSY);
-	expect_why("0000:01:00.0 (eth0) carries the default route, and would be gone: give the gateway another card");
+	expect_why("0000:01:00.0 (eth0) carries the default route, and would be gone: give the "
+		   "gateway another card");
 	assert_int_equal(bind_one(&k, "0000:0a:00.0"), -EBUSY);
 	expect_why("carries the default route");
 	system_.ssh_connection = "192.0.2.9 50000 192.0.2.1 22";
@@ -412,7 +428,8 @@ static void what_cannot_be_bound_is_told(void **state)
 	struct kernel k = {0};
 
 	assert_int_equal(bind_one(&k, "eth3"), -ENOTSUP);
-	expect_why("stays with its driver mlx5_core, beside which DPDK uses it: penstock-dataplane --port p0=0000:04:00.0");
+	expect_why("stays with its driver mlx5_core, beside which DPDK uses it: penstock-dataplane "
+		   "--port p0=0000:04:00.0");
 	assert_int_equal(bind_one(&k, "eth7"), -ENOTSUP);
 	expect_why("--port p0=net_af_xdp0,iface=eth7");
 	assert_int_equal(bind_one(&k, "eth4"), -ENODEV);
@@ -435,7 +452,8 @@ static void a_group_goes_together(void **state)
 	struct kernel k = {0};
 
 	assert_int_equal(bind_one(&k, "eth1"), -EBUSY);
-	expect_why("0000:03:00.0 is in IOMMU group 12 with 0000:03:00.1 (i40e), and all of a group go together");
+	expect_why("0000:03:00.0 is in IOMMU group 12 with 0000:03:00.1 (i40e), and all of a group "
+		   "go together");
 	assert_int_equal(k.writes, 0);
 	scan(&k, "eth1");
 	change.together = both;
@@ -470,7 +488,8 @@ static void a_card_that_vfio_refuses_is_taken_back(void **state)
 	assert_string_equal(driver_of("0000:09:00.0"), "e1000e");
 	k.native_refuses = true;
 	assert_int_equal(bind_one(&k, "eth6"), -EIO);
-	expect_why("and e1000e did not take it back: echo 0000:09:00.0 | sudo tee /sys/bus/pci/drivers/e1000e/bind");
+	expect_why("and e1000e did not take it back: echo 0000:09:00.0 | sudo tee "
+		   "/sys/bus/pci/drivers/e1000e/bind");
 }
 
 static void a_card_in_use_is_not_given_back(void **state)
@@ -480,7 +499,8 @@ static void a_card_in_use_is_not_given_back(void **state)
 	put("/proc/4711/comm", "penstock-datapl\n");
 	point("/proc/4711/fd/7", "/dev/vfio/16");
 	assert_int_equal(port_unbind(&change, scan(&k, "06:00.0")), -EBUSY);
-	expect_why("process 4711 (penstock-datapl) uses 0000:06:00.0: stop it first, systemctl stop penstock-dataplane");
+	expect_why("process 4711 (penstock-datapl) uses 0000:06:00.0: stop it first, systemctl "
+		   "stop penstock-dataplane");
 	assert_int_equal(k.writes, 0);
 	point("/proc/4711/fd/7", "/dev/vfio/160");
 	k.native_refuses = true;
@@ -532,8 +552,10 @@ static void the_verb_shows_them(void **state)
 	unsetenv("SSH_CONNECTION");
 	assert_int_equal(run("port list"), CLI_DONE);
 	expect_text(out_text, "PCI           INTERFACE  DRIVER      NUMA  LINK");
-	expect_text(out_text, "0000:01:00.0  eth0       ixgbe       1     up, 25 Gb/s  1      default route  -");
-	expect_text(out_text, "0000:06:00.0  -          vfio-pci    1     -            16     -              vfio-pci");
+	expect_text(out_text,
+		"0000:01:00.0  eth0       ixgbe       1     up, 25 Gb/s  1      default route  -");
+	expect_text(out_text, "0000:06:00.0  -          vfio-pci    1     -            16     -    "
+			      "          vfio-pci");
 	assert_int_equal(run("port list -o wide"), CLI_DONE);
 	expect_text(out_text, "02:00:00:00:00:01");
 	assert_int_equal(run("port list -o name"), CLI_DONE);
@@ -549,11 +571,13 @@ static void the_verb_shows_them(void **state)
 static void the_verb_binds(void **state)
 {
 	assert_int_equal(run("port bind eth6 --dry-run"), CLI_DONE);
-	expect_text(out_text, "would write 'vfio-pci' to /sys/bus/pci/devices/0000:09:00.0/driver_override\n");
+	expect_text(out_text,
+		"would write 'vfio-pci' to /sys/bus/pci/devices/0000:09:00.0/driver_override\n");
 	expect_text(out_text, "would write '0000:09:00.0' to /sys/bus/pci/drivers_probe\n");
 	assert_string_equal(driver_of("0000:09:00.0"), "e1000e");
 	assert_int_equal(run("port unbind 06:00.0 --dry-run"), CLI_DONE);
-	expect_text(out_text, "would write '' to /sys/bus/pci/devices/0000:06:00.0/driver_override\n");
+	expect_text(
+		out_text, "would write '' to /sys/bus/pci/devices/0000:06:00.0/driver_override\n");
 	assert_int_equal(run("port bind eth6 --dry-run -o json"), CLI_DONE);
 	expect_text(out_text, "\"changed\": true");
 	assert_int_equal(run("port bind 06:00.0"), CLI_DONE);

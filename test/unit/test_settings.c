@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Start-up settings: flags, the file, their order, and what is said of what is wrong. And the word to the
-// service manager that a daemon is up.
+// Start-up settings: flags, the file, their order, and what is said of what is wrong. And the word
+// to the service manager that a daemon is up.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -174,15 +174,16 @@ static void wrong_flags_are_told(void **state)
 	expect_wrong(NULL, "--name 12345678", "--name must have 1 to 7 characters");
 	expect_wrong(NULL, "--path 12345678", "--path must have 0 to 7 characters");
 	expect_wrong(NULL, "--item 12345678", "--item must have 1 to 7 characters");
-	expect_wrong(NULL, "--item a --item b --item c --item d",
-		"--item can be given at most 3 times");
+	expect_wrong(
+		NULL, "--item a --item b --item c --item d", "--item can be given at most 3 times");
 	expect_wrong(NULL, "--number 0", "--number must be a whole number from 1 to 20, not '0'");
 	expect_wrong(NULL, "--number 21", "--number must be");
 	expect_wrong(NULL, "--number -1", "--number must be");
 	expect_wrong(NULL, "--number 3x", "--number must be");
 	expect_wrong(NULL, "--number 2k", "--number must be");
 	expect_wrong(NULL, "--number 99999999999999999999", "--number must be");
-	expect_wrong(NULL, "--bytes 9", "--bytes must be a number of bytes, at least 10, such as 64m");
+	expect_wrong(
+		NULL, "--bytes 9", "--bytes must be a number of bytes, at least 10, such as 64m");
 	expect_wrong(NULL, "--bytes 99999999t", "--bytes must be");
 	expect_wrong(NULL, "--bytes 64mb", "--bytes must be");
 	expect_wrong(NULL, "--on=yes", "--on must be true or false, not 'yes'");
@@ -201,10 +202,12 @@ static void expect_line(const char *yaml, const char *rest)
 
 static void wrong_files_are_told_with_their_line(void **state)
 {
-	expect_line("name: a\nbogus: 1\n", "2: unknown name 'bogus'; known are name, path, item, number, "
-					   "bytes, on, log-level\n");
+	expect_line("name: a\nbogus: 1\n",
+		"2: unknown name 'bogus'; known are name, path, item, number, "
+		"bytes, on, log-level\n");
 	expect_line("name: a\n\nname: b\n", "3: name stands here for the second time");
-	expect_line("name: a\nnumber: many\n", "2: number must be a whole number from 1 to 20, not 'many'");
+	expect_line("name: a\nnumber: many\n",
+		"2: number must be a whole number from 1 to 20, not 'many'");
 	expect_line("name:\n", "1: name must have 1 to 7");
 	expect_line("on: 1\n", "1: on must be true or false");
 	expect_line("\nlog-level: loud\n", "2: log-level must be");

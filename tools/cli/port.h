@@ -29,8 +29,8 @@ struct port_nic {
 	char driver[PORT_NAME_MAX];    // empty: none
 	char id[PORT_NAME_MAX];        // vendor and device, "8086:1572"
 	char mac[PORT_NAME_MAX];
-	char cpus[64]; // near it, "0-7"
-	int numa_node; // -1: not known
+	char cpus[64];   // near it, "0-7"
+	int numa_node;   // -1: not known
 	int iommu_group; // -1: none
 	enum port_link link;
 	int64_t speed_mbps; // -1: not known
@@ -44,13 +44,14 @@ const char *port_name(const struct port_nic *nic);
 size_t port_scan(const struct port_system *s, struct port_nic *nics, size_t max);
 // By PCI address, with or without its domain, or interface. NULL: there is none.
 const struct port_nic *port_find(const struct port_nic *nics, size_t count, const char *name);
-// How DPDK can drive it: "vfio-pci", "virtio" (over vfio-pci, too), "mlx5" and "mlx4" (beside the kernel's driver), "af_xdp".
-// How many, at most 2; none for what this machine cannot do without.
+// How DPDK can drive it: "vfio-pci", "virtio" (over vfio-pci, too), "mlx5" and "mlx4" (beside the
+// kernel's driver), "af_xdp". How many, at most 2; none for what this machine cannot do without.
 size_t port_uses(const struct port_nic *nic, const char *uses[2]);
 
-// True if the interface, or one that lies above it (bond, bridge, VLAN), has a default route / leads to somebody who
-// is logged in from elsewhere.
-void port_carries(const struct port_system *s, const char *interface, bool *default_route, bool *login);
+// True if the interface, or one that lies above it (bond, bridge, VLAN), has a default route /
+// leads to somebody who is logged in from elsewhere.
+void port_carries(
+	const struct port_system *s, const char *interface, bool *default_route, bool *login);
 
 // A change of driver, step by step; said() is told each, before it is done.
 struct port_change {
@@ -65,7 +66,8 @@ struct port_change {
 	char why[PORT_WHY_MAX]; // after a refusal or failure: what, why, and what to do
 };
 
-// 1: done; 0: it was so already; -errno with why: nothing is changed, or it was taken back as far as that went.
+// 1: done; 0: it was so already; -errno with why: nothing is changed, or it was taken back as far
+// as that went.
 int port_bind(struct port_change *c, const struct port_nic *nic);
 int port_unbind(struct port_change *c, const struct port_nic *nic);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Takes a card from the kernel's driver for vfio-pci, and gives it back.
 //
-//   bind:   driver_override = vfio-pci, driver/unbind, drivers_probe; looks who has it then, and takes it back if not vfio-pci
-//   unbind: driver_override = nothing, driver/unbind, drivers_probe
+//   bind:   driver_override = vfio-pci, driver/unbind, drivers_probe; looks who has it then, and
+//   takes it back if not vfio-pci unbind: driver_override = nothing, driver/unbind, drivers_probe
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -27,7 +27,8 @@ __attribute__((format(printf, 3, 4))) static int refuse(
 	return error;
 }
 
-__attribute__((format(printf, 2, 3))) static void say(struct port_change *c, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void say(
+	struct port_change *c, const char *format, ...)
 {
 	char text[512];
 	va_list args;
@@ -53,10 +54,12 @@ static int put(struct port_change *c, const char *path, const char *text)
 	if (!error)
 		return 0;
 	return refuse(c, error, "cannot write to %s: %s%s", path, strerror(-error),
-		error == -EACCES || error == -EPERM ? "; run it as root: sudo penstock port ..." : "");
+		error == -EACCES || error == -EPERM ? "; run it as root: sudo penstock port ..."
+						    : "");
 }
 
-static int put_device(struct port_change *c, const struct port_nic *nic, const char *file, const char *text)
+static int put_device(
+	struct port_change *c, const struct port_nic *nic, const char *file, const char *text)
 {
 	char path[512];
 
@@ -70,21 +73,25 @@ static int probe(struct port_change *c, const struct port_nic *nic)
 }
 
 // Who drives it now; empty: nobody.
-static void driver_now(const struct port_change *c, const struct port_nic *nic, char driver[PORT_NAME_MAX])
+static void driver_now(
+	const struct port_change *c, const struct port_nic *nic, char driver[PORT_NAME_MAX])
 {
-	port_link_name(c->system, driver, PORT_NAME_MAX, "/sys/bus/pci/devices/%s/driver", nic->address);
+	port_link_name(
+		c->system, driver, PORT_NAME_MAX, "/sys/bus/pci/devices/%s/driver", nic->address);
 }
 
 // ---- what must not be ----
 
 static int refuse_carrying(struct port_change *c, const struct port_nic *nic)
 {
-	const char *what = nic->default_route && nic->login ? "the default route and a login from elsewhere"
-			   : nic->default_route		    ? "the default route"
-							    : "a login from elsewhere";
+	const char *what = nic->default_route && nic->login
+				   ? "the default route and a login from elsewhere"
+			   : nic->default_route ? "the default route"
+						: "a login from elsewhere";
 
 	return refuse(c, -EBUSY,
-		"%s (%s) carries %s, and would be gone: give the gateway another card, or a virtual function of this "
+		"%s (%s) carries %s, and would be gone: give the gateway another card, or a "
+		"virtual function of this "
 		"one (docs/DEPLOY.md), or move that to another card first",
 		nic->address, nic->interface, what);
 }
@@ -92,14 +99,15 @@ static int refuse_carrying(struct port_change *c, const struct port_nic *nic)
 static bool goes_too(const struct port_change *c, const char *address)
 {
 	for (size_t i = 0; i < c->together_count; i++)
-		if (port_find(c->nics, c->count, c->together[i]) == port_find(c->nics, c->count, address) &&
+		if (port_find(c->nics, c->count, c->together[i]) ==
+				port_find(c->nics, c->count, address) &&
 			port_find(c->nics, c->count, address))
 			return true;
 	return false;
 }
 
-// Devices of one IOMMU group are used together or not at all; what other drivers hold of it stands in the way.
-// Bridges do not.
+// Devices of one IOMMU group are used together or not at all; what other drivers hold of it stands
+// in the way. Bridges do not.
 static int check_group(struct port_change *c, const struct port_nic *nic)
 {
 	char path[512], others[256] = "", driver[PORT_NAME_MAX];
@@ -107,24 +115,26 @@ static int check_group(struct port_change *c, const struct port_nic *nic)
 	size_t len = 0;
 	DIR *dir;
 
-	snprintf(path, sizeof(path), "%s/sys/kernel/iommu_groups/%d/devices", c->system->root, nic->iommu_group);
+	snprintf(path, sizeof(path), "%s/sys/kernel/iommu_groups/%d/devices", c->system->root,
+		nic->iommu_group);
 	dir = opendir(path);
 	while (dir && (entry = readdir(dir)) && len < sizeof(others)) {
 		if (entry->d_name[0] == '.' || strcmp(entry->d_name, nic->address) == 0 ||
 			goes_too(c, entry->d_name) ||
-			!port_link_name(c->system, driver, sizeof(driver), "/sys/bus/pci/devices/%s/driver",
-				entry->d_name) ||
+			!port_link_name(c->system, driver, sizeof(driver),
+				"/sys/bus/pci/devices/%s/driver", entry->d_name) ||
 			strcmp(driver, VFIO) == 0 || strcmp(driver, "pcieport") == 0)
 			continue;
-		len += (size_t)snprintf(others + len, sizeof(others) - len, "%s%s (%s)", len ? ", " : "",
-			entry->d_name, driver);
+		len += (size_t)snprintf(others + len, sizeof(others) - len, "%s%s (%s)",
+			len ? ", " : "", entry->d_name, driver);
 	}
 	if (dir)
 		closedir(dir);
 	if (!len)
 		return 0;
 	return refuse(c, -EBUSY,
-		"%s is in IOMMU group %d with %s, and all of a group go together: name these, too, or put the card into "
+		"%s is in IOMMU group %d with %s, and all of a group go together: name these, too, "
+		"or put the card into "
 		"another slot",
 		nic->address, nic->iommu_group, others);
 }
@@ -136,8 +146,10 @@ static int check_iommu(struct port_change *c, const struct port_nic *nic)
 	if (nic->noiommu)
 		return 0;
 	return refuse(c, -ENODEV,
-		"%s is in no IOMMU group: switch the IOMMU on in the firmware and boot with intel_iommu=on iommu=pt (or "
-		"amd_iommu=on iommu=pt); or, in a virtual machine without one and unprotected, echo 1 > "
+		"%s is in no IOMMU group: switch the IOMMU on in the firmware and boot with "
+		"intel_iommu=on iommu=pt (or "
+		"amd_iommu=on iommu=pt); or, in a virtual machine without one and unprotected, "
+		"echo 1 > "
 		"/sys/module/vfio/parameters/enable_unsafe_noiommu_mode",
 		nic->address);
 }
@@ -147,17 +159,20 @@ static int check_bind(struct port_change *c, const struct port_nic *nic)
 	char path[512];
 
 	if (!nic->address[0])
-		return refuse(c, -ENOTSUP, "%s is not on PCI: use it as it is, with --port p0=net_af_xdp0,iface=%s",
+		return refuse(c, -ENOTSUP,
+			"%s is not on PCI: use it as it is, with --port p0=net_af_xdp0,iface=%s",
 			nic->interface, nic->interface);
 	if (nic->default_route || nic->login)
 		return refuse_carrying(c, nic);
 	if (strncmp(nic->driver, "mlx", 3) == 0)
 		return refuse(c, -ENOTSUP,
-			"%s stays with its driver %s, beside which DPDK uses it: penstock-dataplane --port p0=%s",
+			"%s stays with its driver %s, beside which DPDK uses it: "
+			"penstock-dataplane --port p0=%s",
 			nic->address, nic->driver, nic->address);
 	snprintf(path, sizeof(path), "%s/sys/bus/pci/drivers/" VFIO, c->system->root);
 	if (access(path, F_OK) != 0)
-		return refuse(c, -ENOENT, "the driver vfio-pci is not loaded: sudo modprobe vfio-pci");
+		return refuse(
+			c, -ENOENT, "the driver vfio-pci is not loaded: sudo modprobe vfio-pci");
 	return check_iommu(c, nic);
 }
 
@@ -180,8 +195,9 @@ static void take_back(struct port_change *c, const struct port_nic *nic)
 		size_t len = strlen(c->why);
 
 		snprintf(c->why + len, sizeof(c->why) - len,
-			"; and %s did not take it back: echo %s | sudo tee /sys/bus/pci/drivers/%s/bind", nic->driver,
-			nic->address, nic->driver);
+			"; and %s did not take it back: echo %s | sudo tee "
+			"/sys/bus/pci/drivers/%s/bind",
+			nic->driver, nic->address, nic->driver);
 	}
 }
 
@@ -221,7 +237,8 @@ int port_bind(struct port_change *c, const struct port_nic *nic)
 // ---- giving back ----
 
 // The process that has the card's group open. 0: none, or it cannot be seen.
-static int user_of(const struct port_change *c, const struct port_nic *nic, char name[PORT_NAME_MAX])
+static int user_of(
+	const struct port_change *c, const struct port_nic *nic, char name[PORT_NAME_MAX])
 {
 	char path[512], wanted[64], unsafe[64], target[256];
 	struct dirent *entry, *fd;
@@ -267,8 +284,11 @@ int port_unbind(struct port_change *c, const struct port_nic *nic)
 	// The kernel would wait for that process, for ever if need be.
 	pid = user_of(c, nic, name);
 	if (pid)
-		return refuse(c, -EBUSY, "process %d (%s) uses %s: stop it first%s", pid, name, nic->address,
-			strncmp(name, "penstock-datap", 14) == 0 ? ", systemctl stop penstock-dataplane" : "");
+		return refuse(c, -EBUSY, "process %d (%s) uses %s: stop it first%s", pid, name,
+			nic->address,
+			strncmp(name, "penstock-datap", 14) == 0
+				? ", systemctl stop penstock-dataplane"
+				: "");
 	error = put_device(c, nic, "driver_override", "\n");
 	if (!error)
 		error = put_device(c, nic, "driver/unbind", nic->address);
@@ -279,11 +299,13 @@ int port_unbind(struct port_change *c, const struct port_nic *nic)
 	driver_now(c, nic, driver);
 	if (!c->dry_run && !driver[0])
 		return refuse(c, -ENODEV,
-			"no driver of the kernel took %s: load the one for %s (modprobe), then penstock port list",
+			"no driver of the kernel took %s: load the one for %s (modprobe), then "
+			"penstock port list",
 			nic->address, nic->id);
 	if (!c->dry_run && strcmp(driver, VFIO) == 0)
 		return refuse(c, -EIO,
-			"vfio-pci took %s again: it is told to take all cards %s (vfio-pci.ids=, or its new_id)",
+			"vfio-pci took %s again: it is told to take all cards %s (vfio-pci.ids=, "
+			"or its new_id)",
 			nic->address, nic->id);
 	return 1;
 }

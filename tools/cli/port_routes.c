@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which interfaces this machine cannot do without: those of default routes, and those on the way to people who are logged
-// in from elsewhere (SSH_CONNECTION, which sudo may have removed, and what who(1) shows).
+// Which interfaces this machine cannot do without: those of default routes, and those on the way to
+// people who are logged in from elsewhere (SSH_CONNECTION, which sudo may have removed, and what
+// who(1) shows).
 //
 // Addresses are 16 bytes; IPv4 ones as ::ffff:a.b.c.d, so that one comparison serves both.
 #include <arpa/inet.h>
@@ -41,7 +42,8 @@ static FILE *open_below(const struct port_system *s, const char *path)
 	return fopen(full, "re");
 }
 
-// Iface Destination Gateway Flags RefCnt Use Metric Mask ...; numbers are in the order of this machine's bytes.
+// Iface Destination Gateway Flags RefCnt Use Metric Mask ...; numbers are in the order of this
+// machine's bytes.
 static void each_v4(const struct port_system *s, route_fn *fn, void *user)
 {
 	FILE *file = open_below(s, "/proc/net/route");
@@ -51,7 +53,8 @@ static void each_v4(const struct port_system *s, route_fn *fn, void *user)
 	while (file && fgets(line, sizeof(line), file)) {
 		unsigned to, flags, mask;
 
-		if (sscanf(line, "%31s %x %*x %x %*d %*d %*d %x", r.interface, &to, &flags, &mask) != 4 ||
+		if (sscanf(line, "%31s %x %*x %x %*d %*d %*d %x", r.interface, &to, &flags,
+			    &mask) != 4 ||
 			!(flags & RTF_UP_FLAG) || flags & RTF_REJECT_FLAG)
 			continue;
 		map_v4(r.to, to);
@@ -85,7 +88,8 @@ static void each_v6(const struct port_system *s, route_fn *fn, void *user)
 	while (file && fgets(line, sizeof(line), file)) {
 		unsigned flags;
 
-		if (sscanf(line, "%63s %x %*s %*x %*s %*x %*x %*x %x %31s", to, &r.bits, &flags, r.interface) != 4 ||
+		if (sscanf(line, "%63s %x %*s %*x %*s %*x %*x %*x %x %31s", to, &r.bits, &flags,
+			    r.interface) != 4 ||
 			strlen(to) != 32 || !parse_v6(to, r.to) || !(flags & RTF_UP_FLAG) ||
 			flags & RTF_REJECT_FLAG || strcmp(r.interface, "lo") == 0)
 			continue;
@@ -128,10 +132,10 @@ static bool stands_on(const struct port_system *s, const char *upper, const char
 struct search {
 	const struct port_system *system;
 	const char *interface;
-	bool is_default;           // found
-	const uint8_t *address;    // looked for
-	unsigned bits;             // of the best route there
-	bool found, leads;         // ... and whether it is over the interface
+	bool is_default;        // found
+	const uint8_t *address; // looked for
+	unsigned bits;          // of the best route there
+	bool found, leads;      // ... and whether it is over the interface
 };
 
 static void look_for_default(const struct route *r, void *user)
@@ -192,7 +196,8 @@ static bool login_by_list(const struct port_system *s, const char *interface)
 	struct utmpx u;
 	bool found = false;
 
-	for (int i = 0; file && !found && i < LOGINS_MAX * 16 && fread(&u, sizeof(u), 1, file) == 1; i++) {
+	for (int i = 0; file && !found && i < LOGINS_MAX * 16 && fread(&u, sizeof(u), 1, file) == 1;
+		i++) {
 		uint8_t address[16];
 		bool v6 = u.ut_addr_v6[1] || u.ut_addr_v6[2] || u.ut_addr_v6[3];
 
@@ -209,7 +214,8 @@ static bool login_by_list(const struct port_system *s, const char *interface)
 	return found;
 }
 
-void port_carries(const struct port_system *s, const char *interface, bool *default_route, bool *login)
+void port_carries(
+	const struct port_system *s, const char *interface, bool *default_route, bool *login)
 {
 	struct search q = {.system = s, .interface = interface};
 

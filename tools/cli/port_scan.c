@@ -16,7 +16,8 @@
 #define CLASS_NETWORK 0x02
 
 // root and the rest of a path. False: it is too long.
-static bool make_path(const struct port_system *s, char path[PATH_ROOM], const char *format, va_list args)
+static bool make_path(
+	const struct port_system *s, char path[PATH_ROOM], const char *format, va_list args)
 {
 	int n = snprintf(path, PATH_ROOM, "%s", s->root), m;
 
@@ -88,7 +89,8 @@ static int names_in(const struct port_system *s, const char *folder, struct dire
 }
 
 // The first name that is not hidden, and that begins so. False: there is none.
-static bool first_name(const struct port_system *s, const char *folder, const char *begin, char name[PORT_NAME_MAX])
+static bool first_name(const struct port_system *s, const char *folder, const char *begin,
+	char name[PORT_NAME_MAX])
 {
 	struct dirent **list = NULL;
 	int count = names_in(s, folder, &list);
@@ -113,7 +115,7 @@ static void read_interface(const struct port_system *s, struct port_nic *nic)
 	snprintf(folder, sizeof(folder), "/sys/class/net/%s", nic->interface);
 	port_read(s, nic->mac, sizeof(nic->mac), "%s/address", folder);
 	if (port_read(s, state, sizeof(state), "%s/operstate", folder))
-		nic->link = strcmp(state, "up") == 0	 ? PORT_LINK_UP
+		nic->link = strcmp(state, "up") == 0     ? PORT_LINK_UP
 			    : strcmp(state, "down") == 0 ? PORT_LINK_DOWN
 							 : PORT_LINK_UNKNOWN;
 	nic->speed_mbps = number(s, folder, "speed");
@@ -156,20 +158,22 @@ static bool add_pci(const struct port_system *s, const char *address, struct por
 		return false;
 	*nic = (struct port_nic){0};
 	strcpy(nic->address, address);
-	snprintf(nic->id, sizeof(nic->id), "%04x:%04x", (unsigned)(number(s, device, "vendor") & 0xffff),
+	snprintf(nic->id, sizeof(nic->id), "%04x:%04x",
+		(unsigned)(number(s, device, "vendor") & 0xffff),
 		(unsigned)(number(s, device, "device") & 0xffff));
 	read_device(s, device, nic);
 	find_interface(s, device, nic);
 	// Without an IOMMU there is a group only once vfio has made one up.
 	nic->noiommu = nic->iommu_group < 0 &&
-		       port_read(s, text, sizeof(text), "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode") &&
+		       port_read(s, text, sizeof(text),
+			       "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode") &&
 		       text[0] == 'Y';
 	return true;
 }
 
 // Cards that are on another bus, such as those of some virtual machines.
-static bool add_other(const struct port_system *s, const char *interface, const struct port_nic *nics,
-	size_t count, struct port_nic *nic)
+static bool add_other(const struct port_system *s, const char *interface,
+	const struct port_nic *nics, size_t count, struct port_nic *nic)
 {
 	char device[DEVICE_ROOM], name[PORT_NAME_MAX];
 
@@ -178,7 +182,8 @@ static bool add_other(const struct port_system *s, const char *interface, const 
 			return false;
 	snprintf(device, sizeof(device), "/sys/class/net/%s/device", interface);
 	// A second interface of a PCI card has its address there.
-	if (strlen(interface) >= PORT_NAME_MAX || !port_link_name(s, name, sizeof(name), "%s", device) ||
+	if (strlen(interface) >= PORT_NAME_MAX ||
+		!port_link_name(s, name, sizeof(name), "%s", device) ||
 		port_find(nics, count, name))
 		return false;
 	*nic = (struct port_nic){0};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// port: the network cards of this machine; giving them to a gateway, and back to the kernel. Needs no daemon.
+// port: the network cards of this machine; giving them to a gateway, and back to the kernel. Needs
+// no daemon.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -42,8 +43,8 @@ static int write_file(void *user, const char *path, const char *text)
 static const char *carries(const struct port_nic *nic)
 {
 	return nic->default_route && nic->login ? "default route, login"
-	       : nic->default_route	       ? "default route"
-	       : nic->login		       ? "login"
+	       : nic->default_route             ? "default route"
+	       : nic->login                     ? "login"
 						: "";
 }
 
@@ -54,7 +55,10 @@ static const char *link_text(const struct port_nic *nic, char text[32])
 	else if (nic->link == PORT_LINK_UP && nic->speed_mbps > 0)
 		snprintf(text, 32, "up, %d Mb/s", (int)nic->speed_mbps);
 	else
-		snprintf(text, 32, "%s", nic->link == PORT_LINK_UP ? "up" : nic->link == PORT_LINK_DOWN ? "down" : "");
+		snprintf(text, 32, "%s",
+			nic->link == PORT_LINK_UP     ? "up"
+			: nic->link == PORT_LINK_DOWN ? "down"
+						      : "");
 	return text;
 }
 
@@ -77,7 +81,8 @@ static void add_row(struct cli *cli, struct table *t, const struct port_nic *nic
 	else
 		table_cell(t, "");
 	table_cell(t, carries(nic));
-	table_cellf(t, "%s%s%s", count ? uses[0] : "-", count > 1 ? ", " : "", count > 1 ? uses[1] : "");
+	table_cellf(t, "%s%s%s", count ? uses[0] : "-", count > 1 ? ", " : "",
+		count > 1 ? uses[1] : "");
 	if (cli->format == FORMAT_WIDE) {
 		table_cell(t, nic->id);
 		table_cell(t, nic->mac);
@@ -87,8 +92,8 @@ static void add_row(struct cli *cli, struct table *t, const struct port_nic *nic
 
 static enum cli_exit print_table(struct cli *cli, const struct port_nic *nics, size_t count)
 {
-	static const char *const titles[] = {"PCI", "INTERFACE", "DRIVER", "NUMA", "LINK", "IOMMU", "CARRIES", "USE WITH",
-		"ID", "MAC", "CORES"};
+	static const char *const titles[] = {"PCI", "INTERFACE", "DRIVER", "NUMA", "LINK", "IOMMU",
+		"CARRIES", "USE WITH", "ID", "MAC", "CORES"};
 	size_t columns = cli->format == FORMAT_WIDE ? 11 : 8;
 	struct table t = {0};
 	int r;
@@ -106,9 +111,9 @@ static json_t *nic_json(const struct port_nic *nic)
 {
 	static const char *const links[] = {
 		[PORT_LINK_UNKNOWN] = "unknown", [PORT_LINK_DOWN] = "down", [PORT_LINK_UP] = "up"};
-	json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:b}", "name", port_name(nic), "driver", nic->driver,
-		"id", nic->id, "cores", nic->cpus, "link", links[nic->link], "default_route",
-		(int)nic->default_route, "login", (int)nic->login);
+	json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:b}", "name", port_name(nic),
+		"driver", nic->driver, "id", nic->id, "cores", nic->cpus, "link", links[nic->link],
+		"default_route", (int)nic->default_route, "login", (int)nic->login);
 	json_t *list = json_array();
 	const char *uses[2];
 	size_t count = port_uses(nic, uses);
@@ -163,20 +168,26 @@ static void on_said(void *user, const char *sentence)
 	fprintf(cli->out, "would %s\n", sentence);
 }
 
-static void tell(struct cli *cli, const struct port_nic *nic, bool bind, bool changed, json_t *array)
+static void tell(
+	struct cli *cli, const struct port_nic *nic, bool bind, bool changed, json_t *array)
 {
 	const char *name = port_name(nic);
 
 	if (array)
-		json_array_append_new(
-			array, json_pack("{s:s, s:b, s:b}", "name", name, "bound", (int)bind, "changed", (int)changed));
+		json_array_append_new(array, json_pack("{s:s, s:b, s:b}", "name", name, "bound",
+						     (int)bind, "changed", (int)changed));
 	else if (cli->format == FORMAT_NAME)
 		fprintf(cli->out, "%s\n", name);
 	else if (!changed)
-		fprintf(cli->out, bind ? "%s was bound to vfio-pci already\n" : "%s is not bound to vfio-pci\n", name);
-	else if (bind)
-		fprintf(cli->out, "%s is bound to vfio-pci until the next boot: penstock-dataplane --port p0=%s\n", name,
+		fprintf(cli->out,
+			bind ? "%s was bound to vfio-pci already\n"
+			     : "%s is not bound to vfio-pci\n",
 			name);
+	else if (bind)
+		fprintf(cli->out,
+			"%s is bound to vfio-pci until the next boot: penstock-dataplane --port "
+			"p0=%s\n",
+			name, name);
 	else
 		fprintf(cli->out, "%s is the kernel's again\n", name);
 }
@@ -207,17 +218,21 @@ static enum cli_exit change_all(struct cli *cli, struct port_change *c, bool bin
 	return exit;
 }
 
-static enum cli_exit change(struct cli *cli, const struct values *v, struct port_change *c, int argc, char **argv)
+static enum cli_exit change(
+	struct cli *cli, const struct values *v, struct port_change *c, int argc, char **argv)
 {
 	const char *names[WORDS_PORT_MAX];
 
 	if (argc < 2)
-		return cli_usage(cli, "usage: penstock port %s NIC...; `penstock port list` shows them", argv[0]);
+		return cli_usage(cli,
+			"usage: penstock port %s NIC...; `penstock port list` shows them", argv[0]);
 	for (int i = 1; i < argc; i++) {
 		names[i - 1] = argv[i];
 		if (port_find(c->nics, c->count, argv[i]))
 			continue;
-		cli_complain(cli, "there is no network card '%s'; `penstock port list` shows those there are", argv[i]);
+		cli_complain(cli,
+			"there is no network card '%s'; `penstock port list` shows those there are",
+			argv[i]);
 		return CLI_REFUSED;
 	}
 	c->together = names;
@@ -229,8 +244,9 @@ static enum cli_exit change(struct cli *cli, const struct values *v, struct port
 static enum cli_exit run(struct cli *cli, const void *values, int argc, char **argv)
 {
 	const struct values *v = values;
-	struct port_system system = {
-		.root = v->root ? v->root : "", .ssh_connection = getenv("SSH_CONNECTION"), .write = write_file};
+	struct port_system system = {.root = v->root ? v->root : "",
+		.ssh_connection = getenv("SSH_CONNECTION"),
+		.write = write_file};
 	struct port_nic *nics = calloc(PORT_NICS_MAX, sizeof(*nics));
 	struct port_change c = {.system = &system, .nics = nics};
 	enum cli_exit exit;
@@ -243,7 +259,8 @@ static enum cli_exit run(struct cli *cli, const void *values, int argc, char **a
 	else if (strcmp(argv[0], "bind") == 0 || strcmp(argv[0], "unbind") == 0)
 		exit = change(cli, v, &c, argc, argv);
 	else
-		exit = cli_usage(cli, "usage: penstock port list, penstock port bind NIC..., penstock port unbind NIC...");
+		exit = cli_usage(cli, "usage: penstock port list, penstock port bind NIC..., "
+				      "penstock port unbind NIC...");
 	free(nics);
 	return exit;
 }
@@ -252,7 +269,8 @@ const struct verb verb_port = {
 	.name = "port",
 	.words = "list|bind|unbind [NIC...]",
 	.summary = "Show network cards, give them to the gateway or back to the kernel",
-	.about = "NIC is a PCI address or an interface. What carries the default route or a login is never taken.\n"
+	.about = "NIC is a PCI address or an interface. What carries the default route or a login "
+		 "is never taken.\n"
 		 "A card stays bound until the next boot; penstock-port@.service binds it at each.",
 	.examples = "penstock port list\nsudo penstock port bind 0000:03:00.0 --dry-run\n"
 		    "sudo penstock port bind 0000:03:00.0\nsudo penstock port unbind 0000:03:00.0",
