@@ -4,6 +4,7 @@
 # flight get CANCELED, unsent ones REJECTED, new ones succeed after the reconnect, other functions' calls
 # never notice.
 . "${0%/*}/lib.sh"
+smoke_measures_memory
 smoke_start
 
 smoke_backend 7002 --delay-us 20000

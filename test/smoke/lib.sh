@@ -47,6 +47,12 @@ smoke_options() {
 	done
 }
 
+# Before smoke_start or smoke_open, where memory is measured: a sanitizer keeps what was freed, up to 256 MiB if
+# nobody says otherwise.
+smoke_measures_memory() {
+	export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}quarantine_size_mb=1:thread_local_quarantine_size_kb=64"
+}
+
 # Undone last: logs of a failed test are kept, and what a sanitizer said fails a test that seemed to pass.
 smoke_close() {
 	local said

@@ -8,8 +8,6 @@
 queue=128
 places=2
 service_ms=10
-# A sanitizer keeps what was freed, up to this much.
-export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}quarantine_size_mb=1:thread_local_quarantine_size_kb=64"
 
 # Shims outlive their host by design; these are the ones below this test's own directory.
 end_instances() {
@@ -19,6 +17,7 @@ end_instances() {
 	done
 }
 
+smoke_measures_memory
 smoke_open
 undo_push end_instances
 stack_start_controlplane
