@@ -35,6 +35,7 @@ boot() {
 	rm -rf "$sys"/etc/systemd/system/*.wants "$sys"/etc/systemd/system/*.requires
 	find "$sys"/lib/systemd/system/*.wants -type l ! -name 'systemd-journald*' -delete
 	: >"$sys/etc/fstab"
+	ln -sf /bin/true "$sys/sbin/modprobe" # the kernel is everybody's
 	printf '%032x\n' 4711 >"$sys/etc/machine-id"
 	# Users of an installation that is there already would do, too.
 	printf 'port: ["p0=net_tap0,iface=pn0"]\nno-huge: true\n' >>"$sys/etc/penstock/dataplane.yaml"
@@ -114,6 +115,12 @@ expect "functions are ready" wait_for 40 "the functions" "$unshare_pid" ready
 expect "calls go" wait_for 20 "a reply" "$unshare_pid" replies
 expect "functions run as penstock-fn" test "$(inside stat -c %U "/proc/$(instances | head -n 1 | cut -d' ' -f2)")" = penstock-fn
 expect "status says that all is well" told inside penstock status
+
+card=0000:fe:1f.7 # none has that
+expect_status "a card that is not there is not bound" 1 inside systemctl start "penstock-port@$card"
+says() { inside journalctl --no-pager -u "penstock-port@$card" | grep -F -- "$1" >/dev/null; }
+expect "for that reason" wait_for 10 "its words" "$unshare_pid" says "there is no network card '$card'"
+inside systemctl reset-failed "penstock-port@$card"
 
 say "ends"
 before=$(instances)
