@@ -315,7 +315,8 @@ int scheduler_start(struct scheduler *s, struct store *store, unsigned workers, 
 	s->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->core = sched_core_new(NULL, seed);
 	s->reader = s->core ? sched_reader_new(&s->core->state->pages) : NULL;
-	rc = s->event_fd < 0 ? -errno : s->reader ? 0 : -ENOMEM;
+	s->checkpoint.reader = s->core ? sched_reader_new(&s->core->state->pages) : NULL;
+	rc = s->event_fd < 0 ? -errno : s->reader && s->checkpoint.reader ? 0 : -ENOMEM;
 	if (!rc)
 		rc = scheduler_load(s, store);
 	if (!rc)

@@ -62,7 +62,6 @@ struct scheduler_log {
 struct scheduler_checkpoint {
 	pthread_t thread;
 	bool running;  // the thread is to be joined
-	bool done;     // atomic: encoded, or rc
 	bool rides;    // it is with the store
 	int rc;
 	uint64_t index;  // it covers all transactions up to this one
@@ -72,6 +71,7 @@ struct scheduler_checkpoint {
 	size_t len;
 	size_t covers;  // records of the log
 	int event_fd;
+	uint64_t done;  // atomic: encoded, or rc; alone in its word
 };
 
 struct scheduler {

@@ -22,7 +22,7 @@ static void *encode(void *arg)
 
 	c->rc = sched_checkpoint(c->snapshot, &c->out);
 	sched_reader_unpin(c->reader);
-	__atomic_store_n(&c->done, true, __ATOMIC_RELEASE);
+	__atomic_store_n(&c->done, 1, __ATOMIC_RELEASE);
 	// Full: it is readable already.
 	if (write(c->event_fd, &one, sizeof(one)) < 0)
 		return NULL;
@@ -33,11 +33,7 @@ static bool begin(struct scheduler *s, struct scheduler_checkpoint *c)
 {
 	struct sched_reader *reader = c->reader;
 
-	if (!reader)
-		reader = sched_reader_new(&s->core->state->pages);
 	*c = (struct scheduler_checkpoint){.reader = reader, .event_fd = s->event_fd};
-	if (!reader)
-		return false;
 	pthread_mutex_lock(&s->lock);
 	sched_publish(s->core->state);
 	c->snapshot = sched_snapshot_pin(reader, s->core->state);
@@ -56,7 +52,7 @@ void scheduler_checkpoint_consider(struct scheduler *s)
 	if (c->running || c->rides || s->log_bytes <= s->checkpoint_after + s->checkpoint_bytes)
 		return;
 	if (!begin(s, c))
-		log_warn("scheduler", "no checkpoint can be made now: out of memory or threads");
+		log_warn("scheduler", "no checkpoint can be made now: there are too many threads");
 }
 
 static void discard(struct scheduler_checkpoint *c)
@@ -64,7 +60,8 @@ static void discard(struct scheduler_checkpoint *c)
 	if (c->running)
 		pthread_join(c->thread, NULL);
 	sched_bytes_fini(&c->out.out);
-	c->running = c->rides = c->done = false;
+	c->running = c->rides = false;
+	c->done = 0;
 }
 
 bool scheduler_checkpoint_waits(const struct scheduler *s)
@@ -83,7 +80,8 @@ void scheduler_checkpoint_ride(struct scheduler *s, struct batch *batch)
 		return;
 	}
 	pthread_join(c->thread, NULL);
-	c->running = c->done = false;
+	c->running = false;
+	c->done = 0;
 	c->rides = true;
 	c->len = c->out.out.len;
 	// The bytes are the batch's from here on.
