@@ -7,12 +7,12 @@
 smoke_open
 
 bench() { "$root/tools/bench" "$@"; }
-namespaces() { ip netns list | grep -c '^penstock-bench-' || true; }
+leftovers() { { ip netns list; ls /run/dpdk 2>/dev/null; } | grep -cE '^(penstock-)?bench-' || true; }
 
 if [ -n "$smoke_no_huge" ]; then
 	smoke_skip "the benchmark needs huge pages"
 fi
-before=$(namespaces)
+before=$(leftovers)
 for result in a b; do
 	expect "gateway, the quick way: $result" bench gateway --quick --repeats 2 --only penstock --no-install \
 		--build "$stack_build" --json "$stack_run/$result.json"
@@ -32,5 +32,5 @@ if command -v perf >/dev/null && command -v nm >/dev/null; then
 		.sampled_idle_share < 1 and .["kernel cycles_per_call"] > 0] | all and length == 2' \
 		"$stack_run/profile.json"
 fi
-expect "nothing is left behind" test "$(namespaces)" -le "$before"
+expect "nothing is left behind" test "$(leftovers)" -le "$before"
 smoke_end

@@ -26,6 +26,7 @@ class Bench:
         self.generator_core = generator_core
         self.proxy_core = proxy_core
         self.started = []
+        self.prefixes = set()
 
     def program(self, path):
         return os.path.join(self.build, path)
@@ -35,10 +36,18 @@ class Bench:
         self.started.append(process)
         return process
 
+    def prefix(self, name):
+        """For --file-prefix of DPDK's programs."""
+        prefix = f"bench-{os.getpid()}-{name}"
+        self.prefixes.add(prefix)
+        return prefix
+
     def stop_all(self):
-        """Also what a failure left behind."""
+        """Also what a failure left behind, and what DPDK leaves."""
         while self.started:
             self.started.pop().stop()
+        for prefix in self.prefixes:
+            shutil.rmtree(os.path.join("/run/dpdk", prefix), ignore_errors=True)
 
     def apply(self, control, manifest):
         path = os.path.join(self.folder, "bench.yaml")
@@ -186,7 +195,7 @@ class Penstock:
             b.program("dataplane/penstock-dataplane"), "--config", "/dev/null", "--name", "gw1",
             "--control", "unix:" + peer, "--cores", str(b.proxy_core), "--metrics", METRICS,
             "--port", f"p0=net_memif0,role=server,{self.memif},mac=02:50:53:00:00:02",
-            "--file-prefix", f"bench-{os.getpid()}-gw", *self.more], b.proxy_core)
+            "--file-prefix", b.prefix("gw"), *self.more], b.proxy_core)
         self.processes = (plane, self.gateway)
         b.apply(control, MANIFEST)
         wait_until("the gateway", 20, lambda: os.path.exists(memif), *self.processes)
@@ -195,7 +204,7 @@ class Penstock:
         """Of the generator."""
         return ["--to", GATEWAY + ":7878", "--address", GENERATOR, "--serve", "127.0.0.1:7000",
                 "--port", f"net_memif0,role=client,{self.memif},mac=02:50:53:00:00:01",
-                "--cores", str(self.bench.generator_core), "--file-prefix", f"bench-{os.getpid()}-gen"]
+                "--cores", str(self.bench.generator_core), "--file-prefix", self.bench.prefix("gen")]
 
     def measure(self, case, rate, duration):
         for process in self.processes:

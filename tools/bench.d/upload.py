@@ -43,7 +43,7 @@ def has_link(name):
 
 
 def open_stack(b):
-    """Control plane, gateway on a tap and backend; the started processes."""
+    """Control plane, gateway on a tap and backend."""
     peer, control = (os.path.join(b.folder, name) for name in ("peer.sock", "control.sock"))
     plane = b.start("controlplane", [
         b.program("controlplane/penstock-controlplane"), "--control", control, "--peer", peer,
@@ -52,15 +52,14 @@ def open_stack(b):
     gateway = b.start("dataplane", [
         b.program("dataplane/penstock-dataplane"), "--config", "/dev/null", "--name", "gw1", "--control",
         "unix:" + peer, "--cores", str(b.proxy_core), "--port", "p0=net_tap0,iface=pn0",
-        "--file-prefix", f"bench-{os.getpid()}-gw"], b.proxy_core)
+        "--file-prefix", b.prefix("gw")], b.proxy_core)
     wait_until("the tap", 20, lambda: has_link("pn0"), gateway)
     time.sleep(0.5)  # the port gives its twin another address
     ip("address", "add", "10.77.0.1/24", "dev", "pn0")
     ip("link", "set", "dev", "pn0", "up")
-    backend = b.start("backend", [b.program("tools/gen/penstock-gen"), "serve", "--listen", "10.77.0.1:7000"],
-                      b.generator_core)
+    b.start("backend", [b.program("tools/gen/penstock-gen"), "serve", "--listen", "10.77.0.1:7000"],
+            b.generator_core)
     b.apply(control, MANIFEST)
-    return [plane, gateway, backend]
 
 
 def load(b, name, flags):
@@ -111,8 +110,8 @@ def main(args):
     ratios = []
     with tempfile.TemporaryDirectory(prefix="penstock-bench.") as folder:
         b = Bench(o.build, folder, cores[0], cores[1])
-        processes = open_stack(b)
         try:
+            open_stack(b)
             small_ready(b)
             for repeat in range(o.repeats or (2 if o.quick else 7)):
                 alone, with_upload = small(b), beside(b)
@@ -122,8 +121,7 @@ def main(args):
                 print(f"repeat {repeat + 1}: p99 {alone['p99_us']:.0f} us alone, "
                       f"{with_upload['p99_us']:.0f} us beside the upload: {ratios[-1]:.2f}", flush=True)
         finally:
-            for process in reversed(processes):
-                process.stop()
+            b.stop_all()
     ratio = found.median("penstock", "small-beside-upload", 1.0, "p99_us") / \
         found.median("penstock", "small-alone", 1.0, "p99_us")
     print(f"p99 of small calls beside a slow upload of 15 MB to alone: {ratio:.2f} (of the medians; repeats "
