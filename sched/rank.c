@@ -172,6 +172,9 @@ int sched_ranking_init(struct sched_ranking *r, const struct sched_spec *spec, u
 	r->queue_count = 0;
 	if (sched_strata_init(&r->strata, &q, &r->filter, r->explain, &r->why))
 		return -ENOMEM;
+	// With several strata the best of each matters, and these are small.
+	if (r->strata.count != 1 || r->strata.prefers)
+		r->favourites = NULL;
 	r->queue = sched_arena_take(r->arena, r->strata.count * sizeof(*r->queue));
 	if (!r->queue)
 		return -ENOMEM;
@@ -256,16 +259,50 @@ static bool look(struct sched_ranking *r, uint32_t slot, float common, struct sc
 	return true;
 }
 
+static int look_at_favourites(struct sched_ranking *r, struct sched_stratum *s)
+{
+	struct sched_favourites *f = r->favourites;
+	uint32_t high = r->s->tables[SCHED_TABLE_NODES].high;
+
+	if (heap_reserve(r, s, SCHED_FAVOURITES * SCHED_FAVOURITES_OF))
+		return -ENOMEM;
+	memset(f->places, 0xff, sizeof(f->places));
+	for (uint32_t k = 0; k < SCHED_FAVOURITES_OF; k++) {
+		for (uint32_t i = 0; i < f->count[k]; i++) {
+			const struct sched_node *n = sched_node_at(r->s, f->node[k][i]);
+
+			// Constraints may have left it out before.
+			if (f->node[k][i] >= high || !n ||
+				sched_filter_class(&r->filter, n) != SCHED_FEASIBLE ||
+				!sched_favourite_add(f, f->node[k][i]))
+				continue;
+			if (look(r, f->node[k][i], 0, &s->heap[s->heap_count]))
+				sift_up(s->heap, s->heap_count++);
+		}
+	}
+	return 0;
+}
+
 // Goes on through the random order until `enough` candidates were added.
 static int look_more(struct sched_ranking *r, struct sched_stratum *s, uint32_t enough)
 {
 	uint32_t left = s->total - s->looked, most = enough < left ? enough : left;
 	float common = common_score(r, s);
 
+	if (r->favourites && !s->looked) {
+		if (look_at_favourites(r, s))
+			return -ENOMEM;
+		if (r->favourites->evaluations++ % SCHED_FAVOURITES_ALL == 0)
+			most = left;
+	}
 	if (heap_reserve(r, s, most))
 		return -ENOMEM;
 	while (most && s->looked < s->total) {
-		if (!look(r, sched_stratum_next(s, r->rng), common, &s->heap[s->heap_count]))
+		uint32_t node = sched_stratum_next(s, r->rng);
+
+		if (r->favourites && sched_favourite_has(r->favourites, node))
+			continue;
+		if (!look(r, node, common, &s->heap[s->heap_count]))
 			continue;
 		sift_up(s->heap, s->heap_count++);
 		s->found++;
@@ -429,8 +466,31 @@ int sched_ranking_next(
 	out->node = s->heap[0].node;
 	out->score = s->bound;
 	out->runner_up = runner_up(r, s);
+	if (r->favourites)
+		r->recent[r->recent_count++ % SCHED_RECENT_MAX] = out->node;
 	take(r, s);
 	if (r->aside_of)
 		put_back(r);
 	return 0;
+}
+
+void sched_ranking_end(struct sched_ranking *r)
+{
+	struct sched_favourites *f = r->favourites;
+	struct sched_stratum *s = r->strata.all;
+	uint32_t k;
+
+	if (!f)
+		return;
+	k = f->next;
+	f->next = (k + 1) % SCHED_FAVOURITES_OF;
+	// Nobody needs the heap any more.
+	f->count[k] = 0;
+	// What was taken is good for other jobs, however low it stands for this one now.
+	for (uint32_t i = 0; i < r->recent_count && i < SCHED_RECENT_MAX; i++)
+		f->node[k][f->count[k]++] = r->recent[i];
+	while (s->heap_count && f->count[k] < SCHED_FAVOURITES) {
+		f->node[k][f->count[k]++] = s->heap[0].node;
+		heap_remove_top(s);
+	}
 }

@@ -11,6 +11,7 @@
 
 #include "lib/base/rng.h"
 #include "sched/arena.h"
+#include "sched/favourites.h"
 #include "sched/feasible.h"
 #include "sched/plan.h"
 #include "sched/reconcile.h"
@@ -27,6 +28,8 @@ enum sched_algorithm {
 #define SCHED_LOOK_EACH 8
 #define SCHED_LOOK_STRATUM 4
 
+#define SCHED_RECENT_MAX 16
+
 struct sched_ranking {
 	const struct sched_snapshot *s;
 	struct sched_arena *arena;
@@ -37,6 +40,9 @@ struct sched_ranking {
 	const struct sched_plan *plan;
 	struct sched_catalog *catalog;
 	enum sched_algorithm algorithm;
+	struct sched_favourites *favourites; // NULL, but for bin-packing
+	uint32_t recent[SCHED_RECENT_MAX];   // the last ones taken, for the favourites
+	uint32_t recent_count;
 	const struct sched_group *group;
 	bool claims;
 	struct sched_filter filter;
@@ -55,6 +61,8 @@ int sched_ranking_init(struct sched_ranking *r, const struct sched_spec *spec, u
 // -ENOMEM.
 int sched_ranking_next(
 	struct sched_ranking *r, uint32_t wants_left, uint32_t avoid, struct sched_plan_place *out);
+// No more placements of the group: keeps what the next evaluation may use.
+void sched_ranking_end(struct sched_ranking *r);
 // The score of a node with this used after the placement; higher is better, 0 to 1 without the
 // penalty.
 float sched_score(enum sched_algorithm algorithm, const struct sched_res *capacity,

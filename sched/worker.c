@@ -15,6 +15,7 @@ struct sched_worker {
 	struct rng rng;
 	struct sched_arena arena;
 	struct sched_catalog catalog;
+	struct sched_favourites favourites;
 	struct sched_ticket ticket;
 	uint64_t token;
 	uint64_t min_index;
@@ -153,8 +154,12 @@ static int choose(struct planning *p, uint32_t group, const struct sched_want *w
 		.catalog = &p->w->catalog,
 		.algorithm = p->w->config.algorithm,
 		.explain = &plan->done.explain};
-	int rc = sched_ranking_init(&r, p->spec, group);
 	uint32_t k = 0;
+	int rc;
+
+	if (r.algorithm == SCHED_BIN_PACK)
+		r.favourites = &p->w->favourites;
+	rc = sched_ranking_init(&r, p->spec, group);
 
 	for (; !rc && k < n; k++) {
 		struct sched_plan_place *place = &plan->places[plan->place_count];
@@ -170,6 +175,7 @@ static int choose(struct planning *p, uint32_t group, const struct sched_want *w
 			sched_res_add(&p->planned[place->node], &p->spec->groups[group].ask);
 		plan->place_count++;
 	}
+	sched_ranking_end(&r);
 	plan->why[group] = r.why;
 	while (rc == -ENOSPC && k < n && may_preempt(p) && make_room(p, &r, &wants[k]))
 		k++;

@@ -316,6 +316,28 @@ static void b73_pack_or_spread(void **state)
 	assert_int_equal(nodes, 1);
 }
 
+// The fullest of many is found though only a sample is looked at.
+static void b73_packing_finds_the_fullest_of_many(void **state)
+{
+	struct world *w = *state;
+	const struct sched_worker_config pack = {.algorithm = SCHED_BIN_PACK};
+	uint32_t nodes = 0;
+
+	add_racks(w, 1, 2000, 10000);
+	sched_worker_destroy(w->worker);
+	w->worker = sched_worker_new(&pack, 3);
+	for (uint32_t k = 0; k < 90; k++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "t%u", k);
+		world_job(w, name, 1);
+		world_settle(w);
+	}
+	for (uint32_t k = 0; k < 2000; k++)
+		nodes += sched_node_at(world_head(w), k)->holding > 0;
+	assert_int_equal(nodes, 1);
+}
+
 // The penalty is no ban: with one node it goes back there, and spread does not make it forget.
 static void b84_previous_node_with_spread(void **state)
 {
@@ -494,6 +516,7 @@ int main(void)
 		TEST(b72_affinity),
 		TEST(b72_affinity_of_single_nodes),
 		TEST(b73_pack_or_spread),
+		TEST(b73_packing_finds_the_fullest_of_many),
 		TEST(b84_previous_node_with_spread),
 		TEST(nodes_that_change_are_seen),
 		TEST(records_are_read_as_written),
