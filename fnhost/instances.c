@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Instances: see instances.h. The life (life.h) decides; here its actions are carried out, and what happens to
-// shim and connection becomes its events. Loop's thread.
+// shim and connection becomes its events. What is wanted of them is in assign.c. Loop's thread.
 //
 //   assign -> life RUN -> spawn: record, shim -> "running PID" -> dial -> sync answered -> life IS_READY -> serve
 //   shim: over -> life EXITED       link: down -> life UNREADY, dialled again
@@ -8,7 +8,6 @@
 // A ready instance has answered our sync push, so its program runs and is not just a socket that listens.
 #include "fnhost/instances.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,8 +24,6 @@
 #define KEEPALIVE_MS 2000
 #define SWEEP_AGAIN (100 * NS_PER_MS)
 #define LIFETIME_MS 60000 // a program that is stopped for a while is not dead
-
-static void step(struct instance *i, enum life_event event);
 
 static ns_t now_of(const struct instance *i)
 {
@@ -77,7 +74,7 @@ void instance_call_ended(struct instance *i, bool cancelled)
 	if (cancelled)
 		push_sync(i);
 	if (i->member.running == 0)
-		step(i, LIFE_IDLE);
+		instance_step(i, LIFE_IDLE);
 }
 
 static void on_hang(struct timer *timer, ns_t now)
@@ -85,7 +82,7 @@ static void on_hang(struct timer *timer, ns_t now)
 	struct instance *i = container_of(timer, struct instance, hang);
 
 	i->host->counts.instances_hung++;
-	step(i, LIFE_HUNG);
+	instance_step(i, LIFE_HUNG);
 }
 
 static void set_held(struct instance *i, uint32_t held)
@@ -111,7 +108,7 @@ static void on_metadata_push(struct rs_session *s, struct chain *metadata)
 	if (r.bad || !sync || !newest)
 		return;
 	set_held(i, held);
-	step(i, LIFE_IS_READY);
+	instance_step(i, LIFE_IS_READY);
 	calls_pull(i->host, i);
 	server_load_changed(i->host);
 }
@@ -147,8 +144,6 @@ static void on_up(struct link *link)
 	push_sync(link->user);
 }
 
-static void try_next(struct instance *i);
-
 static void on_down(struct link *link, const char *why)
 {
 	struct instance *i = link->user;
@@ -163,8 +158,8 @@ static void on_down(struct link *link, const char *why)
 	link->backoff_ns = LINK_BACKOFF_MIN;
 	if (link->state == LINK_CLOSED)
 		i->linked = false;
-	step(i, LIFE_UNREADY);
-	try_next(i);
+	instance_step(i, LIFE_UNREADY);
+	instance_next(i);
 }
 
 static const struct link_ops link_ops = {.up = on_up, .down = on_down};
@@ -204,7 +199,7 @@ static void on_running(struct shim *shim, int pid)
 
 	i->pid = pid;
 	i->dial_wanted = true;
-	try_next(i);
+	instance_next(i);
 	agent_changed(i->host);
 }
 
@@ -234,10 +229,8 @@ static void note_out_of_memory(struct instance *i)
 		(unsigned long long)(i->limits.memory_bytes >> 20));
 }
 
-static void on_over(struct shim *shim, int error, int code, int signal)
+void instance_over(struct instance *i, int error, int code, int signal)
 {
-	struct instance *i = container_of(shim, struct instance, shim);
-
 	i->pid = 0;
 	i->exit_code = code;
 	i->exit_signal = signal;
@@ -251,12 +244,17 @@ static void on_over(struct shim *shim, int error, int code, int signal)
 	cgroup_kill(&i->host->cgroups, i->id); // what it left behind
 	tell_end(i, error);
 	hang_up(i);
-	step(i, LIFE_EXITED);
+	instance_step(i, LIFE_EXITED);
+}
+
+static void on_over(struct shim *shim, int error, int code, int signal)
+{
+	instance_over(container_of(shim, struct instance, shim), error, code, signal);
 }
 
 static void on_shim_closed(struct shim *shim)
 {
-	try_next(container_of(shim, struct instance, shim));
+	instance_next(container_of(shim, struct instance, shim));
 }
 
 static const struct shim_ops shim_ops = {
@@ -312,7 +310,7 @@ static void destroy(struct instance *i)
 }
 
 // What waits until the connections of the last run are closed.
-static void try_next(struct instance *i)
+void instance_next(struct instance *i)
 {
 	int error;
 
@@ -324,7 +322,7 @@ static void try_next(struct instance *i)
 		i->want_spawn = false;
 		error = spawn(i);
 		if (error)
-			on_over(&i->shim, error, 0, 0);
+			instance_over(i, error, 0, 0);
 	} else if (i->life.state == LIFE_ENDED && i->forget && i->member.running == 0) {
 		destroy(i);
 	}
@@ -348,10 +346,14 @@ static bool lives(void *user, const char *id)
 
 static void on_sweep(struct timer *timer, ns_t now)
 {
-	struct host *h = container_of(timer, struct host, sweep_timer);
+	instances_sweep_groups(container_of(timer, struct host, sweep_timer));
+}
 
+void instances_sweep_groups(struct host *h)
+{
+	h->sweep_timer.fire = on_sweep;
 	if (cgroups_sweep(&h->cgroups, lives, h))
-		timer_arm(loop_timers(h->loop), timer, now + SWEEP_AGAIN);
+		timer_arm(loop_timers(h->loop), &h->sweep_timer, loop_now(h->loop) + SWEEP_AGAIN);
 }
 
 static void give_up(struct instance *i)
@@ -404,11 +406,11 @@ static void on_timer(struct timer *timer, ns_t now)
 {
 	struct instance *i = container_of(timer, struct instance, timer);
 
-	step(i, LIFE_TIMER);
-	try_next(i);
+	instance_step(i, LIFE_TIMER);
+	instance_next(i);
 }
 
-static void step(struct instance *i, enum life_event event)
+void instance_step(struct instance *i, enum life_event event)
 {
 	enum life_state before = i->life.state;
 	unsigned actions;
@@ -422,12 +424,10 @@ static void step(struct instance *i, enum life_event event)
 		timer_arm(loop_timers(i->host->loop), &i->timer, i->life.deadline);
 	act(i, actions);
 	if (i->life.state == LIFE_DRAINING && i->member.running == 0)
-		step(i, LIFE_IDLE);
+		instance_step(i, LIFE_IDLE);
 	if (i->life.state != before || actions)
 		agent_changed(i->host);
 }
-
-// Assignments
 
 // FNV-1a
 static uint64_t seed_of(const char *id)
@@ -439,7 +439,7 @@ static uint64_t seed_of(const char *id)
 	return hash;
 }
 
-static struct instance *instance_new(struct host *h, const struct wanted *w, json_t *assignment)
+struct instance *instance_new(struct host *h, const struct wanted *w, json_t *assignment)
 {
 	struct instance *i = calloc(1, sizeof(*i));
 
@@ -480,163 +480,6 @@ struct instance *instance_find(struct host *h, const char *id)
 	return NULL;
 }
 
-static int begin(struct host *h, const struct wanted *w, json_t *assignment)
-{
-	struct instance *i;
-
-	if (h->instances_count >= HOST_INSTANCES_MAX)
-		return -ENOSPC;
-	i = instance_new(h, w, assignment);
-	if (!i)
-		return -ENOMEM;
-	i->marked = true;
-	step(i, LIFE_RUN);
-	try_next(i);
-	return 0;
-}
-
-static void stop(struct instance *i)
-{
-	if (i->recorded && i->life.state < LIFE_DRAINING)
-		record_stop(&i->host->options, i->id);
-	step(i, LIFE_STOP);
-	try_next(i);
-}
-
-int instances_assign(struct host *h, json_t *assignment)
-{
-	struct wanted w;
-	struct instance *i;
-	int error = wanted_read(&w, assignment);
-
-	if (error)
-		return error;
-	i = instance_find(h, w.id);
-	if (i)
-		i->marked = true;
-	if (w.run)
-		return i ? 0 : begin(h, &w, assignment);
-	// One that is not here any more has ended, and that is what is reported.
-	if (!i && h->instances_count < HOST_INSTANCES_MAX)
-		i = instance_new(h, &w, assignment);
-	if (!i)
-		return -ENOSPC;
-	i->marked = true;
-	stop(i);
-	return 0;
-}
-
-void instances_stop(struct host *h, const char *id)
-{
-	struct instance *i = instance_find(h, id);
-
-	if (!i)
-		return;
-	i->forget = true;
-	stop(i);
-}
-
-void instances_mark(struct host *h)
-{
-	list_for_each (at, &h->instances)
-		list_entry(at, struct instance, all)->marked = false;
-}
-
-void instances_sweep(struct host *h)
-{
-	list_for_each_safe (at, after, &h->instances) {
-		struct instance *i = list_entry(at, struct instance, all);
-
-		if (!i->marked)
-			instances_stop(h, i->id);
-	}
-}
-
-// Adoption
-
-// What ran when the host was last here, or has ended meanwhile.
-static void take_up(struct instance *i)
-{
-	int error;
-
-	step(i, LIFE_ADOPT);
-	error = shim_adopt(&i->shim, &i->exit_code, &i->exit_signal);
-	if (error) {
-		on_over(&i->shim, error == -ESRCH ? 0 : error, i->exit_code, i->exit_signal);
-	} else {
-		// Who started this host may have taken the limits away to be able to (systemd's unit).
-		if (cgroup_make(&i->host->cgroups, i->id, &i->limits))
-			log_warn(SUBSYSTEM, "%s: its limits cannot be set again", i->id);
-		i->oom_kills = cgroup_oom_kills(&i->host->cgroups, i->id);
-		i->host->counts.instances_adopted++;
-	}
-	try_next(i);
-}
-
-static void adopt(struct host *h, const char *id)
-{
-	json_t *assignment = wanted_id_valid(id) ? record_read(&h->options, id) : NULL;
-	struct instance *i = NULL;
-	struct wanted w;
-
-	if (assignment && wanted_read(&w, assignment) == 0 && strcmp(w.id, id) == 0)
-		i = instance_new(h, &w, assignment);
-	json_decref(assignment);
-	if (!i) {
-		log_warn(SUBSYSTEM, "the record of %s cannot be read, so it is not taken up", id);
-		return;
-	}
-	i->marked = true;
-	i->recorded = true;
-	if (record_failed(&h->options, id, i->fault, sizeof(i->fault)))
-		step(i, LIFE_RECALL);
-	else
-		take_up(i);
-	if (record_stopped(&h->options, id))
-		stop(i);
-}
-
-static void tell_limits(const struct host *h)
-{
-	char limits[32];
-
-	cgroups_limits(&h->cgroups, limits, sizeof(limits));
-	if (h->cgroups.why[0])
-		log_warn(SUBSYSTEM, "limits of instances that are enforced: %s; %s", limits,
-			h->cgroups.why);
-	else
-		log_info(SUBSYSTEM, "limits of instances that are enforced: %s, below %s", limits,
-			h->cgroups.root);
-}
-
-int instances_adopt(struct host *h)
-{
-	char path[2 * OPTION_TEXT_MAX];
-	int error = record_init(&h->options);
-	struct dirent *entry;
-	DIR *dir;
-
-	if (error)
-		return error;
-	cgroups_open(&h->cgroups, h->options.cgroup, "/proc/self");
-	tell_limits(h);
-	h->sweep_timer.fire = on_sweep;
-	snprintf(path, sizeof(path), "%s/instances", h->options.state);
-	dir = opendir(path);
-	if (!dir)
-		return -errno;
-	while ((entry = readdir(dir)))
-		if (entry->d_name[0] != '.' && h->instances_count < HOST_INSTANCES_MAX)
-			adopt(h, entry->d_name);
-	closedir(dir);
-	record_trim_logs(h);
-	on_sweep(&h->sweep_timer, loop_now(h->loop));
-	if (h->instances_count)
-		log_info(SUBSYSTEM, "took up %llu running instances of %u recorded",
-			(unsigned long long)h->counts.instances_adopted, h->instances_count);
-	return 0;
-}
-
 void instances_init(struct host *h)
 {
 	list_init(&h->instances);
@@ -644,6 +487,7 @@ void instances_init(struct host *h)
 
 void instances_release(struct host *h)
 {
+	timer_cancel(loop_timers(h->loop), &h->sweep_timer);
 	list_for_each (at, &h->instances) {
 		struct instance *i = list_entry(at, struct instance, all);
 

@@ -62,6 +62,16 @@ void instances_mark(struct host *h);
 void instances_sweep(struct host *h);
 struct instance *instance_find(struct host *h, const char *id);
 
+// instances.c, for assign.c: NULL: out of memory.
+struct instance *instance_new(struct host *h, const struct wanted *w, json_t *assignment);
+void instance_step(struct instance *instance, enum life_event event);
+// What waits until the connections of the last run are closed; it may be freed.
+void instance_next(struct instance *instance);
+// Its program has ended, or could not be started (error).
+void instance_over(struct instance *instance, int error, int code, int signal);
+// Removes cgroups of instances that are gone, now and until none is left.
+void instances_sweep_groups(struct host *h);
+
 // True if calls can be sent to it now. One whose connection has just broken leaves its function here.
 bool instance_usable(struct instance *instance);
 // A call has ended there; cancelled: its handler may still run.
