@@ -445,6 +445,28 @@ static void yaml_comes_back_the_same(void **state)
 	json_decref(value);
 }
 
+// As YAML text they are longer than the 1,024 characters that a key in front of a ":" may have.
+static void long_keys_come_back_the_same(void **state)
+{
+	char key[1001] = "";
+	json_t *value = json_object(), *deep;
+	struct manifest m;
+	char *text;
+
+	memset(key, '\t', sizeof(key) - 1);
+	deep = json_pack("[{s:[{}, i], s:{s:s}}, s]", key, 1, "b", key + 1, "x", "y");
+	json_object_set_new(value, key, deep);
+	json_object_set_new(value, "list", json_pack("[O]", deep));
+	text = to_yaml(value);
+	m = read_good(text);
+	assert_int_equal(m.count, 1);
+	if (!json_equal(m.docs[0].value, value))
+		fail_msg("not the same:\n%s", text);
+	free(text);
+	manifest_fini(&m);
+	json_decref(value);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -464,6 +486,7 @@ int main(void)
 		cmocka_unit_test(a_directory_is_read_in_order_of_names),
 		cmocka_unit_test(yaml_looks_like_a_manifest),
 		cmocka_unit_test(yaml_comes_back_the_same),
+		cmocka_unit_test(long_keys_come_back_the_same),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

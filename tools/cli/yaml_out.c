@@ -9,6 +9,8 @@
 #include <strings.h>
 
 #define FLOW_WIDTH_MAX 72
+// A key in front of a ':' may have 1,024 characters (YAML 1.2, 7.4.2); an escape makes up to 6 of a byte.
+#define SIMPLE_KEY_MAX 128
 
 // Words that some YAML reader takes for something else.
 static bool is_word_of_yaml(const char *text)
@@ -171,6 +173,18 @@ static void write_inline(FILE *out, const json_t *value)
 
 static void write_block(FILE *out, const json_t *value, unsigned indent, bool started);
 
+// "key:", or for a long one "? key" and a line that begins with ":".
+static void write_key(FILE *out, const char *key, unsigned indent)
+{
+	bool simple = strlen(key) <= SIMPLE_KEY_MAX;
+
+	fputs(simple ? "" : "? ", out);
+	write_text(out, key, strlen(key));
+	if (!simple)
+		fprintf(out, "\n%*s", (int)indent, "");
+	fputc(':', out);
+}
+
 // What follows "key:" or "-".
 static void write_value(FILE *out, const json_t *value, unsigned indent, bool item)
 {
@@ -206,8 +220,7 @@ static void write_block(FILE *out, const json_t *value, unsigned indent, bool st
 	json_object_foreach((json_t *)value, key, child)
 	{
 		fprintf(out, "%*s", started ? 0 : (int)indent, "");
-		write_text(out, key, strlen(key));
-		fputc(':', out);
+		write_key(out, key, indent);
 		write_value(out, child, indent + 2, false);
 		started = false;
 	}
