@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# smoke: no-workers
 # The gateway's network on a veth pair by af_xdp, which copies there: small messages, and enough bytes that every
 # packet buffer has been sent many times.
 . "${0%/*}/lib.sh"

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# smoke: no-workers
 # The command line against a real control plane and a real RSocket server, without a gateway: every verb, every
 # exit code, faults of manifests with their lines. Usage: cli.sh BUILD_DIR. Needs no root.
 set -u

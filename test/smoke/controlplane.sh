@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# smoke: no-workers
+# smoke: sanitized
 # The control plane alone, over its sockets: every route, garbage, two instances, kill -9 in the middle of
 # changes, a full disk, followers that leave, and a clean end. Needs curl; root only for the full disk.
 #

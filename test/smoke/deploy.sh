@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # smoke: once
-# smoke: no-workers
 # An installed Penstock, started as its units start it: from start-up files, control plane and function host as users
 # without any powers, the gateway as root without root's. What docs/DEPLOY.md says of tokens, of backups and of a restarted host.
 . "${0%/*}/lib.sh"

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# smoke: no-workers
 # Faults of functions and of a host, through the whole appliance, each call counted: a function that crashes in the
 # middle of calls, one that hangs, one that never becomes ready, and a host that is killed with -9 under load.
 . "${0%/*}/lib.sh"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# smoke: no-workers
+# smoke: sanitized
 # A function host against everybody: programs that break the protocol, write without end, fork, ignore SIGTERM or never
 # read; garbage from the network; a full disk; kill -9 of the host at any moment of starting an instance; instances
 # that are given up; limits (over a plain folder in place of the kernel's); old logs. A function beside it all goes on.

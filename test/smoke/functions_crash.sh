@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# smoke: no-workers
 # The control plane is killed with -9 a hundred times at any point of deployments on two hosts, half of them before it
 # has answered: what was acknowledged is there after each restart, what was not is there whole or not at all, no
 # instance is started twice, and in the end exactly what is wanted runs. Unix sockets and loopback; needs jq, not root.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# smoke: no-workers
+# smoke: sanitized
 # penstock-gen serve and load, end to end over loopback and a Unix socket. Usage: gen.sh BUILD_DIR
 set -u
 gen=${1:?the build directory}/tools/gen/penstock-gen

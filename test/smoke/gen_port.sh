@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# smoke: no-workers
 # penstock-gen on a DPDK port: over a tap against the kernel's TCP, and over a memif through a gateway whose
 # backend is answered by the generator's own thread, as tools/bench does.
 . "${0%/*}/lib.sh"

@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # smoke: once
-# smoke: no-workers
 # meson install into an empty folder: programs, units and start-up files are good, a function is written and tested against
 # nothing but what was installed, and uninstall leaves nothing but what the user changed. Needs no root.
 . "${0%/*}/lib.sh"

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Runs the smoke tests one after the other and counts: run.sh BUILD_DIR [--workers N] [--no-huge]
 # [--only NAME] [--leave-out MARK] [--logs DIR]. As root. The last line is "N passed, N failed". Scripts
-# may have a line `# smoke: MARK`: once (a second pass shows nothing new), no-workers (how many does not matter),
-# in-progress (what it shows is still being built: run it by name).
+# may have a line `# smoke: MARK`: once (only with the release build: with the sanitized one it shows nothing new),
+# sanitized (only with that one: it shows all the other does).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 limit=300  # seconds for one script

@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # smoke: once
-# smoke: no-workers
 # The units under systemd itself: it is started in namespaces of its own, over this system with Penstock installed into it, and
 # does what docs/DEPLOY.md says. What a unit forbids that a daemon needs shows here, and only here.
 set -euo pipefail
