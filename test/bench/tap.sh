@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # First figures: calls over net_tap through the gateway, beside the same calls over loopback straight to the backend.
-# usage: test/bench/tap.sh BUILD_DIR [--workers N] [--no-huge]      (as root, about two minutes; see docs/PERFORMANCE.md)
+# usage: test/bench/tap.sh BUILD_DIR [--workers N] [--no-huge]      (as root, about five minutes; see docs/PERFORMANCE.md)
 #
 # Three runs of each case in turn; medians with minimum and maximum. CPU of the gateway: cycles of iterations
 # that found work, by its own count, over calls. Everything shares two cores here, so these are no
