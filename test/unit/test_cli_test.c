@@ -154,6 +154,39 @@ static void programs_that_are_none_of_ours(void **state)
 	put("a.test.yaml", "command: [/bin/sleep, \"60\"]\ntests: [{name: one, call: x, timeout_ms: 50}]\n");
 	assert_int_equal(run(path, ""), CLI_REFUSED);
 	expect_text(out_text, "is it linked with the SDK");
+	put("a.test.yaml",
+		"command: [/bin/sh, -c, \"exec 3>&-; exec sleep 60\"]\n"
+		"tests: [{name: one, call: x}]\n");
+	assert_int_equal(run(path, ""), CLI_REFUSED);
+	expect_text(out_text, "closed the descriptor 3 that it is asked on, and stayed: it was killed");
+}
+
+// It says that it has started, as the SDK does, and then reads nothing.
+static void a_program_that_does_not_read(void **state)
+{
+	char *much = malloc(8 << 20);
+
+	assert_non_null(much);
+	memset(much, 'x', 8 << 20);
+	much[(8 << 20) - 1] = 0;
+	put("data", much);
+	free(much);
+	put("a.test.yaml",
+		"command: [/bin/sh, -c, \"printf '\\\\020\\\\0\\\\0\\\\0\\\\0' >&3; exec sleep 60\"]\n"
+		"tests: [{name: one, call: {file: data}, timeout_ms: 100}]\n");
+	assert_int_equal(run(path, ""), CLI_REFUSED);
+	expect_text(out_text, "no answer within 100 ms (timeout_ms): it was killed\n");
+}
+
+// Beyond the limit of items nothing is written to.
+static void a_program_that_never_ends_its_items(void **state)
+{
+	put("a.test.yaml",
+		"command: [/bin/sh, -c, \"printf '\\\\020\\\\0\\\\0\\\\0\\\\0' >&3; head -c 6000000 /dev/zero "
+		"| sed 's/\\\\x00\\\\x00\\\\x00\\\\x00\\\\x00/\\\\x11\\\\x00\\\\x00\\\\x00\\\\x00/g' >&3; exec sleep 60\"]\n"
+		"tests: [{name: one, stream: x, timeout_ms: 60000}]\n");
+	assert_int_equal(run(path, ""), CLI_REFUSED);
+	expect_text(out_text, "more than 1000000 items: it was killed\n");
 }
 
 static void wrong_files_name_their_line(void **state)
@@ -246,6 +279,8 @@ int main(void)
 		TEST(items_are_compared_one_by_one),
 		TEST(a_program_that_dies_is_started_again),
 		TEST(programs_that_are_none_of_ours),
+		TEST(a_program_that_does_not_read),
+		TEST(a_program_that_never_ends_its_items),
 		TEST(wrong_files_name_their_line),
 		TEST(data_that_cannot_be_had),
 		TEST(files_are_found),

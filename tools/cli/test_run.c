@@ -21,6 +21,8 @@
 #define PROGRAM_FD 3
 #define ITEMS_MAX 1000000u
 #define OUTPUT_SHOWN 8192
+#define END_STEP_US 10000
+#define END_STEPS 200
 
 // The program
 
@@ -120,20 +122,28 @@ static void tell_end(const struct test_program *p, int status, char *why, size_t
 		snprintf(why, room, "%s ended with status %d", p->argv[0], WEXITSTATUS(status));
 }
 
-static void stop(struct test_program *p, bool kill_it, int *status)
+// The end of its socket is a program's end; one that stays is killed. False: it had to be killed.
+static bool stop(struct test_program *p, bool kill_it, int *status)
 {
+	bool killed;
 	int ended = 0;
 
 	if (p->fd >= 0)
 		close(p->fd);
 	p->fd = -1;
-	if (p->pid && kill_it)
-		kill(p->pid, SIGKILL);
+	for (int i = 0; p->pid && !kill_it && i < END_STEPS; i++) {
+		if (waitpid(p->pid, &ended, WNOHANG) == p->pid)
+			p->pid = 0;
+		else
+			usleep(END_STEP_US);
+	}
+	killed = p->pid && kill(p->pid, SIGKILL) == 0;
 	while (p->pid && waitpid(p->pid, &ended, 0) < 0 && errno == EINTR)
 		;
 	p->pid = 0;
 	if (status)
 		*status = ended;
+	return !killed;
 }
 
 static int start(struct test_program *p)
@@ -165,6 +175,14 @@ static int start(struct test_program *p)
 	return 0;
 }
 
+// A program that does not read what it is asked.
+static void limit_sends(int fd, long timeout_ms)
+{
+	const struct timeval limit = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
+
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+}
+
 // Frames
 
 static int send_all(int fd, const void *data, size_t len)
@@ -177,7 +195,7 @@ static int send_all(int fd, const void *data, size_t len)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return -errno;
+			return errno == EAGAIN ? -ETIMEDOUT : -errno;
 		at += n;
 		len -= (size_t)n;
 	}
@@ -332,11 +350,13 @@ static int receive_frame(int fd, struct frame *frame, ns_t until)
 // Takes the frame's bytes.
 static int add_item(struct test_result *r, struct frame *frame)
 {
+	if (r->items_count >= ITEMS_MAX)
+		return -E2BIG;
 	if ((r->items_count & (r->items_count - 1)) == 0) {
 		size_t room = r->items_count ? 2 * r->items_count : 1;
 		struct test_data *grown = realloc(r->items, room * sizeof(*grown));
 
-		if (!grown || r->items_count >= ITEMS_MAX)
+		if (!grown)
 			return -ENOMEM;
 		r->items = grown;
 	}
@@ -405,14 +425,20 @@ static int receive_result(struct test_program *p, struct test_result *result, ns
 static void tell(struct test_program *p, int error, long timeout_ms, bool started, char *why, size_t room)
 {
 	int status;
+	bool ended = stop(p, error != -EPIPE, &status);
 
-	stop(p, error != -EPIPE, &status);
 	if (error == -ETIMEDOUT && !started)
 		snprintf(why, room, "%s does not take cases: is it linked with the SDK, with pn_main()?", p->argv[0]);
 	else if (error == -ETIMEDOUT)
 		snprintf(why, room, "no answer within %ld ms (timeout_ms): it was killed", timeout_ms);
+	else if (error == -EPIPE && !ended)
+		snprintf(why, room,
+			"%s closed the descriptor %d that it is asked on, and stayed: it was killed",
+			p->argv[0], PROGRAM_FD);
 	else if (error == -EPIPE)
 		tell_end(p, status, why, room);
+	else if (error == -E2BIG)
+		snprintf(why, room, "more than %u items: it was killed", ITEMS_MAX);
 	else
 		snprintf(why, room, "%s: %s", p->argv[0], strerror(-error));
 }
@@ -434,8 +460,10 @@ bool test_program_run(struct test_program *p, const struct test_file *file, cons
 			error = wait_started(p, until);
 		started = !error;
 	}
-	if (!error)
+	if (!error) {
+		limit_sends(p->fd, timeout_ms);
 		error = send_case(p->fd, file, test, why, room);
+	}
 	if (error && why[0]) { // a file that the case names: the program has heard half a case
 		stop(p, true, NULL);
 		return false;
@@ -475,16 +503,7 @@ char *test_program_output(struct test_program *p)
 
 void test_program_fini(struct test_program *p)
 {
-	// The end of its socket is its end; one that stays is killed.
-	if (p->fd >= 0)
-		shutdown(p->fd, SHUT_RDWR);
-	for (int i = 0; p->pid && i < 200; i++) {
-		if (waitpid(p->pid, NULL, WNOHANG) == p->pid)
-			p->pid = 0;
-		else
-			usleep(10000);
-	}
-	stop(p, true, NULL);
+	stop(p, false, NULL);
 	if (p->output_fd >= 0)
 		close(p->output_fd);
 	free_list(p->argv);
