@@ -330,6 +330,13 @@ static void routes_say_what_is_carried(void **state)
 	put("/proc/net/route",
 		ROUTES "eth0\t00000000\t0102000A\t0002\t0\t0\t0\t00000000\t0\t0\t0\n");
 	assert_false(scan(&k, "eth0")->default_route);
+	// What a card's second interface carries.
+	put("/sys/bus/pci/devices/0000:04:00.0/net/eth9/type", "1\n");
+	point("/sys/class/net/eth9/device", "../../0000:04:00.0");
+	assert_false(scan(&k, "eth3")->default_route);
+	put("/proc/net/route",
+		ROUTES "eth9\t00000000\t0102000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n");
+	assert_true(scan(&k, "eth3")->default_route);
 }
 
 static void log_in_from(const char *name, uint32_t first, uint32_t last, short type)

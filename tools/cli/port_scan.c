@@ -171,21 +171,44 @@ static bool add_pci(const struct port_system *s, const char *address, struct por
 	return true;
 }
 
+// A second interface of a card: what it carries keeps the whole card with the kernel.
+static void add_interface(const struct port_system *s, const char *interface, struct port_nic *nic)
+{
+	bool default_route, login;
+
+	port_carries(s, interface, &default_route, &login);
+	nic->default_route |= default_route;
+	nic->login |= login;
+}
+
+// The card with that PCI address. NULL: there is none.
+static struct port_nic *at_address(struct port_nic *nics, size_t count, const char *address)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(nics[i].address, address) == 0)
+			return &nics[i];
+	return NULL;
+}
+
 // Cards that are on another bus, such as those of some virtual machines.
-static bool add_other(const struct port_system *s, const char *interface,
-	const struct port_nic *nics, size_t count, struct port_nic *nic)
+static bool add_other(const struct port_system *s, const char *interface, struct port_nic *nics,
+	size_t count, struct port_nic *nic)
 {
 	char device[DEVICE_ROOM], name[PORT_NAME_MAX];
+	struct port_nic *owner;
 
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(nics[i].interface, interface) == 0)
 			return false;
 	snprintf(device, sizeof(device), "/sys/class/net/%s/device", interface);
-	// A second interface of a PCI card has its address there.
 	if (strlen(interface) >= PORT_NAME_MAX ||
-		!port_link_name(s, name, sizeof(name), "%s", device) ||
-		port_find(nics, count, name))
+		!port_link_name(s, name, sizeof(name), "%s", device))
 		return false;
+	owner = at_address(nics, count, name);
+	if (owner) {
+		add_interface(s, interface, owner);
+		return false;
+	}
 	*nic = (struct port_nic){0};
 	strcpy(nic->interface, interface);
 	read_device(s, device, nic);
