@@ -148,7 +148,7 @@ def main(args):
     o = parse(args)
     machine.end_in_order()
     cores = [int(core) for core in o.cores.split(",")]
-    found = results.Results("gateway", machine.describe())
+    found = results.Results("gateway", machine.describe(o.build))
     check_quiet(found, cores)
     with tempfile.TemporaryDirectory(prefix="penstock-bench.") as folder:
         bench = Bench(o.build, folder, cores[0], cores[1])

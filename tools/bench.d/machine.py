@@ -2,6 +2,7 @@
 """The machine under a benchmark: its processes, its cores' time, and what it is."""
 
 import ctypes
+import json
 import os
 import platform
 import signal
@@ -127,7 +128,15 @@ def foreign_share(cores, seconds=1.0):
     return max((busy_seconds(core) - at) / seconds for core, at in zip(cores, before))
 
 
-def describe():
+def build_type(build):
+    """How a build folder was set up: optimization and sanitizers."""
+    with open(os.path.join(build, "meson-info", "intro-buildoptions.json"), encoding="utf-8") as f:
+        options = {option["name"]: option["value"] for option in json.load(f)}
+    return f"{options['buildtype']}, -O{options['optimization']}, sanitizers: {options['b_sanitize']}"
+
+
+def describe(build=None):
+    """What results depend on; build: the folder of the programs that are measured."""
     model = "unknown"
     with open("/proc/cpuinfo", encoding="utf-8") as f:
         for line in f:
@@ -135,6 +144,7 @@ def describe():
                 model = line.partition(":")[2].strip()
                 break
     return {
+        **({"build": build_type(build)} if build else {}),
         "cpu": model,
         "cores": os.cpu_count(),
         "kernel": platform.release(),

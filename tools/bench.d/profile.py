@@ -150,7 +150,7 @@ def main(args):
         if not shutil.which(program):
             raise Failed(f"{program} is needed: apt-get install {package}")
     cores = [int(core) for core in o.cores.split(",")]
-    found = results.Results("profile", machine.describe())
+    found = results.Results("profile", machine.describe(o.build))
     found.machine["foreign_share"] = round(machine.foreign_share(cores), 3)
     if found.machine["foreign_share"] > 0.03:
         found.note("provisional: others used the machine meanwhile")

@@ -161,7 +161,7 @@ def verdict(what, value, good, aim):
 def main(args):
     o = parse(args)
     machine.end_in_order()
-    found = results.Results("sched", machine.describe())
+    found = results.Results("sched", machine.describe(o.build))
     foreign = machine.foreign_share([o.core])
     found.machine["foreign_share"] = round(foreign, 3)
     if foreign > NOISE:

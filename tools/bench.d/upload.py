@@ -103,7 +103,7 @@ def main(args):
     o = parser.parse_args(args)
     machine.end_in_order()
     cores = [int(core) for core in o.cores.split(",")]
-    found = results.Results("upload", machine.describe())
+    found = results.Results("upload", machine.describe(o.build))
     found.machine["foreign_share"] = round(machine.foreign_share(cores), 3)
     if found.machine["foreign_share"] > 0.03:
         found.note("provisional: others used the machine meanwhile")
