@@ -144,6 +144,7 @@ expect "and removes none" test "$(listed)" = "$before"
 expect "uninstall" uninstall
 expect "the changed file stays" test "$(listed)" = "${etc#"$dest"}/controlplane.yaml"
 expect "and is told" told "controlplane.yaml: you changed it"
+expect "once, and nothing besides" test "$(grep -c yaml "$dir/uninstall.log")$(grep -c "is yours" "$dir/uninstall.log")" = 10
 rm -rf "$dest"
 mkdir "$dest"
 expect "installed once more" install_all
