@@ -52,7 +52,7 @@ YAML
 as_user() { printf '%s\n' --reuid "$1" --regid "$1" --groups "$2" --bounding-set=-all --inh-caps=-all --no-new-privs; }
 mapfile -t as_controlplane < <(as_user $cp_uid "$peer_gid")
 mapfile -t as_host < <(as_user $fn_uid "$peer_gid")
-as_gateway=(--groups "$peer_gid" "--bounding-set=-all,+net_admin,+net_raw,+ipc_lock" --inh-caps=-all --no-new-privs)
+as_gateway=(--groups "$peer_gid" "--bounding-set=-all,+net_admin,+net_raw,+bpf,+ipc_lock" --inh-caps=-all --no-new-privs)
 
 # start NAME SETPRIV-FLAGS... PROGRAM FLAGS...: in the namespace.
 start() {
