@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// lib/base: cursor, buf and chain, timer wheel, histogram, rng, addresses, list.
+// lib/base: cursor, buf and chain, timer wheel, histogram, rng, addresses, base64, list.
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +13,7 @@
 #include <sys/un.h>
 
 #include "lib/base/addr.h"
+#include "lib/base/base64.h"
 #include "lib/base/buf.h"
 #include "lib/base/cursor.h"
 #include "lib/base/hist.h"
@@ -479,6 +480,29 @@ static void socket_addresses_parse(void **state)
 		assert_int_equal(sockaddr_parse(bad[i], &ss, &len), -EINVAL);
 }
 
+// RFC 4648, section 10.
+static void base64_goes_there_and_back(void **state)
+{
+	static const char *const pairs[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"},
+		{"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}, {"\xff\xfe\x7f", "//5/"}};
+	static const char *const bad[] = {"Z", "Zg", "Zg=", "Z===", "====", "Zh==", "Zm9=", "Zg==Zg==", "Zm 9",
+		"Zm9v\n", "Zm-v", "=m9v"};
+
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+		size_t len = strlen(pairs[i][0]), text_len = strlen(pairs[i][1]);
+		char text[32], data[32] = "";
+
+		assert_true(BASE64_TEXT_BYTES(len) == text_len + 1 && BASE64_DATA_BYTES(text_len) >= len);
+		base64_encode(pairs[i][0], len, text);
+		assert_string_equal(text, pairs[i][1]);
+		assert_int_equal(base64_decode(text, text_len, NULL), len);
+		assert_int_equal(base64_decode(text, text_len, data), len);
+		assert_string_equal(data, pairs[i][0]);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(base64_decode(bad[i], strlen(bad[i]), NULL), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -500,6 +524,7 @@ int main(void)
 		cmocka_unit_test(rng_is_uniform_enough),
 		cmocka_unit_test(addresses_parse_and_print),
 		cmocka_unit_test(socket_addresses_parse),
+		cmocka_unit_test(base64_goes_there_and_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
