@@ -74,6 +74,28 @@ int sched_core_quota_put(
 // 0, -ENOENT.
 int sched_core_quota_del(struct sched_core *c, const char *namespace, ns_t now);
 
+// Of a child that a templated job shall have.
+struct sched_dispatch {
+	const void *payload;
+	uint32_t payload_len;
+	const struct sched_meta *meta;
+	uint32_t meta_count;
+	const char *token; // NULL: none. A second dispatch with the same one makes nothing
+	char why[192];     // out: a sentence, when refused
+};
+
+// Makes a child of a templated job. 0; -EEXIST: *child was made with the same token before; -E2BIG,
+// the payload; -EINVAL, -EDQUOT (too many that have not ended), -ENOENT (no such job): see why;
+// -ENOMEM.
+int sched_core_dispatch(
+	struct sched_core *c, uint32_t parent, struct sched_dispatch *d, ns_t now, uint32_t *child);
+// Makes a child of a periodic job now, whatever its schedule. 0; -ENOENT; -EINVAL: it has none, or
+// is stopped; -EBUSY: one is running and may not overlap; -EEXIST: there is one of this second;
+// -EDQUOT, -ENOMEM.
+int sched_core_launch_now(struct sched_core *c, uint32_t parent, ns_t now, uint32_t *child);
+// When the schedule's next child is due, as far as the snapshot knows; NS_NEVER. Any thread.
+ns_t sched_next_launch(const struct sched_job *job);
+
 struct sched_report {
 	struct sched_id id;
 	uint8_t status;

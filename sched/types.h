@@ -229,6 +229,39 @@ struct sched_claim {
 	uint8_t group; // or SCHED_ALL_GROUPS
 };
 
+// A key and its value, given to what runs.
+struct sched_meta {
+	const char *key, *value;
+};
+
+// What a dispatch must say of its payload.
+enum sched_payload {
+	SCHED_PAYLOAD_OPTIONAL,
+	SCHED_PAYLOAD_REQUIRED,
+	SCHED_PAYLOAD_FORBIDDEN,
+	SCHED_PAYLOADS,
+};
+
+// A job that does not run itself, but whose copies do, its children: at the times of a schedule, or
+// each time one is asked for. launch.c
+struct sched_launch {
+	const char *cron; // cron.h; NULL: none
+	bool overlap;     // a child is launched though the one before it has not ended
+	bool templated;   // children are dispatched
+	uint8_t payload;  // enum sched_payload
+	const char *const *meta_required, *const *meta_optional;
+	uint32_t meta_required_count, meta_optional_count;
+};
+
+#define SCHED_PAYLOAD_MAX 16384
+#define SCHED_META_MAX 32     // keys of a template, required and optional ones each, and of a child
+#define SCHED_META_KEY_MAX 63 // letters, digits, - and _
+#define SCHED_META_BYTES_MAX 16384 // all values of a child
+#define SCHED_TOKEN_MAX 128
+#define SCHED_PARENT_NAME_MAX 46 // so that a child's name is one, too
+#define SCHED_CHILDREN_MAX 16384 // of a job, that have not ended
+#define SCHED_KEPT_MAX 65536     // children that have ended, of all jobs
+
 #define SCHED_CLAIMS_MAX 16 // of a job with all its groups
 #define SCHED_GROUPS_MAX 32
 #define SCHED_AFFINITIES_MAX 16 // of a job with all its groups, as are the next two
@@ -255,6 +288,15 @@ struct sched_spec {
 	uint32_t affinity_count, spread_count, claim_count;
 	const void *opaque; // for hosts; never looked into
 	uint32_t opaque_len;
+	const struct sched_launch *launch; // NULL: runs itself; else it has no instances, but
+					   // children
+	const char
+		*parent; // of a child: the job, in the same namespace, it is a copy of; else NULL
+	const void *payload;
+	uint32_t payload_len;
+	const struct sched_meta *meta;
+	uint32_t meta_count;
+	const char *token; // that the child was dispatched with, NULL
 };
 
 // The specs that instances still run, the newest first; never empty.
@@ -276,6 +318,13 @@ struct sched_job {
 	uint64_t create_index, modify_index;
 	uint64_t spec_index; // when the spec last changed
 	uint32_t quota;      // of its namespace, SCHED_NONE
+	uint32_t parent;     // of a child; SCHED_NONE
+	uint32_t first_child, next_child, previous_child;
+	uint32_t children, children_alive; // rows; of these not ended
+	uint32_t launches, skips; // of its schedule: made; not made, as one before was running or
+				  // there were too many
+	ns_t launched_ns;         // schedule: what was due until then is settled
+	ns_t ended_ns;            // of a child: when it ended, 0: it has not
 };
 
 // What all jobs of a namespace may have together.
