@@ -45,10 +45,10 @@ static unsigned on_ready(struct life *life, ns_t now)
 {
 	if (life->state != LIFE_STARTING || life->killing)
 		return 0;
-	enter(life, LIFE_READY, now, LIFE_STABLE);
+	enter(life, LIFE_READY, now, life->once ? NS_NEVER : LIFE_STABLE);
 	life->late = 0;
 	life->reason = NULL;
-	return LIFE_SERVE;
+	return life->once ? 0 : LIFE_SERVE;
 }
 
 static unsigned kill_start(struct life *life, ns_t now, const char *reason)
@@ -61,7 +61,7 @@ static unsigned kill_start(struct life *life, ns_t now, const char *reason)
 
 static unsigned on_unready(struct life *life, ns_t now)
 {
-	if (life->state != LIFE_READY)
+	if (life->state != LIFE_READY || life->once)
 		return 0;
 	if (++life->breaks >= LIFE_BREAKS_MAX)
 		return LIFE_UNSERVE |
@@ -87,6 +87,10 @@ static ns_t next_wait(struct life *life)
 static unsigned wait_or_give_up(struct life *life, ns_t now)
 {
 	life->ends++;
+	if (life->once) {
+		enter(life, LIFE_FAILED, now, NS_NEVER);
+		return LIFE_GIVE_UP;
+	}
 	if (life->ends >= LIFE_ENDS_MAX || life->late >= LIFE_LATE_MAX) {
 		enter(life, LIFE_FAILED, now, NS_NEVER);
 		return LIFE_GIVE_UP;
@@ -97,7 +101,7 @@ static unsigned wait_or_give_up(struct life *life, ns_t now)
 
 static unsigned on_exited(struct life *life, ns_t now)
 {
-	unsigned actions = life->state == LIFE_READY ? LIFE_UNSERVE : 0;
+	unsigned actions = life->state == LIFE_READY && !life->once ? LIFE_UNSERVE : 0;
 
 	switch (life->state) {
 	case LIFE_NEW:
@@ -116,23 +120,39 @@ static unsigned on_exited(struct life *life, ns_t now)
 	}
 }
 
+static unsigned on_completed(struct life *life, ns_t now)
+{
+	bool runs = life->state == LIFE_NEW || life->state == LIFE_STARTING || life->state == LIFE_READY;
+
+	if (!life->once || !runs || life->killing)
+		return on_exited(life, now);
+	enter(life, LIFE_DONE, now, NS_NEVER);
+	return 0;
+}
+
+// Who runs once has no calls that could be waited for: what it wants to finish it does on SIGTERM.
 static unsigned terminate(struct life *life, ns_t now)
 {
-	enter(life, LIFE_TERMINATING, now, LIFE_TERM_MAX);
+	enter(life, LIFE_TERMINATING, now, life->once ? life->drain_max : LIFE_TERM_MAX);
 	return LIFE_TERM;
 }
 
 static unsigned on_stop(struct life *life, ns_t now)
 {
+	if (life->state < LIFE_FAILED)
+		life->stopped = true;
 	switch (life->state) {
 	case LIFE_NEW:
 	case LIFE_WAITING:
 	case LIFE_FAILED:
+	case LIFE_DONE:
 		enter(life, LIFE_ENDED, now, NS_NEVER);
 		return LIFE_END;
 	case LIFE_STARTING:
 		return terminate(life, now);
 	case LIFE_READY:
+		if (life->once)
+			return terminate(life, now);
 		enter(life, LIFE_DRAINING, now, life->drain_max);
 		return LIFE_UNSERVE;
 	default:
@@ -192,6 +212,7 @@ unsigned life_step(struct life *life, enum life_event event, ns_t now)
 		[LIFE_IS_READY] = on_ready,
 		[LIFE_UNREADY] = on_unready,
 		[LIFE_EXITED] = on_exited,
+		[LIFE_COMPLETED] = on_completed,
 		[LIFE_STOP] = on_stop,
 		[LIFE_IDLE] = on_idle,
 		[LIFE_HUNG] = on_hung,
@@ -212,6 +233,7 @@ const char *life_name(const struct life *life)
 		[LIFE_TERMINATING] = "stopping",
 		[LIFE_KILLING] = "stopping",
 		[LIFE_FAILED] = "failed",
+		[LIFE_DONE] = "exited",
 		[LIFE_ENDED] = "exited",
 	};
 

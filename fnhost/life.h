@@ -15,6 +15,11 @@
 // An instance that is not READY in time, or HUNG, is killed and comes back by way of WAITING. One that ends again
 // and again without having been READY for long, or is twice not READY in time, is FAILED: it is not started any
 // more, and the control plane places another one elsewhere.
+//
+// One that runs once (a job's) is READY as soon as it runs, and not started again:
+//
+//   STARTING, READY -- COMPLETED --> DONE      -- EXITED, as any other end --> FAILED (give up)
+//                   -- STOP: term --> TERMINATING, for drain_max, then as above
 #pragma once
 
 #include <stdbool.h>
@@ -42,6 +47,7 @@ enum life_state {
 	LIFE_TERMINATING,
 	LIFE_KILLING,
 	LIFE_FAILED, // given up
+	LIFE_DONE,   // ran once, and all is well
 	LIFE_ENDED,
 };
 
@@ -52,6 +58,7 @@ enum life_event {
 	LIFE_IS_READY,
 	LIFE_UNREADY, // the connection broke
 	LIFE_EXITED,  // or could not be started
+	LIFE_COMPLETED, // exited with success
 	LIFE_STOP,    // not wanted any more
 	LIFE_IDLE,    // the last of its calls has ended
 	LIFE_HUNG,
@@ -80,6 +87,8 @@ struct life {
 	uint32_t late; // of these, the last ones that were not ready in time
 	uint32_t breaks; // of the connection, since start or stable
 	bool killing; // STARTING, and told to die
+	bool once;    // set it behind life_init(): runs to its end, and that is it
+	bool stopped; // told to stop before its end
 	const char *reason; // of the last trouble; NULL: none
 };
 
@@ -90,3 +99,8 @@ unsigned life_step(struct life *life, enum life_event event, ns_t now);
 // "starting" (also while it waits to be started again), "running", "stopping", "failed" (given up), "exited": what
 // the control plane is told.
 const char *life_name(const struct life *life);
+// No program of it is there, nor will be.
+static inline bool life_over(const struct life *life)
+{
+	return life->state >= LIFE_FAILED;
+}

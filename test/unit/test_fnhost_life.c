@@ -277,6 +277,94 @@ static void hung_is_killed_and_comes_back(void **state)
 	assert_int_equal(life.restarts, 1);
 }
 
+// Jobs
+
+static struct life once(void)
+{
+	struct life life = fresh();
+
+	life.once = true;
+	assert_int_equal(life_step(&life, LIFE_RUN, 0), LIFE_SPAWN);
+	return life;
+}
+
+static struct life once_running(void)
+{
+	struct life life = once();
+
+	assert_int_equal(life_step(&life, LIFE_IS_READY, 1), 0); // it serves nobody
+	assert_string_equal(life_name(&life), "running");
+	assert_true(life.deadline == NS_NEVER); // for as long as it takes
+	return life;
+}
+
+static void once_runs_to_its_end(void **state)
+{
+	struct life life = once_running();
+
+	assert_int_equal(life_step(&life, LIFE_COMPLETED, 2), 0);
+	assert_int_equal(life.state, LIFE_DONE);
+	assert_string_equal(life_name(&life), "exited");
+	assert_true(life_over(&life));
+	assert_false(life.stopped);
+	assert_int_equal(life_step(&life, LIFE_RUN, 3), 0);
+	assert_int_equal(life_step(&life, LIFE_TIMER, 1000 * NS_PER_SEC), 0); // nothing comes back
+	assert_int_equal(life_step(&life, LIFE_STOP, 4), LIFE_END);
+	assert_false(life.stopped); // it was through before
+	assert_string_equal(life_name(&life), "exited");
+	life = once();
+	assert_int_equal(life_step(&life, LIFE_COMPLETED, 2), 0); // before we heard that it runs
+	assert_int_equal(life.state, LIFE_DONE);
+}
+
+static void once_fails_once(void **state)
+{
+	struct life life = once_running();
+
+	assert_int_equal(life_step(&life, LIFE_EXITED, 2), LIFE_GIVE_UP);
+	assert_string_equal(life_name(&life), "failed");
+	assert_int_equal(life_step(&life, LIFE_TIMER, 1000 * NS_PER_SEC), 0);
+	assert_int_equal(life.restarts, 0);
+	life = once();
+	assert_int_equal(life_step(&life, LIFE_EXITED, 2), LIFE_GIVE_UP); // could not be started
+	life = fresh();
+	life.once = true;
+	life_step(&life, LIFE_ADOPT, 0);
+	assert_int_equal(life_step(&life, LIFE_COMPLETED, 1), 0); // ended while the host was away
+	assert_int_equal(life.state, LIFE_DONE);
+}
+
+static void once_has_its_drain_between_term_and_kill(void **state)
+{
+	struct life life = once_running();
+
+	assert_int_equal(life_step(&life, LIFE_STOP, 10), LIFE_TERM);
+	assert_string_equal(life_name(&life), "stopping");
+	assert_true(life.stopped);
+	assert_true(life.deadline == 10 + DRAIN);
+	assert_int_equal(life_step(&life, LIFE_TIMER, life.deadline), LIFE_KILL);
+	assert_int_equal(life_step(&life, LIFE_EXITED, 400 * MS), LIFE_END);
+	assert_string_equal(life_name(&life), "exited"); // and not failed
+	life = once_running();
+	life_step(&life, LIFE_STOP, 10);
+	assert_int_equal(life_step(&life, LIFE_COMPLETED, 20), LIFE_END);
+	assert_true(life.stopped);
+	life = fresh();
+	life.once = true;
+	assert_int_equal(life_step(&life, LIFE_STOP, 0), LIFE_END);
+	assert_true(life.stopped);
+	assert_int_equal(life_step(&life, LIFE_RUN, 1), 0); // never begins
+}
+
+// Success is nothing for a function: it is to go on.
+static void a_function_that_exits_is_started_again(void **state)
+{
+	struct life life = ready(0);
+
+	assert_int_equal(life_step(&life, LIFE_COMPLETED, 1), LIFE_UNSERVE);
+	assert_int_equal(life.state, LIFE_WAITING);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -295,6 +383,10 @@ int main(void)
 		cmocka_unit_test(connection_breaks_and_returns),
 		cmocka_unit_test(connection_breaks_again_and_again),
 		cmocka_unit_test(hung_is_killed_and_comes_back),
+		cmocka_unit_test(once_runs_to_its_end),
+		cmocka_unit_test(once_fails_once),
+		cmocka_unit_test(once_has_its_drain_between_term_and_kill),
+		cmocka_unit_test(a_function_that_exits_is_started_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
