@@ -30,3 +30,5 @@ int sched_core_commit(struct sched_core *c, ns_t now);
 struct sched_ticket sched_ticket_of(const struct sched_eval *e);
 // Hands the room that appeared to the blocked evaluations.
 void sched_core_effects(struct sched_core *c);
+// Whether instances of the one version would do for the other: then it is the same version.
+bool sched_same_instances(const struct sched_spec *a, const struct sched_spec *b);

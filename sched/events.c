@@ -9,8 +9,7 @@
 
 // ---- jobs ----
 
-// Whether instances of the one would do for the other.
-static bool same_instances(const struct sched_spec *a, const struct sched_spec *b)
+bool sched_same_instances(const struct sched_spec *a, const struct sched_spec *b)
 {
 	if (a->group_count != b->group_count || a->type != b->type)
 		return false;
@@ -51,8 +50,8 @@ int sched_core_job_put(
 	old = sched_job_at(&c->state->head, *slot);
 	copy->version = 1;
 	if (old)
-		copy->version =
-			sched_job_spec(old)->version + !same_instances(sched_job_spec(old), copy);
+		copy->version = sched_job_spec(old)->version +
+				!sched_same_instances(sched_job_spec(old), copy);
 	else
 		*slot = sched_slot_new(c->state, SCHED_TABLE_JOBS);
 	return put_spec(c, *slot, copy, false, SCHED_JOB_PUT, now);
