@@ -14,7 +14,7 @@ const char *sched_take_text(struct reader *r, struct sched_room *room);
 
 // The parts of a spec that most jobs do not have (extras.c).
 struct sched_extras_size {
-	uint32_t affinities, spreads, targets, claims;
+	uint32_t affinities, spreads, targets, claims, near;
 	size_t bytes; // of all their structs
 };
 

@@ -12,6 +12,8 @@ enum record {
 	RECORD_SPREAD,
 	RECORD_CLAIM,
 	RECORD_LOST_AFTER,
+	RECORD_IMAGE = 16,
+	RECORD_NEAR, // all of a group
 };
 
 // ---- checking ----
@@ -42,6 +44,29 @@ static int check_spread(const struct sched_spec *spec, const struct sched_spread
 			return -EINVAL;
 	}
 	return percent > 100 ? -EINVAL : 0;
+}
+
+// "namespace/name".
+static bool near_ok(const char *near)
+{
+	const char *slash = near ? strchr(near, '/') : NULL;
+
+	return slash && slash > near && slash[1] && !strchr(slash + 1, '/');
+}
+
+static int check_near(const struct sched_spec *spec)
+{
+	uint32_t found = 0;
+
+	for (uint32_t g = 0; g < spec->group_count; g++) {
+		for (uint32_t i = 0; i < spec->groups[g].near_count; i++)
+			if (!near_ok(spec->groups[g].near[i]))
+				return -EINVAL;
+		found += spec->groups[g].near_count;
+		if (spec->groups[g].near_count > SCHED_NEAR_MAX || found > SCHED_NEAR_MAX)
+			return -EINVAL;
+	}
+	return 0;
 }
 
 int sched_extras_check(const struct sched_spec *spec)
@@ -77,7 +102,7 @@ int sched_extras_check(const struct sched_spec *spec)
 			sched_is_unique_attribute(c->name))
 			return -EINVAL;
 	}
-	return targets > SCHED_TARGETS_MAX ? -EINVAL : 0;
+	return targets > SCHED_TARGETS_MAX ? -EINVAL : check_near(spec);
 }
 
 // ---- writing ----
@@ -171,6 +196,65 @@ static void get_lost_after(struct reader *r, struct sched_spec *spec)
 		((struct sched_group *)(uintptr_t)spec->groups)[group].lost_after_ns = (ns_t)after;
 }
 
+static void get_image(struct reader *r, struct sched_spec *spec, struct sched_room *room)
+{
+	uint8_t group = reader_u8(r);
+	const char *image = sched_take_text(r, room);
+
+	if (group >= spec->group_count)
+		r->bad = true;
+	else
+		((struct sched_group *)(uintptr_t)spec->groups)[group].image = image;
+}
+
+static void put_near(struct sched_bytes *b, uint8_t group, const struct sched_group *g)
+{
+	sched_put_u8(b, group);
+	sched_put_uint(b, g->near_count);
+	for (uint32_t i = 0; i < g->near_count; i++)
+		sched_put_text(b, g->near[i]);
+}
+
+// Returns how many it took of the `left` places at `near`.
+static uint32_t get_near(struct reader *r, struct sched_spec *spec, const char **near,
+	uint32_t left, struct sched_room *room)
+{
+	struct sched_group *groups = (struct sched_group *)(uintptr_t)spec->groups;
+	uint8_t group = reader_u8(r);
+	uint32_t n = sched_get_u32(r);
+
+	if (group >= spec->group_count || n > left) {
+		r->bad = true;
+		return 0;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		near[i] = sched_take_text(r, room);
+		r->bad |= !near_ok(near[i]);
+	}
+	groups[group].near = near;
+	groups[group].near_count = n;
+	return n;
+}
+
+// Those of all groups.
+static void put_attractions(struct sched_bytes *b, const struct sched_spec *spec)
+{
+	struct sched_bytes body = {0};
+
+	for (uint32_t g = 0; g < spec->group_count; g++) {
+		if (spec->groups[g].image) {
+			sched_put_u8(&body, (uint8_t)g);
+			sched_put_text(&body, spec->groups[g].image);
+			put_record(b, RECORD_IMAGE, &body);
+		}
+		if (spec->groups[g].near_count) {
+			put_near(&body, (uint8_t)g, &spec->groups[g]);
+			put_record(b, RECORD_NEAR, &body);
+		}
+	}
+	sched_bytes_fini(&body);
+}
+
 void sched_extras_put(struct sched_bytes *b, const struct sched_spec *spec)
 {
 	struct sched_bytes body = {0};
@@ -194,6 +278,7 @@ void sched_extras_put(struct sched_bytes *b, const struct sched_spec *spec)
 		sched_put_uint(&body, (uint64_t)spec->groups[g].lost_after_ns);
 		put_record(b, RECORD_LOST_AFTER, &body);
 	}
+	put_attractions(b, spec);
 	sched_bytes_fini(&body);
 }
 
@@ -227,6 +312,12 @@ struct sched_extras_size sched_extras_size(struct reader *r)
 			size.affinities++;
 		if (type == RECORD_CLAIM && size.claims < SCHED_CLAIMS_MAX)
 			size.claims++;
+		if (type == RECORD_NEAR) {
+			reader_u8(&body);
+			size.near += sched_get_u32(&body);
+			if (size.near > SCHED_NEAR_MAX)
+				size.near = SCHED_NEAR_MAX;
+		}
 		if (type != RECORD_SPREAD || size.spreads == SCHED_SPREADS_MAX)
 			continue;
 		size.spreads++;
@@ -239,7 +330,7 @@ struct sched_extras_size sched_extras_size(struct reader *r)
 	size.bytes = size.affinities * sizeof(struct sched_affinity) +
 		     size.spreads * sizeof(struct sched_spread) +
 		     size.targets * sizeof(struct sched_spread_target) +
-		     size.claims * sizeof(struct sched_claim);
+		     size.claims * sizeof(struct sched_claim) + size.near * sizeof(char *);
 	return size;
 }
 
@@ -250,7 +341,8 @@ void sched_extras_get(struct reader *r, struct sched_spec *spec, void *at,
 	struct sched_spread *spread = (struct sched_spread *)(affinity + size->affinities);
 	struct sched_spread_target *target = (struct sched_spread_target *)(spread + size->spreads);
 	struct sched_claim *claim = (struct sched_claim *)(target + size->targets);
-	uint32_t targets = 0;
+	const char **near = (const char **)(claim + size->claims);
+	uint32_t targets = 0, nears = 0;
 	struct reader body;
 	uint8_t type;
 
@@ -268,6 +360,10 @@ void sched_extras_get(struct reader *r, struct sched_spec *spec, void *at,
 			get_claim(&body, &claim[spec->claim_count++], room);
 		} else if (type == RECORD_LOST_AFTER) {
 			get_lost_after(&body, spec);
+		} else if (type == RECORD_IMAGE) {
+			get_image(&body, spec, room);
+		} else if (type == RECORD_NEAR) {
+			nears += get_near(&body, spec, near + nears, size->near - nears, room);
 		} else if (type == RECORD_AFFINITY || type == RECORD_SPREAD ||
 			   type == RECORD_CLAIM) {
 			r->bad = true;

@@ -194,6 +194,10 @@ struct sched_group {
 	uint64_t restart_hash; // equal in two versions: the update needs no new instance
 	const struct sched_constraint *constraints;
 	uint32_t constraint_count;
+	// What it is liked for that a node has these already (near.h). NULL: nothing.
+	const char *image;
+	const char *const *near; // jobs it is chained with, as "namespace/name"
+	uint32_t near_count;
 };
 
 #define SCHED_ALL_GROUPS UINT8_MAX
@@ -263,6 +267,7 @@ struct sched_launch {
 #define SCHED_KEPT_MAX 65536     // children that have ended, of all jobs
 
 #define SCHED_CLAIMS_MAX 16 // of a job with all its groups
+#define SCHED_NEAR_MAX 16   // the same
 #define SCHED_GROUPS_MAX 32
 #define SCHED_AFFINITIES_MAX 16 // of a job with all its groups, as are the next two
 #define SCHED_SPREADS_MAX 8
