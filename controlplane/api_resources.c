@@ -299,7 +299,8 @@ out:
 	return out;
 }
 
-// A route belongs to a function or to endpoints, not to both. False: the error has been made.
+// A route belongs to a function or to endpoints, not to both, and a name to a function or a job.
+// False: the error has been made.
 static bool routes_free(struct api_call *call, const json_t *object)
 {
 	char taken_by[160], field[64];
@@ -307,8 +308,14 @@ static bool routes_free(struct api_call *call, const json_t *object)
 	if (!discovery_conflict(call->api->registry, call->route->kind, object, taken_by,
 		    sizeof(taken_by), field, sizeof(field)))
 		return true;
-	api_error(call->response, 409, "route_taken", field,
-		"the route is already that of %s: choose another, or delete that first", taken_by);
+	if (call->route->kind == KIND_JOB || strncmp(taken_by, "job ", 4) == 0)
+		api_error(call->response, 409, "name_taken", field,
+			"the name is already that of %s: choose another, or delete that first",
+			taken_by);
+	else
+		api_error(call->response, 409, "route_taken", field,
+			"the route is already that of %s: choose another, or delete that first",
+			taken_by);
 	return false;
 }
 

@@ -160,12 +160,32 @@ static bool function_conflicts(const struct registry *r, const json_t *object, c
 	return false;
 }
 
+// Functions and jobs share the names of the scheduler and of instances.
+static bool name_taken(const struct registry *r, enum kind kind, const json_t *object,
+	char *taken_by, size_t taken_room, char *field, size_t field_room)
+{
+	enum kind other = kind == KIND_JOB ? KIND_FUNCTION : KIND_JOB;
+	const json_t *metadata = json_object_get(object, "metadata");
+	char key[130];
+
+	snprintf(key, sizeof(key), "%s/%s",
+		json_string_value(json_object_get(metadata, "namespace")),
+		json_string_value(json_object_get(metadata, "name")));
+	if (!registry_get(r, other, key))
+		return false;
+	snprintf(taken_by, taken_room, "%s %s", kinds[other].singular, key);
+	snprintf(field, field_room, "metadata.name");
+	return true;
+}
+
 bool discovery_conflict(const struct registry *r, enum kind kind, const json_t *object,
 	char *taken_by, size_t taken_room, char *field, size_t field_room)
 {
 	if (kind == KIND_ENDPOINT)
 		return endpoint_conflicts(r, object, taken_by, taken_room, field, field_room);
-	if (kind == KIND_FUNCTION)
-		return function_conflicts(r, object, taken_by, taken_room, field, field_room);
-	return false;
+	if (kind != KIND_FUNCTION && kind != KIND_JOB)
+		return false;
+	return name_taken(r, kind, object, taken_by, taken_room, field, field_room) ||
+	       (kind == KIND_FUNCTION &&
+		       function_conflicts(r, object, taken_by, taken_room, field, field_room));
 }

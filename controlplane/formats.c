@@ -108,6 +108,48 @@ static bool route_valid(const char *text)
 	return name_valid(space);
 }
 
+// Names of attributes stand in sentences and in lists with commas.
+static bool attribute_valid(const char *text)
+{
+	return *text && strlen(text) <= 128 && all_in(text, LOWER UPPER DIGITS "._/-");
+}
+
+// NAME or NAMESPACE/NAME.
+static bool reference_valid(const char *text)
+{
+	const char *slash = strchr(text, '/');
+	size_t len = slash ? (size_t)(slash - text) : 0;
+	char space[64];
+
+	if (!slash)
+		return name_valid(text);
+	if (len >= sizeof(space))
+		return false;
+	memcpy(space, text, len);
+	space[len] = 0;
+	return name_valid(space) && name_valid(slash + 1);
+}
+
+static bool meta_valid(const char *text)
+{
+	size_t len = strlen(text);
+
+	return len >= 1 && len <= 63 && !isdigit((unsigned char)*text) &&
+	       all_in(text, LOWER UPPER DIGITS "_-");
+}
+
+// What each field may be is for the scheduler's reader to say.
+static bool cron_valid(const char *text)
+{
+	int fields = 0;
+
+	for (const char *p = text; *p; p += strspn(p, " ")) {
+		p += strcspn(p, " ");
+		fields++;
+	}
+	return fields == 5 && all_in(text, LOWER UPPER DIGITS "*/,- ");
+}
+
 static bool text_valid(const char *text)
 {
 	return true;
@@ -140,6 +182,16 @@ const struct format format_route = {"route", route_valid,
 	"for "
 	"every route that begins so",
 	"^([a-z0-9][a-z0-9-]{0,62}/)?[^\\s]+$"};
+const struct format format_attribute = {"attribute", attribute_valid,
+	"1 to 128 letters, digits and . _ / -, such as rack or unique.node.name",
+	"^[A-Za-z0-9._/-]{1,128}$"};
+const struct format format_reference = {"reference", reference_valid,
+	"NAME or NAMESPACE/NAME of a function or job", "^([a-z0-9][a-z0-9-]{0,62}/)?[a-z0-9][a-z0-9-]{0,62}$"};
+const struct format format_cron = {"schedule", cron_valid,
+	"minute, hour, day, month and weekday, such as \"*/5 * * * *\"", NULL};
+const struct format format_meta = {"name", meta_valid,
+	"1 to 63 letters, digits, hyphens and underscores, not beginning with a digit",
+	"^[A-Za-z_-][A-Za-z0-9_-]{0,62}$"};
 const struct format format_text = {"text", text_valid, "text", NULL};
 
 int size_parse(const char *text, int64_t *bytes)

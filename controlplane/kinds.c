@@ -1,17 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kinds of resources and their fields: the one place that says what may be written, in which
-// range, with which default.
-#include "controlplane/schema.h"
-
-#include <stdio.h>
-#include <string.h>
+// range, with which default. Functions and jobs are in files of their own.
+#include "controlplane/kinds_internal.h"
 
 static const char *const api_versions[] = {"penstock/v1", NULL};
-static const char *const runtimes[] = {"process", "oci", "wasm", NULL};
-static const char *const classes[] = {"latency", "batch", NULL};
-static const char *const colds[] = {"drop", "hold", NULL};
-static const char *const policies[] = {"two-choices", NULL};
-
 const struct field common_fields[] = {
 	{"apiVersion", FIELD_STRING, 0, 1, 64, .values = api_versions, .def = "\"penstock/v1\"",
 		.help = "The version of this format."},
@@ -36,51 +28,6 @@ const struct field common_fields[] = {
 };
 const size_t common_field_count = sizeof(common_fields) / sizeof(common_fields[0]);
 
-static const struct field function_fields[] = {
-	{"spec.runtime", FIELD_STRING, 0, 1, 16, .def = "\"process\"", .values = runtimes,
-		.help = "What an instance is: a process, an OCI container or a WebAssembly "
-			"module."},
-	{"spec.command", FIELD_ARRAY, 0, 0, 256, .def = "[]",
-		.help = "The program and its arguments. Required for the runtime process."},
-	{"spec.command[]", FIELD_STRING, 0, 0, 4096, .format = &format_text,
-		.help = "The program, then one argument each."},
-	{"spec.image", FIELD_STRING, 0, 1, 512, .format = &format_image,
-		.help = "The image with its digest. Required for the runtimes oci and wasm."},
-	{"spec.scale", FIELD_OBJECT, .def = "{}", .help = "How many instances there are."},
-	{"spec.scale.min", FIELD_INT, 0, 0, 100000, .def = "1",
-		.help = "Instances kept without load."},
-	{"spec.scale.max", FIELD_INT, 0, 1, 100000, .def = "10", .help = "Instances at most."},
-	{"spec.scale.concurrency", FIELD_INT, 0, 1, 10000, .def = "1",
-		.help = "Calls that one instance works on at the same time."},
-	{"spec.resources", FIELD_OBJECT, .def = "{}", .help = "What one instance needs."},
-	{"spec.resources.cpu_milli", FIELD_INT, 0, 1, 1024000, .def = "100",
-		.help = "Thousandths of a core."},
-	{"spec.resources.memory", FIELD_SIZE, 0, 1 << 20, (int64_t)1 << 50, .def = "\"128Mi\"",
-		.help = "Memory, the most an instance may take."},
-	{"spec.call", FIELD_OBJECT, .def = "{}", .help = "How calls are treated."},
-	{"spec.call.timeout_ms", FIELD_INT, 0, 0, 86400000, .def = "30000",
-		.help = "Deadline of a call that brings none; 0: none."},
-	{"spec.call.idempotent", FIELD_BOOL, .def = "false",
-		.help = "True if a call may run twice: then it is tried again and hedged."},
-	{"spec.call.class", FIELD_STRING, 0, 1, 16, .def = "\"latency\"", .values = classes,
-		.help = "Whether latency or throughput matters."},
-	{"spec.call.cold", FIELD_STRING, 0, 1, 16, .def = "\"drop\"", .values = colds,
-		.help = "Whether a call is refused or held while no instance lives."},
-	{"spec.call.queue", FIELD_INT, 0, 0, 1000000, .def = "128",
-		.help = "Calls that wait on a host at most; more are REJECTED."},
-	{"spec.balance", FIELD_OBJECT, .def = "{}", .help = "How gateways choose a host."},
-	{"spec.balance.policy", FIELD_STRING, 0, 1, 32, .def = "\"two-choices\"",
-		.values = policies, .help = "two-choices: the less loaded of two at random."},
-	{"spec.env", FIELD_MAP, 0, 0, 1024, .def = "{}", .keys = &format_env_name,
-		.help = "Environment variables of the instances."},
-	{"spec.env{}", FIELD_STRING, 0, 0, 65536, .format = &format_text,
-		.help = "The value of a variable."},
-	{"spec.bindings", FIELD_ARRAY, 0, 0, 0, .def = "[]",
-		.help = "Caches and object stores that instances may use. None exist in this "
-			"version."},
-	{"spec.bindings[]", FIELD_STRING, 0, 1, 63, .format = &format_name, .help = "A binding."},
-};
-
 static const struct field endpoint_fields[] = {
 	{"spec.addresses", FIELD_ARRAY, FIELD_REQUIRED, 1, 1024,
 		.help = "Where the servers listen; calls are balanced over them."},
@@ -94,6 +41,7 @@ static const struct field endpoint_fields[] = {
 	{"spec.lease", FIELD_BOOL, .def = "false", .help = "True if the servers grant leases."},
 	{"spec.fragments", FIELD_BOOL, .def = "true",
 		.help = "False for servers that cannot reassemble fragments."},
+	NO_MORE_ROWS,
 };
 
 static const struct field gateway_fields[] = {
@@ -118,6 +66,7 @@ static const struct field gateway_fields[] = {
 	{"spec.limits", FIELD_OBJECT, .def = "{}", .help = "Limits for clients."},
 	{"spec.limits.connections_per_address", FIELD_INT, 0, 1, 10000000, .def = "10000",
 		.help = "Connections from one client address at most."},
+	NO_MORE_ROWS,
 };
 
 static const struct field node_fields[] = {
@@ -125,82 +74,40 @@ static const struct field node_fields[] = {
 		.help = "False: no new instances are put there."},
 	{"spec.drain", FIELD_BOOL, .def = "false",
 		.help = "True: its instances are replaced elsewhere, then stopped."},
+	{"spec.drain_deadline_ms", FIELD_INT, 0, 0, 604800000, .def = "0",
+		.help = "What is left there so long after the last change of the node is stopped, "
+			"replaced or not; 0: nothing is."},
+	NO_MORE_ROWS,
 };
 
 // Instances are made by the scheduler.
 static const struct field instance_fields[] = {
 	{"spec.function", FIELD_STRING, FIELD_READ_ONLY, .help = "The function's name."},
+	{"spec.job", FIELD_STRING, FIELD_READ_ONLY, .help = "The job's name."},
+	{"spec.group", FIELD_STRING, FIELD_READ_ONLY, .help = "The group of the job."},
+	{"spec.index", FIELD_INT, FIELD_READ_ONLY, .help = "Its number in the group, from 0."},
 	{"spec.version", FIELD_INT, FIELD_READ_ONLY,
-		.help = "The function's version; grows when it needs new instances."},
+		.help = "The function's or job's version; grows when it needs new instances."},
 	{"spec.node", FIELD_STRING, FIELD_READ_ONLY, .help = "Where it runs."},
 	{"spec.desired", FIELD_STRING, FIELD_READ_ONLY, .help = "run or stop."},
+	NO_MORE_ROWS,
 };
 
-static bool function_check(const json_t *spec, struct schema_error *error)
-{
-	const json_t *scale = json_object_get(spec, "scale");
-	const char *runtime = json_string_value(json_object_get(spec, "runtime"));
-	bool process = strcmp(runtime, "process") == 0;
-
-	if (json_integer_value(json_object_get(scale, "min")) >
-		json_integer_value(json_object_get(scale, "max")))
-		return schema_fail(error, "invalid_field", "spec.scale.min",
-			"spec.scale.min must not be greater than spec.scale.max: lower min or "
-			"raise max");
-	if (process && json_array_size(json_object_get(spec, "command")) == 0)
-		return schema_fail(error, "missing_field", "spec.command",
-			"spec.command is required for the runtime process: give the program and "
-			"its arguments, "
-			"such as [\"echo\"]");
-	if (!process && !json_object_get(spec, "image"))
-		return schema_fail(error, "missing_field", "spec.image",
-			"spec.image is required for the runtime %s: give NAME@sha256:DIGEST",
-			runtime);
-	return true;
-}
-
-// The text of a string or an integer, to look it up by.
-static const char *text_of(const json_t *value, char *room, size_t len)
-{
-	if (json_is_string(value))
-		return json_string_value(value);
-	snprintf(room, len, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-	return room;
-}
-
-// Refuses a value that stands twice in an array (of strings, or of objects, by `member`).
-static bool no_doubles(
-	const json_t *array, const char *member, const char *field, struct schema_error *error)
-{
-	json_t *seen = json_object();
-	bool good = true;
-
-	for (size_t i = 0; good && i < json_array_size(array); i++) {
-		const json_t *item = json_array_get(array, i);
-		char room[32], where[64];
-		const char *text =
-			text_of(member ? json_object_get(item, member) : item, room, sizeof(room));
-		const json_t *first = json_object_get(seen, text);
-
-		if (!first) {
-			json_object_set_new(seen, text, json_integer((json_int_t)i));
-			continue;
-		}
-		snprintf(where, sizeof(where), "%s[%zu]%s%s", field, i, member ? "." : "",
-			member ? member : "");
-		good = schema_fail(error, "invalid_field", where,
-			"%s is the same as item %" JSON_INTEGER_FORMAT ": remove one of them",
-			where, json_integer_value(first));
-	}
-	json_decref(seen);
-	return good;
-}
+// What is left out is without limit.
+static const struct field quota_fields[] = {
+	{"spec.cpu_milli", FIELD_INT, 0, 0, 1000000000, .help = "Thousandths of cores."},
+	{"spec.memory", FIELD_SIZE, 0, 0, (int64_t)1 << 50, .help = "Memory."},
+	{"spec.disk", FIELD_SIZE, 0, 0, (int64_t)1 << 50, .help = "Room on disks."},
+	{"spec.instances", FIELD_INT, 0, 0, 1000000000, .help = "How many instances."},
+	NO_MORE_ROWS,
+};
 
 // Each route is told to gateways with all addresses.
 #define ROUTES_TIMES_ADDRESSES_MAX 65536
 
-static bool endpoint_check(const json_t *spec, struct schema_error *error)
+static bool endpoint_check(const json_t *object, struct schema_error *error)
 {
+	const json_t *spec = json_object_get(object, "spec");
 	size_t addresses = json_array_size(json_object_get(spec, "addresses"));
 
 	if (addresses * json_array_size(json_object_get(spec, "routes")) >
@@ -213,26 +120,33 @@ static bool endpoint_check(const json_t *spec, struct schema_error *error)
 	       no_doubles(json_object_get(spec, "routes"), NULL, "spec.routes", error);
 }
 
-static bool gateway_check(const json_t *spec, struct schema_error *error)
+static bool gateway_check(const json_t *object, struct schema_error *error)
 {
+	const json_t *spec = json_object_get(object, "spec");
+
 	return no_doubles(json_object_get(spec, "ports"), "name", "spec.ports", error) &&
 	       no_doubles(json_object_get(spec, "listeners"), "port", "spec.listeners", error);
 }
 
-#define FIELDS(table) .fields = table, .field_count = sizeof(table) / sizeof((table)[0])
-
 const struct kind_info kinds[KIND_COUNT] = {
 	[KIND_FUNCTION] = {"Function", "functions", "function", "A function that hosts run.", true,
-		true, true, FIELDS(function_fields), function_check},
+		true, true, function_fields, function_check},
 	[KIND_ENDPOINT] = {"Endpoint", "endpoints", "endpoint",
 		"RSocket servers that others run, and the routes that lead to them.", false, true,
-		true, FIELDS(endpoint_fields), endpoint_check},
+		true, endpoint_fields, endpoint_check},
 	[KIND_GATEWAY] = {"Gateway", "gateways", "gateway",
 		"A data plane: its addresses, listeners and limits.", false, false, true,
-		FIELDS(gateway_fields), gateway_check},
+		gateway_fields, gateway_check},
+	[KIND_JOB] = {"Job", "jobs", "job",
+		"What hosts run without being called: to its end, all the time, on every node, at "
+		"set times or when it is dispatched.",
+		true, true, true, job_fields, job_check},
+	[KIND_QUOTA] = {"Quota", "quotas", "quota",
+		"What all functions and jobs of the namespace of its name may have together.", false,
+		false, true, quota_fields, NULL},
 	[KIND_NODE] = {"Node", "nodes", "node",
 		"A machine that runs a function host; it registers itself.", false, false, false,
-		FIELDS(node_fields), NULL},
-	[KIND_INSTANCE] = {"Instance", "instances", "instance", "A running copy of a function.",
-		false, true, false, FIELDS(instance_fields), NULL},
+		node_fields, NULL},
+	[KIND_INSTANCE] = {"Instance", "instances", "instance",
+		"A running copy of a function or job.", false, true, false, instance_fields, NULL},
 };

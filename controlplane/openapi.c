@@ -296,7 +296,7 @@ static json_t *responses(const struct api_route *route)
 		json_object_set_new(out, "404", error_answer("There is none of this name."));
 	if (writes) {
 		json_object_set_new(
-			out, "409", error_answer("A route belongs to another resource."));
+			out, "409", error_answer("A route or name belongs to another resource."));
 		json_object_set_new(out, "412", error_answer("It is at another version."));
 		json_object_set_new(out, "413", error_answer("The body is longer than 1 MiB."));
 		json_object_set_new(

@@ -56,7 +56,7 @@ const struct field *kind_field(const struct kind_info *kind, size_t index)
 	if (index < common_field_count)
 		return &common_fields[index];
 	index -= common_field_count;
-	return index < kind->field_count ? &kind->fields[index] : NULL;
+	return kind->fields[index].path ? &kind->fields[index] : NULL;
 }
 
 bool field_is_child(const struct field *row, const char *parent)
@@ -464,7 +464,7 @@ json_t *schema_normalize(const struct kind_info *kind, const json_t *in, struct 
 			given_kind ? given_kind : "null");
 		goto bad;
 	}
-	if (kind->check && !kind->check(json_object_get(out, "spec"), error))
+	if (kind->check && !kind->check(out, error))
 		goto bad;
 	return out;
 bad:

@@ -50,7 +50,16 @@ struct field {
 	const char *help;           // a sentence
 };
 
-enum kind { KIND_FUNCTION, KIND_ENDPOINT, KIND_GATEWAY, KIND_NODE, KIND_INSTANCE, KIND_COUNT };
+enum kind {
+	KIND_FUNCTION,
+	KIND_ENDPOINT,
+	KIND_GATEWAY,
+	KIND_JOB,
+	KIND_QUOTA,
+	KIND_NODE,
+	KIND_INSTANCE,
+	KIND_COUNT,
+};
 
 struct schema_error {
 	const char *code;  // invalid_field, unknown_field, missing_field
@@ -66,10 +75,9 @@ struct kind_info {
 	bool key_namespace;          // NAMESPACE/NAME identifies it
 	bool namespaced;             // has metadata.namespace
 	bool writable;               // through the API
-	const struct field *fields;  // of its spec
-	size_t field_count;
+	const struct field *fields;  // of its spec; one without path ends them
 	// Rules between fields, of a normalized resource. False: *error says what is wrong.
-	bool (*check)(const json_t *spec, struct schema_error *error);
+	bool (*check)(const json_t *object, struct schema_error *error);
 };
 
 extern const struct kind_info kinds[KIND_COUNT];
@@ -94,7 +102,7 @@ const struct field *kind_field(const struct kind_info *kind, size_t index);
 // Formats, also used by the API for paths and queries.
 extern const struct format format_name, format_image, format_label_key, format_label_value,
 	format_env_name, format_address, format_prefix, format_via, format_destination,
-	format_route, format_text;
+	format_route, format_text, format_attribute, format_reference, format_cron, format_meta;
 
 // "64Mi" or "1048576": 0, or -EINVAL.
 int size_parse(const char *text, int64_t *bytes);

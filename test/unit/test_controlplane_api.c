@@ -205,6 +205,25 @@ static void test_a_route_has_one_kind_of_owner(void **state)
 		200);
 }
 
+// Functions and jobs are one to the scheduler.
+static void test_a_name_is_of_a_function_or_a_job(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(ask(f, "PUT", "/v1/jobs/default/echo", ECHO), 201);
+	assert_int_equal(ask(f, "PUT", "/v1/functions/default/echo", ECHO), 409);
+	assert_error(f, "name_taken", "metadata.name", "job default/echo");
+	assert_int_equal(ask(f, "PUT", "/v1/functions/team/echo", ECHO), 201);
+	assert_int_equal(ask(f, "PUT", "/v1/jobs/team/echo", ECHO), 409);
+	assert_error(f, "name_taken", "metadata.name", "function team/echo");
+	assert_int_equal(ask(f, "PUT", "/v1/jobs/default/echo", ECHO), 200);
+	assert_int_equal(ask(f, "DELETE", "/v1/jobs/default/echo", NULL), 200);
+	assert_int_equal(ask(f, "PUT", "/v1/functions/default/echo", ECHO), 201);
+	assert_int_equal(ask(f, "PUT", "/v1/quotas/team", "{\"spec\":{\"instances\":3}}"), 201);
+	assert_int_equal(ask(f, "GET", "/v1/quotas/team", NULL), 200);
+	assert_int_equal(int_at(f, "spec.instances"), 3);
+}
+
 // ---- lists ----
 
 static void put_many(struct fixture *f, int n)
@@ -474,6 +493,7 @@ int main(void)
 		TEST(test_conditions),
 		TEST(test_dry_run_changes_nothing),
 		TEST(test_a_route_has_one_kind_of_owner),
+		TEST(test_a_name_is_of_a_function_or_a_job),
 		TEST(test_pages),
 		TEST(test_labels),
 		TEST(test_bad_queries),

@@ -61,17 +61,24 @@ static void refuses(
 }
 
 #define META "\"metadata\":{\"name\":\"a\"}"
+// Defaults of what most functions and jobs do not say.
+#define CLAIMS "\"disk\":0,\"devices\":{},\"ports\":[]"
+#define MORE                                                                                  \
+	"\"priority\":50,\"placement\":{\"constraints\":[],\"affinities\":[],\"spreads\":[]," \
+	"\"distinct_hosts\":false,\"near\":[]},\"update\":{\"max_parallel\":0,\"canary\":0,"    \
+	"\"auto_promote\":false,\"auto_revert\":false,\"progress_deadline_ms\":0},"            \
+	"\"disconnect\":{\"lost_after_ms\":0}"
 
 static void test_defaults(void **state)
 {
 	(void)state;
 	accepts(KIND_FUNCTION, "{" META ",\"spec\":{\"command\":[\"echo\"]}}",
 		"{\"runtime\":\"process\",\"command\":[\"echo\"],\"scale\":{\"min\":1,\"max\":10,"
-		"\"concurrency\":1},\"resources\":{\"cpu_milli\":100,\"memory\":\"128Mi\"},"
+		"\"concurrency\":1},\"resources\":{\"cpu_milli\":100,\"memory\":\"128Mi\"," CLAIMS "},"
 		"\"call\":{"
 		"\"timeout_ms\":30000,\"idempotent\":false,\"class\":\"latency\",\"cold\":\"drop\","
 		"\"queue\":"
-		"128},\"balance\":{\"policy\":\"two-choices\"},\"env\":{},\"bindings\":[]}");
+		"128},\"balance\":{\"policy\":\"two-choices\"},\"env\":{},\"bindings\":[]," MORE "}");
 	accepts(KIND_ENDPOINT,
 		"{" META ",\"spec\":{\"addresses\":[\"10.0.0.1:7000\"],\"routes\":[\"x\"]}}",
 		"{\"addresses\":[\"10.0.0.1:7000\"],\"routes\":[\"x\"],\"lease\":false,"
@@ -103,11 +110,11 @@ static void test_manifests_of_the_documentation(void **state)
 		"{\"runtime\":\"process\",\"command\":[\"thumbnail\",\"--quality=80\"],\"scale\":{"
 		"\"min\":1,"
 		"\"max\":10,\"concurrency\":8},\"resources\":{\"cpu_milli\":500,\"memory\":"
-		"\"64Mi\"},\"call\":{"
+		"\"64Mi\"," CLAIMS "},\"call\":{"
 		"\"timeout_ms\":1000,\"idempotent\":true,\"class\":\"latency\",\"cold\":\"drop\","
 		"\"queue\":128},"
 		"\"balance\":{\"policy\":\"two-choices\"},\"env\":{\"LEVEL\":\"info\"},"
-		"\"bindings\":[]}");
+		"\"bindings\":[]," MORE "}");
 	accepts(KIND_ENDPOINT,
 		"{\"apiVersion\":\"penstock/"
 		"v1\",\"kind\":\"Endpoint\",\"metadata\":{\"name\":\"orders\"},"
