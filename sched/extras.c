@@ -14,6 +14,7 @@ enum record {
 	RECORD_LOST_AFTER,
 	RECORD_IMAGE = 16,
 	RECORD_NEAR, // all of a group
+	RECORD_UPDATE = 24,
 };
 
 // ---- checking ----
@@ -74,7 +75,7 @@ int sched_extras_check(const struct sched_spec *spec)
 	uint32_t found = properties(spec->constraints, spec->constraint_count), targets = 0;
 
 	for (uint32_t i = 0; i < spec->group_count; i++)
-		if (spec->groups[i].lost_after_ns < 0)
+		if (spec->groups[i].lost_after_ns < 0 || spec->groups[i].progress_deadline_ns < 0)
 			return -EINVAL;
 	for (uint32_t i = 0; i < spec->group_count; i++)
 		found += properties(spec->groups[i].constraints, spec->groups[i].constraint_count);
@@ -196,6 +197,48 @@ static void get_lost_after(struct reader *r, struct sched_spec *spec)
 		((struct sched_group *)(uintptr_t)spec->groups)[group].lost_after_ns = (ns_t)after;
 }
 
+// How a group's new versions come.
+static void put_update(struct sched_bytes *b, const struct sched_spec *spec)
+{
+	struct sched_bytes body = {0};
+
+	for (uint32_t i = 0; i < spec->group_count; i++) {
+		const struct sched_group *g = &spec->groups[i];
+
+		if (!g->canaries && !g->auto_promote && !g->auto_revert && !g->sticky &&
+			!g->progress_deadline_ns)
+			continue;
+		sched_put_u8(&body, (uint8_t)i);
+		sched_put_uint(&body, g->canaries);
+		sched_put_u8(&body,
+			(uint8_t)(g->auto_promote | g->auto_revert << 1 | g->sticky << 2));
+		sched_put_uint(&body, (uint64_t)g->progress_deadline_ns);
+		put_record(b, RECORD_UPDATE, &body);
+	}
+	sched_bytes_fini(&body);
+}
+
+static void get_update(struct reader *r, struct sched_spec *spec)
+{
+	struct sched_group *g = (struct sched_group *)(uintptr_t)spec->groups;
+	uint8_t group = reader_u8(r), flags;
+	uint64_t deadline;
+
+	if (group >= spec->group_count) {
+		r->bad = true;
+		return;
+	}
+	g += group;
+	g->canaries = sched_get_u32(r);
+	flags = reader_u8(r);
+	deadline = sched_get_uint(r);
+	g->auto_promote = flags & 1;
+	g->auto_revert = flags >> 1 & 1;
+	g->sticky = flags >> 2 & 1;
+	g->progress_deadline_ns = (ns_t)(deadline & INT64_MAX);
+	r->bad |= deadline > INT64_MAX;
+}
+
 static void get_image(struct reader *r, struct sched_spec *spec, struct sched_room *room)
 {
 	uint8_t group = reader_u8(r);
@@ -279,6 +322,7 @@ void sched_extras_put(struct sched_bytes *b, const struct sched_spec *spec)
 		put_record(b, RECORD_LOST_AFTER, &body);
 	}
 	put_attractions(b, spec);
+	put_update(b, spec);
 	sched_bytes_fini(&body);
 }
 
@@ -360,6 +404,8 @@ void sched_extras_get(struct reader *r, struct sched_spec *spec, void *at,
 			get_claim(&body, &claim[spec->claim_count++], room);
 		} else if (type == RECORD_LOST_AFTER) {
 			get_lost_after(&body, spec);
+		} else if (type == RECORD_UPDATE) {
+			get_update(&body, spec);
 		} else if (type == RECORD_IMAGE) {
 			get_image(&body, spec, room);
 		} else if (type == RECORD_NEAR) {

@@ -117,6 +117,7 @@ struct sched_why {
 #define SCHED_INSTANCE_READY_FLAG 1u
 #define SCHED_INSTANCE_USED 2u  // the row is in use
 #define SCHED_INSTANCE_HOLDS 4u // its ask counts on its node
+#define SCHED_INSTANCE_CANARY 8u // beside the one it will replace, not promoted
 
 struct sched_instance {
 	struct sched_id id;
@@ -192,6 +193,13 @@ struct sched_group {
 	// once.
 	ns_t lost_after_ns;
 	uint64_t restart_hash; // equal in two versions: the update needs no new instance
+	// How a new version comes (deploy.h): so many instances of it beside the old ones first,
+	// the others when these are promoted, by hand or as soon as all are ready.
+	uint32_t canaries;
+	bool auto_promote;
+	bool auto_revert;          // if it fails the last stable version comes back
+	bool sticky;               // a replacement goes where its data is, if it can
+	ns_t progress_deadline_ns; // it fails if nothing becomes ready for so long; 0: never
 	const struct sched_constraint *constraints;
 	uint32_t constraint_count;
 	// What it is liked for that a node has these already (near.h). NULL: nothing.
@@ -311,8 +319,48 @@ struct sched_versions {
 	const struct sched_spec *spec[SCHED_VERSIONS_MAX];
 };
 
+enum sched_deployment_status {
+	SCHED_DEPLOYMENT_RUNNING, // also while its canaries wait to be promoted
+	SCHED_DEPLOYMENT_PAUSED,
+	SCHED_DEPLOYMENT_FAILED,
+	SCHED_DEPLOYMENT_SUCCESSFUL,
+	SCHED_DEPLOYMENT_CANCELLED, // by a newer version, or with its job
+	SCHED_DEPLOYMENT_STATUSES,
+};
+
+// Why a deployment has the status it has.
+enum sched_deployment_why {
+	SCHED_DEPLOYMENT_NEW,
+	SCHED_DEPLOYMENT_BY_HAND,
+	SCHED_DEPLOYMENT_AUTO_PROMOTED,
+	SCHED_DEPLOYMENT_INSTANCE_FAILED,
+	SCHED_DEPLOYMENT_NO_PROGRESS,
+	SCHED_DEPLOYMENT_ALL_READY,
+	SCHED_DEPLOYMENT_NEWER_VERSION,
+	SCHED_DEPLOYMENT_JOB_STOPPED,
+	SCHED_DEPLOYMENT_WHYS,
+};
+
+// A version of a job on its way to the instances; one immutable block, replaced as a whole. A job
+// keeps its last one.
+struct sched_deployment {
+	uint32_t version;
+	uint32_t from;          // the version that runs until then and replaces what is lost; 0: none
+	uint32_t stable;        // the last one whose deployment was successful; 0: none
+	uint32_t canary_groups; // bits: groups that have canaries first
+	uint32_t promoted;      // bits: of these, promoted
+	uint32_t before;        // the version deployed before this one, and how that ended
+	uint8_t before_status;
+	uint8_t status, why;
+	bool revert;           // back to the stable version's spec
+	uint64_t refused;      // of a revert: what failed (sched_deploy_identity); not tried again
+	uint64_t create_index; // of its first transaction
+	ns_t changed_ns;       // of the status
+};
+
 struct sched_job {
 	const struct sched_versions *versions;
+	const struct sched_deployment *deployment; // NULL: none so far
 	uint32_t first_instance;
 	uint32_t instances; // rows
 	uint32_t live;      // desired to run and not terminal
