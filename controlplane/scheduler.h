@@ -147,6 +147,16 @@ void scheduler_landed(struct scheduler *s, int error);
 // How the last evaluation of the job went; NULL if there was none. A new reference.
 json_t *scheduler_explain(struct scheduler *s, const char *namespace, const char *name);
 // Why an instance was put where it is. A new reference.
+// Evaluations that are there: of each job the last one that ended, and those to come.
+struct evaluation_query {
+	const char *namespace, *job, *status;  // NULL: any
+	uint64_t after, limit;                 // after: what *next was; 0: the first page
+};
+// A page, as resources; *next 0: it is the last one. A new reference.
+json_t *scheduler_evaluations(
+	struct scheduler *s, const struct evaluation_query *q, uint64_t *next);
+// One; NULL if it is not there any more. A new reference.
+json_t *scheduler_evaluation(struct scheduler *s, uint64_t id);
 json_t *scheduler_why(const struct sched_instance *i);
 
 struct prom;

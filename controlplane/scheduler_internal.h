@@ -29,3 +29,13 @@ void scheduler_checkpoint_landed(struct scheduler *s, int error);
 void scheduler_checkpoint_stop(struct scheduler *s);
 // The key of a record of the log.
 void scheduler_log_key(char key[STORE_KEY_MAX], uint64_t index);
+
+// ---- what is shown (scheduler_evaluations.c) ----
+
+// The rest of "because ...".
+const char *scheduler_because(uint8_t trigger);
+const char *scheduler_eval_status(uint8_t status);
+// What an evaluation saw. A new reference.
+json_t *scheduler_explain_json(const struct sched_snapshot *now, const struct sched_eval *e);
+// How many nodes each constraint and resource excluded. A new reference.
+json_t *scheduler_excluded(const struct sched_spec *spec, const struct sched_explain *x);

@@ -7,51 +7,10 @@
 #include "controlplane/registry_internal.h"
 #include "controlplane/scheduler_internal.h"
 #include "sched/block.h"
-#include "sched/explain.h"
-
-#define TEXT_MAX 1000
-
-static const char *const trigger_names[SCHED_TRIGGERS] = {
-	[SCHED_JOB_PUT] = "the function was changed",
-	[SCHED_JOB_STOP] = "the function was deleted",
-	[SCHED_NODE_UPDATE] = "a node went down",
-	[SCHED_NODE_DRAIN] = "a node is drained",
-	[SCHED_INSTANCE_ENDED] = "an instance ended",
-	[SCHED_INSTANCE_READY] = "an instance is ready",
-	[SCHED_QUEUED_INSTANCES] = "room appeared",
-	[SCHED_MAX_PLANS] = "too many conflicts before",
-	[SCHED_CONTINUE] = "the rest of many",
-	[SCHED_FAILED_FOLLOW_UP] = "an evaluation failed before",
-	[SCHED_RESCHEDULE] = "time to try again",
-	[SCHED_PREEMPTION] = "others needed the room",
-};
-
-static const char *const dimension_names[SCHED_DIMS] = {
-	[SCHED_DIM_CPU] = "cpu",
-	[SCHED_DIM_MEMORY] = "memory",
-	[SCHED_DIM_DISK] = "disk",
-	[SCHED_DIM_SLOTS] = "instances",
-	[SCHED_DIM_DISTINCT_HOSTS] = "distinct_hosts",
-	[SCHED_DIM_NOT_READY] = "not_ready",
-	[SCHED_DIM_INELIGIBLE] = "ineligible",
-};
-
-static const char *const status_names[] = {
-	[SCHED_EVAL_PENDING] = "pending",
-	[SCHED_EVAL_BLOCKED] = "blocked",
-	[SCHED_EVAL_COMPLETE] = "complete",
-	[SCHED_EVAL_FAILED] = "failed",
-	[SCHED_EVAL_CANCELLED] = "cancelled",
-};
 
 static void set(json_t *out, const char *name, uint64_t value)
 {
 	json_object_set_new(out, name, json_integer((json_int_t)value));
-}
-
-static const char *trigger_name(uint8_t trigger)
-{
-	return trigger < SCHED_TRIGGERS && trigger_names[trigger] ? trigger_names[trigger] : "";
 }
 
 json_t *scheduler_why(const struct sched_instance *i)
@@ -59,7 +18,7 @@ json_t *scheduler_why(const struct sched_instance *i)
 	json_t *out = json_object();
 
 	set(out, "evaluation", i->why.eval);
-	json_object_set_new(out, "trigger", json_string(trigger_name(i->why.trigger)));
+	json_object_set_new(out, "trigger", json_string(scheduler_because(i->why.trigger)));
 	set(out, "considered", i->why.considered);
 	set(out, "infeasible", i->why.infeasible);
 	set(out, "full", i->why.exhausted);
@@ -68,41 +27,13 @@ json_t *scheduler_why(const struct sched_instance *i)
 	return out;
 }
 
-// Cut within a character it is no text any more.
-static json_t *api_text(const char *text)
-{
-	json_t *value = json_string(text);
-
-	return value ? value : json_string("");
-}
-
 static json_t *explain(const struct sched_snapshot *now, const struct sched_eval *e)
 {
-	const struct sched_explain *x = &e->explain;
-	json_t *out = json_object(), *excluded = json_object();
-	char text[TEXT_MAX];
-	uint64_t constrained = 0;
+	json_t *out = scheduler_explain_json(now, e);
 
 	set(out, "id", e->id);
-	json_object_set_new(out, "status", json_string(status_names[e->status]));
-	json_object_set_new(out, "trigger", json_string(trigger_name(e->trigger)));
-	set(out, "considered", x->considered);
-	set(out, "feasible", x->feasible);
-	set(out, "wanted", x->wanted);
-	set(out, "placed", x->placed);
-	set(out, "failed", x->failed);
-	set(out, "stopped", x->stopped);
-	for (int d = 0; d < SCHED_DIMS; d++)
-		if (x->by_dimension[d])
-			set(excluded, dimension_names[d] ? dimension_names[d] : "other",
-				x->by_dimension[d]);
-	for (int c = 0; c < SCHED_EXPLAIN_CONSTRAINTS; c++)
-		constrained += x->by_constraint[c].nodes;
-	if (constrained)
-		set(excluded, "constraints", constrained);
-	json_object_set_new(out, "excluded_nodes", excluded);
-	sched_explain_text(now, e, text, sizeof(text));
-	json_object_set_new(out, "text", api_text(text));
+	json_object_set_new(out, "status", json_string(scheduler_eval_status(e->status)));
+	json_object_set_new(out, "trigger", json_string(scheduler_because(e->trigger)));
 	return out;
 }
 

@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#define CONSTRAINT_TEXT 400
+
 static const char *const operators[SCHED_OPS] = {
 	[SCHED_OP_EQ] = "=",
 	[SCHED_OP_NE] = "!=",
@@ -62,18 +64,26 @@ __attribute__((format(printf, 2, 3))) static void add(struct text *t, const char
 		t->len += (size_t)n < t->room - t->len ? (size_t)n : t->room - t->len - 1;
 }
 
+const char *sched_constraint_text(const struct sched_constraint *c, char *out, size_t room)
+{
+	if (c->op == SCHED_OP_SET || c->op == SCHED_OP_UNSET)
+		snprintf(out, room, "%s %s", c->attribute, operators[c->op]);
+	else
+		snprintf(out, room, "%s %s %s", c->attribute, operators[c->op], c->value);
+	return out;
+}
+
 static void add_constraint(
 	struct text *t, const struct sched_spec *spec, uint32_t number, uint32_t nodes)
 {
 	const struct sched_constraint *c = spec ? sched_constraint_by_number(spec, number) : NULL;
+	char text[CONSTRAINT_TEXT];
 
-	if (!c)
-		add(t, " %u are excluded by a constraint that is gone,", nodes);
-	else if (c->op == SCHED_OP_SET || c->op == SCHED_OP_UNSET)
-		add(t, " %u are excluded by: %s %s,", nodes, c->attribute, operators[c->op]);
+	if (c)
+		add(t, " %u are excluded by: %s,", nodes,
+			sched_constraint_text(c, text, sizeof(text)));
 	else
-		add(t, " %u are excluded by: %s %s %s,", nodes, c->attribute, operators[c->op],
-			c->value);
+		add(t, " %u are excluded by a constraint that is gone,", nodes);
 }
 
 const char *sched_explain_text(

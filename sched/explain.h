@@ -11,6 +11,8 @@ const char *sched_explain_text(
 // A constraint by its number, NULL if the job has none such.
 const struct sched_constraint *sched_constraint_by_number(
 	const struct sched_spec *spec, uint32_t number);
+// "kernel >= 6". Returns out.
+const char *sched_constraint_text(const struct sched_constraint *c, char *out, size_t room);
 
 // An instance's id as 32 hexadecimal digits.
 #define SCHED_ID_TEXT 33
