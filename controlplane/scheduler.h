@@ -146,7 +146,6 @@ void scheduler_landed(struct scheduler *s, int error);
 
 // How the last evaluation of the job went; NULL if there was none. A new reference.
 json_t *scheduler_explain(struct scheduler *s, const char *namespace, const char *name);
-// Why an instance was put where it is. A new reference.
 // Evaluations that are there: of each job the last one that ended, and those to come.
 struct evaluation_query {
 	const char *namespace, *job, *status;  // NULL: any
@@ -158,6 +157,7 @@ json_t *scheduler_evaluations(
 // One; NULL if it is not there any more. A new reference.
 json_t *scheduler_evaluation(struct scheduler *s, uint64_t id);
 json_t *scheduler_why(const struct sched_instance *i);
+// Why an instance was put where it is. A new reference.
 
 struct prom;
 void scheduler_metrics(struct scheduler *s, const struct prom *p);
