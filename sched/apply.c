@@ -11,6 +11,8 @@
 
 #include "sched/block.h"
 #include "sched/fit.h"
+#include "sched/images.h"
+#include "sched/names.h"
 #include "sched/state_internal.h"
 
 static void *row(struct sched_state *st, enum sched_table_kind kind, uint32_t slot)
@@ -168,6 +170,7 @@ static int node_del(struct sched_state *st, const struct sched_change *c)
 
 	if (!n || n->first_instance != SCHED_NONE)
 		return -EBADMSG;
+	sched_images_forget(st, c->slot);
 	sched_map_del(&st->node_names, sched_name_key("", n->info->name));
 	sched_pages_retire(&st->pages, (void *)(uintptr_t)n->info);
 	*n = (struct sched_node){.first_instance = SCHED_NONE};
@@ -261,7 +264,7 @@ static int job_new(struct sched_state *st, const struct sched_change *c)
 		.create_index = st->head.index,
 		.in_use = true};
 	sched_slot_taken(st, SCHED_TABLE_JOBS, c->slot);
-	return 0;
+	return sched_names_add(st, j, c->slot, spec);
 }
 
 // In a checkpoint the current spec comes first, then those that only instances have.
@@ -322,6 +325,8 @@ static int job_del(struct sched_state *st, const struct sched_change *c)
 	if (!j || j->first_instance != SCHED_NONE || j->evals)
 		return -EBADMSG;
 	spec = sched_job_spec(j);
+	if (sched_names_del(st, c->slot, spec))
+		return -ENOMEM;
 	sched_map_del(&st->job_names, sched_name_key(spec->namespace, spec->name));
 	forget_system_job(st, c->slot);
 	for (uint32_t k = 0; k < j->versions->count; k++)

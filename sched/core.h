@@ -64,6 +64,10 @@ int sched_core_node_state(struct sched_core *c, uint32_t slot, uint8_t status, b
 // The deadline of a drain is over (the host of the core keeps it): what is left there is stopped
 // now, and replaced where there is room. It stays so until the drain is ended. 0, -ENOENT.
 int sched_core_node_drain_now(struct sched_core *c, uint32_t slot, ns_t now);
+// The images that a node has, all of them; at most SCHED_IMAGES_MAX count. Not kept over restarts:
+// its host tells it again. 0, -ENOENT, -ENOMEM.
+int sched_core_node_images(
+	struct sched_core *c, uint32_t slot, const char *const *images, uint32_t count);
 // The node is forgotten; its instances are lost. 0, -ENOENT.
 int sched_core_node_del(struct sched_core *c, uint32_t slot, ns_t now);
 

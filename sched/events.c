@@ -6,6 +6,7 @@
 
 #include "sched/block.h"
 #include "sched/core_internal.h"
+#include "sched/images.h"
 
 // ---- jobs ----
 
@@ -183,6 +184,14 @@ int sched_core_node_drain_now(struct sched_core *c, uint32_t slot, ns_t now)
 	if (!n)
 		return -ENOENT;
 	return change_node(c, slot, n->status, n->eligible, SCHED_DRAIN_NOW, now);
+}
+
+int sched_core_node_images(
+	struct sched_core *c, uint32_t slot, const char *const *images, uint32_t count)
+{
+	int rc = sched_images_put(c->state, slot, images, count);
+
+	return rc > 0 ? sched_publish(c->state) : rc;
 }
 
 int sched_core_node_del(struct sched_core *c, uint32_t slot, ns_t now)

@@ -9,6 +9,8 @@
 #include <xxhash.h>
 
 #include "sched/block.h"
+#include "sched/images.h"
+#include "sched/names.h"
 #include "sched/state_internal.h"
 
 static const struct {
@@ -33,6 +35,8 @@ struct sched_state *sched_state_new(void)
 	for (int i = 0; i < SCHED_TABLES; i++)
 		st->head.tables[i] =
 			sched_table_make(&st->pages, shapes[i].row_bytes, shapes[i].leaf_bits);
+	st->head.names = sched_names_make(&st->pages);
+	sched_images_init(st);
 	if (sched_publish(st)) {
 		sched_state_destroy(st);
 		return NULL;
@@ -66,6 +70,7 @@ void sched_state_destroy(struct sched_state *st)
 	if (!st)
 		return;
 	free_blocks(st);
+	sched_images_fini(st);
 	for (int i = 0; i < SCHED_TABLES; i++)
 		free(st->slots[i].free);
 	free(st->system_jobs.free);

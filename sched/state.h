@@ -31,6 +31,8 @@ struct sched_snapshot {
 	uint32_t counts[SCHED_TABLES]; // rows in use
 	uint32_t class_count;          // classes are numbered below this
 	uint64_t topology; // index at which a node last came, went or got other attributes
+	struct sched_table names;         // of jobs (names.h)
+	struct sched_table images, holders; // by node; by image (images.h)
 };
 
 // Free rows of a table. Writer only.
@@ -62,6 +64,7 @@ struct sched_state {
 	struct sched_map job_names, node_names, quota_names, classes;
 	struct sched_slots system_jobs; // `free` is the list of jobs with an instance a node
 	uint64_t last_eval_id;
+	uint32_t image_count; // known by image
 	struct sched_encoder log;
 	bool replaying;
 	struct sched_effects effects;

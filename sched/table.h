@@ -26,7 +26,7 @@
 #define SCHED_FAN (1u << SCHED_FAN_BITS)
 #define SCHED_TABLE_LEVELS 3
 #define SCHED_READERS_MAX 64
-#define SCHED_POOLS_MAX 8
+#define SCHED_POOLS_MAX 16
 
 struct sched_inner {
 	uint64_t version;

@@ -371,6 +371,7 @@ struct sched_job {
 	uint64_t create_index, modify_index;
 	uint64_t spec_index; // when the spec last changed
 	uint32_t quota;      // of its namespace, SCHED_NONE
+	uint32_t next_named; // names.c
 	uint32_t parent;     // of a child; SCHED_NONE
 	uint32_t first_child, next_child, previous_child;
 	uint32_t children, children_alive; // rows; of these not ended
