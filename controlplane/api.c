@@ -26,6 +26,14 @@ static const struct api_param params_instances[] = {
 	{"limit", "integer", "How many at most, up to 5000; 500 if not given."},
 	{0},
 };
+static const struct api_param params_evaluations[] = {
+	{"namespace", "string", "Only those of functions and jobs in this namespace."},
+	{"job", "string", "Only those of this function or job: NAME or NAMESPACE/NAME."},
+	{"status", "string", "Only pending, blocked, complete, failed or cancelled ones."},
+	{"after", "string", "Only those behind this one: the `next` of the page before."},
+	{"limit", "integer", "How many at most, up to 5000; 500 if not given."},
+	{0},
+};
 static const struct api_param params_logs[] = {
 	{"tail", "integer", "So many lines of what was written before; 100 if not given."},
 	{"follow", "boolean", "1: stay, and send what is written."},
@@ -97,6 +105,12 @@ const struct api_route api_routes[] = {
 	{"GET", "/v1/instances/{name}/logs", api_logs, KIND_COUNT,
 		"What an instance wrote to standard output and error.", params_logs, API_BODY_NONE,
 		"text/plain"},
+	{"GET", "/v1/evaluations", api_list_evaluations, KIND_EVALUATION,
+		"Lists evaluations: of each job the last one that ended, and those to come.",
+		params_evaluations, API_BODY_NONE, NULL},
+	{"GET", "/v1/evaluations/{name}", api_get_evaluation, KIND_EVALUATION,
+		"An evaluation: what it saw, what came of it and what it waits for.", NULL,
+		API_BODY_NONE, NULL},
 	OBSERVING("/v1/events", api_events, "The history of changes, one JSON object a line.",
 		params_events, "application/x-ndjson"),
 	OBSERVING("/v1/stats", api_stats, "What gateways report, added up.", NULL, NULL),

@@ -21,6 +21,7 @@ struct fleet;
 struct prom;
 struct telemetry;
 struct publisher;
+struct api_scheduler;
 
 struct api {
 	struct registry *registry;
@@ -32,6 +33,8 @@ struct api {
 	void *explain_user;
 	// Writes the scheduler's metrics; with explain_user. NULL: none.
 	void (*scheduler_metrics)(void *user, const struct prom *p);
+	const struct api_scheduler *scheduler;  // NULL: none
+	void *scheduler_user;
 	const char *version;  // of the program
 	char *openapi;        // made by api_init()
 	ns_t start_ns;

@@ -62,6 +62,9 @@ void api_logs(struct api_call *call);
 // A flag of the query: there, and not 0 or false.
 bool api_query_flag(const struct api_call *call, const char *name);
 
+void api_list_evaluations(struct api_call *call);
+void api_get_evaluation(struct api_call *call);
+
 void api_events(struct api_call *call);
 void api_health(struct api_call *call);
 void api_stats(struct api_call *call);

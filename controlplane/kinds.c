@@ -102,6 +102,20 @@ static const struct field quota_fields[] = {
 	NO_MORE_ROWS,
 };
 
+// Evaluations are made by events, and are the scheduler's.
+static const struct field evaluation_fields[] = {
+	{"spec.job", FIELD_STRING, FIELD_READ_ONLY, .help = "The function or job it is about."},
+	{"spec.type", FIELD_STRING, FIELD_READ_ONLY,
+		.help = "service (functions, too), batch, system or sysbatch."},
+	{"spec.priority", FIELD_INT, FIELD_READ_ONLY, .help = "Of the job."},
+	{"spec.trigger", FIELD_STRING, FIELD_READ_ONLY, .help = "What made it, a word."},
+	{"spec.because", FIELD_STRING, FIELD_READ_ONLY, .help = "The same for people."},
+	{"spec.node", FIELD_STRING, FIELD_READ_ONLY, .help = "The only node it is about."},
+	{"spec.previous", FIELD_INT, FIELD_READ_ONLY, .help = "The evaluation that made it."},
+	{"spec.wait_until", FIELD_STRING, FIELD_READ_ONLY, .help = "Not before, UTC."},
+	NO_MORE_ROWS,
+};
+
 // Each route is told to gateways with all addresses.
 #define ROUTES_TIMES_ADDRESSES_MAX 65536
 
@@ -149,4 +163,7 @@ const struct kind_info kinds[KIND_COUNT] = {
 		node_fields, NULL},
 	[KIND_INSTANCE] = {"Instance", "instances", "instance",
 		"A running copy of a function or job.", false, true, false, instance_fields, NULL},
+	[KIND_EVALUATION] = {"Evaluation", "evaluations", "evaluation",
+		"What the scheduler looked at for a job, what came of it and what it waits for.",
+		false, true, false, evaluation_fields, NULL},
 };

@@ -129,6 +129,8 @@ static bool start_core(struct server *s)
 	s->api.explain = explain;
 	s->api.scheduler_metrics = metrics;
 	s->api.explain_user = &s->orchestrator.scheduler;
+	s->api.scheduler = &orchestrator_api;
+	s->api.scheduler_user = &s->orchestrator;
 	return true;
 }
 

@@ -274,7 +274,7 @@ static json_t *good_schema(const struct api_route *route)
 	if (route->kind == KIND_COUNT)
 		return json_pack("{s:s}", "type", route->type ? "string" : "object");
 	snprintf(name, sizeof(name), "%s%s", kinds[route->kind].name,
-		route->handle == api_list ? "List" : "");
+		strchr(route->pattern, '{') ? "" : "List");
 	return reference("schemas", name);
 }
 

@@ -27,6 +27,8 @@ struct orchestrator {
 int orchestrator_start(struct orchestrator *o, struct registry *registry,
 	struct publisher *publisher, struct store *store, unsigned workers, ns_t lease_ns);
 void orchestrator_stop(struct orchestrator *o);
+// What the API asks (api_scheduler.h); the user is the orchestrator.
+extern const struct api_scheduler orchestrator_api;
 // A durable change of a resource, after the publisher was told of it.
 void orchestrator_apply(struct orchestrator *o, const struct change *change);
 // A host has said hello. 0; -EBUSY: the name is held; -ENOSPC; why is a sentence then.
