@@ -260,13 +260,12 @@ void scheduler_report(struct scheduler *s, const char *id, enum sched_status sta
 
 static int start_worker(struct scheduler *s, struct scheduler_worker *w, uint64_t seed)
 {
-	const struct sched_worker_config config = {.algorithm = SCHED_LEAST_LOADED};
 	int rc;
 
 	w->scheduler = s;
 	pthread_cond_init(&w->answered, NULL);
 	s->worker_count++;
-	w->planner = sched_worker_new(&config, seed);
+	w->planner = sched_worker_new(&s->planning, seed);
 	w->reader = sched_reader_new(&s->core->state->pages);
 	if (!w->planner || !w->reader)
 		return -ENOMEM;

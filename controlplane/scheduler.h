@@ -83,6 +83,7 @@ struct scheduler {
 	bool applier_started, stop;
 	struct scheduler_worker workers[SCHEDULER_WORKERS_MAX];
 	unsigned worker_count;
+	struct sched_worker_config planning;  // of all workers
 	struct sched_reader *reader;  // of the main thread
 	int event_fd;                 // readable when the log has bytes
 	ns_t wall_offset_ns;
@@ -158,6 +159,13 @@ json_t *scheduler_evaluations(
 json_t *scheduler_evaluation(struct scheduler *s, uint64_t id);
 json_t *scheduler_why(const struct sched_instance *i);
 // Why an instance was put where it is. A new reference.
+json_t *scheduler_why(const struct sched_instance *i);
+
+// What would be done if the job were put; NULL: it is beyond a limit. It takes as long as one
+// evaluation. A new reference.
+json_t *scheduler_plan(struct scheduler *s, const struct sched_spec *spec);
+// The same if it were deleted; NULL: there is no such job.
+json_t *scheduler_plan_stop(struct scheduler *s, const char *namespace, const char *name);
 
 struct prom;
 void scheduler_metrics(struct scheduler *s, const struct prom *p);

@@ -175,6 +175,8 @@ static void waits_for(
 		snprintf(out, room, "room in the quota of its namespace");
 	else if (n)
 		snprintf(out, room, "room on node %s", n->info->name);
+	else if (!e->explain.considered)
+		snprintf(out, room, "a node: there is none");
 	else if (e->eligibility.escaped)
 		snprintf(out, room, "room on any node, or another node");
 	else if (!classes)

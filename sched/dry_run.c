@@ -24,8 +24,10 @@ static struct sched_pages *pages_like(const struct sched_snapshot *s)
 		return NULL;
 	sched_pages_init(p);
 	p->version = PAGES_VERSION;
-	for (int i = 0; i < SCHED_TABLES; i++)
+	for (int i = 0; i < SCHED_TABLES; i++) {
+		p->pool_count = s->tables[i].pool;
 		sched_table_make(p, s->tables[i].row_bytes, s->tables[i].leaf_bits);
+	}
 	return p;
 }
 
