@@ -94,6 +94,9 @@
 			.help = "Its share; the values not named have the rest."},                \
 		{at ".placement.distinct_hosts", FIELD_BOOL, .def = DEF("false"),                 \
 			.help = "True: no two instances on the same node."},                      \
+		{at ".placement.sticky", FIELD_BOOL, .def = DEF("false"),                         \
+			.help = "True: what replaces an instance goes to the same node, if it "  \
+				"can."},                                                          \
 		{at ".placement.near", FIELD_ARRAY, 0, 0, 8, .def = DEF("[]"),                    \
 			.help = "Functions and jobs that it works with: it is put near their "    \
 				"instances."},                                                    \
@@ -149,7 +152,7 @@ bool no_doubles(
 
 // How much of what is limited for a job with all its groups (sched/types.h) was seen.
 struct placement_counts {
-	size_t constraints, properties, affinities, spreads, targets, claims;
+	size_t constraints, properties, affinities, spreads, targets, claims, near;
 };
 
 // The rules of `placement`, `resources` and `update` of what stands at the path `at`: the spec, or

@@ -211,6 +211,8 @@ bool job_check(const json_t *object, struct schema_error *error)
 		return command_check(json_string_value(json_object_get(spec, "runtime")),
 			json_object_get(spec, "command"), json_object_get(spec, "image"), "spec",
 			error);
+	// The job's names are those of each group.
+	counts.near *= json_array_size(groups);
 	for (size_t i = 0; i < json_array_size(groups); i++)
 		if (!group_check(spec, i, &counts, error))
 			return false;

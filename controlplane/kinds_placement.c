@@ -169,6 +169,7 @@ static bool counts_check(const char *at, const struct placement_counts *c, struc
 		{"placement.spreads", "spreads", c->spreads, SCHED_SPREADS_MAX},
 		{"placement.spreads", "targets of spreads", c->targets, SCHED_TARGETS_MAX},
 		{"resources", "devices and ports", c->claims, SCHED_CLAIMS_MAX},
+		{"placement.near", "names in near", c->near, SCHED_NEAR_MAX},
 	};
 
 	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
@@ -197,6 +198,7 @@ bool placement_check(const json_t *spec, const char *at, struct placement_counts
 	snprintf(field, sizeof(field), "%s.resources.ports", at);
 	if (!no_doubles(ports, NULL, field, error))
 		return false;
+	counts->near += json_array_size(json_object_get(placement, "near"));
 	snprintf(field, sizeof(field), "%s.placement.near", at);
 	return no_doubles(json_object_get(placement, "near"), NULL, field, error) &&
 	       constraints_check(json_object_get(placement, "constraints"), at, counts, error) &&

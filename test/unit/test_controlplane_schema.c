@@ -65,7 +65,7 @@ static void refuses(
 #define CLAIMS "\"disk\":0,\"devices\":{},\"ports\":[]"
 #define MORE                                                                                  \
 	"\"priority\":50,\"placement\":{\"constraints\":[],\"affinities\":[],\"spreads\":[]," \
-	"\"distinct_hosts\":false,\"near\":[]},\"update\":{\"max_parallel\":0,\"canary\":0,"    \
+	"\"distinct_hosts\":false,\"sticky\":false,\"near\":[]},\"update\":{\"max_parallel\":0,\"canary\":0,"    \
 	"\"auto_promote\":false,\"auto_revert\":false,\"progress_deadline_ms\":0},"            \
 	"\"disconnect\":{\"lost_after_ms\":0}"
 
