@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opens what a crash left, as a control plane would, and holds it against the shadow.
+#pragma once
+
+#include "test/crash/shadow.h"
+
+struct verify_result {
+	uint64_t number; // of the batch that the store is at
+	char wrong[400]; // "" if all is well
+};
+
+// In a process of its own, since a damaged store may end in a signal. With `go_on` it also stores
+// one thing more and reads it again. 0, or -EBADMSG: out->wrong says why.
+int verify_store(
+	const char *directory, const struct shadow *shadow, bool go_on, struct verify_result *out);
+
+// Whether the state keeps its own rules: sums, counts, lists, capacities. NULL, or what is wrong.
+const char *verify_state(const struct sched_snapshot *s);
