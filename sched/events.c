@@ -264,6 +264,19 @@ static bool rolls(const struct sched_core *c, const struct sched_instance *i,
 	       i->version != previous->version;
 }
 
+// More run than are wanted: some wait to be replaced, not always by who was placed for that. One that
+// was to be replaced itself may have become the current one again.
+static bool some_wait(const struct sched_core *c, const struct sched_instance *i)
+{
+	const struct sched_job *job = sched_job_at(&c->state->head, i->job);
+	const struct sched_spec *spec = sched_job_spec(job);
+	uint64_t wanted = 0;
+
+	for (uint32_t g = 0; g < spec->group_count; g++)
+		wanted += spec->groups[g].count;
+	return !sched_by_node(job->type) && job->live > wanted;
+}
+
 // Whether what happened to the instance calls for an evaluation of its job; which.
 static bool calls_for(struct sched_core *c, const struct sched_instance *i,
 	const struct sched_report *r, uint8_t *trigger)
@@ -279,9 +292,9 @@ static bool calls_for(struct sched_core *c, const struct sched_instance *i,
 	// It is back, and so perhaps is its replacement.
 	if (r->status == SCHED_RUNNING && r->ready && i->status == SCHED_UNKNOWN)
 		return i->desired == SCHED_RUN;
-	if (r->status != SCHED_RUNNING || !r->ready || sched_ready(i) || !previous)
+	if (r->status != SCHED_RUNNING || !r->ready || sched_ready(i))
 		return false;
-	return sched_live(previous) || rolls(c, i, previous);
+	return (previous && (sched_live(previous) || rolls(c, i, previous))) || some_wait(c, i);
 }
 
 static int report_one(struct sched_core *c, struct sched_report *r, ns_t now)

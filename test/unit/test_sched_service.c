@@ -472,6 +472,33 @@ static void b74_update_in_place_or_not(void **state)
 		assert_int_equal(world_named(w, job, k)->id.slot, before[k].slot);
 }
 
+// Back to the version before while neither has reported: what was to be replaced becomes the current
+// one again, and its being ready ends the other.
+static void b74_there_and_back(void **state)
+{
+	struct world *w = *state;
+	struct sched_id first;
+	uint32_t job;
+
+	world_node(w, "n", 1000, 1000);
+	w->group.restart_hash = 1;
+	job = world_job(w, "j", 1);
+	world_run(w);
+	first = world_named(w, job, 0)->id;
+	w->group.restart_hash = 2;
+	world_job(w, "j", 1);
+	world_run(w);
+	w->group.restart_hash = 1;
+	world_job(w, "j", 1);
+	world_run(w);
+	assert_int_equal(world_live(w, job), 2);
+	world_report(w, sched_instance_by_id(world_head(w), &first), SCHED_RUNNING, true);
+	world_run(w);
+	assert_int_equal(world_live(w, job), 1);
+	assert_int_equal(world_named(w, job, 0)->id.slot, first.slot);
+	assert_int_equal(world_named(w, job, 0)->version, 3);
+}
+
 // A new group makes a new version; instances of the old group go on under it.
 static void b74_other_groups_are_updated_in_place(void **state)
 {
@@ -1099,6 +1126,7 @@ int main(void)
 		TEST(b70_blocked_runs_again),
 		TEST(b71_distinct_hosts),
 		TEST(b74_update_in_place_or_not),
+		TEST(b74_there_and_back),
 		TEST(b74_other_groups_are_updated_in_place),
 		TEST(b75_rolling_update),
 		TEST(b75_update_again_while_rolling),
