@@ -11,7 +11,7 @@ peer_gid=$(getent group $peer_group | cut -d: -f3)
 
 smoke_open
 usr=$stack_run/usr/local
-prefix=$(meson introspect --buildoptions "$stack_build" | jq -r '.[] | select(.name == "prefix") | .value')
+prefix=$(smoke_prefix)
 [ "$prefix" = /usr/local ] || smoke_skip "the build's prefix is $prefix, not /usr/local"
 DESTDIR=$stack_run meson install -C "$stack_build" --no-rebuild >"$stack_run/install.log" 2>&1 ||
 	die "meson install failed, see install.log"
@@ -72,13 +72,6 @@ start_host() { # start_host NAME FLAGS...
 }
 node_up() { [ "$(penstock get node "$1" -o json | jq -r .status.state)" = ready ]; }
 instances() { penstock get instances -o json | jq -r '.[] | "\(.metadata.name) \(.status.pid)"' | sort; }
-end_instances() {
-	local pid
-	for pid in $(pgrep -f "$stack_run/" || true); do
-		[ "$pid" = $$ ] || kill -KILL "$pid" 2>/dev/null || true
-	done
-}
-undo_push end_instances
 log_says() { grep -qF -- "$2" "$stack_run/$1.log"; }
 connects() { # connects UID GROUP: to the peer socket
 	local flags

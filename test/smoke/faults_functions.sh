@@ -16,14 +16,6 @@ host_start() { # host_start NAME PORT
 	host_pid[$1]=$process_pid
 }
 
-# Shims outlive their host by design; these are the ones below this test's own directory.
-end_instances() {
-	local pid
-	for pid in $(pgrep -f "$stack_run/fnhost-" || true); do
-		kill -KILL "$pid" 2>/dev/null || true
-	done
-}
-
 function_manifest() { # function_manifest NAME PROGRAM INSTANCES CONCURRENCY TIMEOUT_MS
 	printf -- '---\napiVersion: penstock/v1\nkind: Function\nmetadata: {name: %s}\nspec:\n' "$1"
 	printf '  command: [%s]\n  scale: {min: %s, max: 100, concurrency: %s}\n' "$2" "$3" "$4"
@@ -83,7 +75,6 @@ crowd_begin() { # crowd_begin NAME MS
 }
 
 smoke_open
-undo_push end_instances
 stack_start_controlplane
 stack_start_dataplane
 manifest_gateway | smoke_apply

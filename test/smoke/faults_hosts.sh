@@ -41,14 +41,6 @@ host_start() {
 	host_pid[$life]=$process_pid
 }
 
-# Shims outlive their host by design; these are the ones below this test's own directory.
-end_instances() {
-	local pid
-	for pid in $(pgrep -f "$stack_run/fnhost-" || true); do
-		kill -KILL "$pid" 2>/dev/null || true
-	done
-}
-
 function_manifest() {
 	printf -- '---\napiVersion: penstock/v1\nkind: Function\nmetadata: {name: echo}\nspec:\n'
 	printf '  command: [demo-echo]\n  scale: {min: %s, max: 100, concurrency: 8}\n' "$1"
@@ -79,7 +71,6 @@ served_by() { penstock explain route echo | grep -qE "^$1 "; }
 served_by_alone() { served_by "$1" && ! served_by "$2"; }
 
 smoke_open
-undo_push end_instances
 machine_make m1 1
 machine_make m2 2
 head -c 24 /dev/urandom | base64 >"$stack_run/token"

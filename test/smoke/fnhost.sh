@@ -230,19 +230,18 @@ expect "and is bounded" at_most "$(stat -c %s "$dir/state/logs/l1.log")" 16384
 expect "with the part before" test -s "$dir/state/logs/l1.log.1"
 
 echo "overload"
-rss() { awk '$1 == "VmRSS:" { print $2 }' "/proc/$1/status"; }
 instance o1 faulty 2 '"queue":128'
 say "gone l1"
 soon 10 ready o1
 sleep 0.3
 load warm --functions 'faulty:spin 10' --rate 1500 --duration 1
-before=$(rss "$host")
+before=$(rss_kib "$host")
 load over --functions 'faulty:spin 10' --rate 2000 --duration 4
 expect "ten times the capacity: the excess is REJECTED" at_least "$(errors_like over 'REJECTED: queue full')" 4000
 # A call that is taken finds at most the queue and the two places before it; what they take follows from what was served.
 expect "who is taken waits no longer than the queue" at_most "$(result over '.p99_us | floor')" \
 	"$(result over '3 * (128 + 2) * 1e6 / .calls_per_s | floor')"
-expect "and memory stays" at_most "$(($(rss "$host") - before))" 4096
+expect "and memory stays" at_most "$(($(rss_kib "$host") - before))" 4096
 
 echo "leaving"
 load last --functions 'faulty:spin 2500' --count 1 & loading=$!

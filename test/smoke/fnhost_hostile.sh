@@ -20,7 +20,6 @@ rogue() { # rogue ID MODE [MORE JSON]: the function is called as the mode
 no_process() { ! pgrep -f "$1" >/dev/null; }
 end_all() { pgrep -f "$1" | while read -r pid; do kill -TERM "$pid" 2>/dev/null; done; }
 echo_works() { load beside --count 200 --outstanding 4 --expect-no-errors; }
-rss() { awk '$1 == "VmRSS:" { print $2 }' "/proc/$1/status"; }
 limits_of() { echo "$(<"$folder/fn-$1/cpu.weight") $(<"$folder/fn-$1/memory.max") $(<"$folder/fn-$1/pids.max")"; }
 cp "$here/rogue.py" "$dir"/
 folder=$dir/cgroup
@@ -69,7 +68,7 @@ expect "nor is one that closes its socket" same "$(of p-closes .ready)" false
 expect "one that writes without end gets there" soon 20 ready p-loud
 expect "its log is bounded" at_most "$(cat "$dir"/state/logs/p-loud.log* | wc -c)" 32768
 expect "the good one felt nothing" echo_works
-expect "and the host needs no more memory for them" at_most "$(rss "$host")" 300000
+expect "and the host needs no more memory for them" at_most "$(rss_kib "$host")" 300000
 for mode in flap noise blind deaf closes loud; do say "gone p-$mode"; done
 for mode in flap noise blind deaf closes loud; do expect "$mode goes" soon 15 gone "p-$mode"; done
 expect "and nothing of them stays" soon 5 no_process "$dir/rogue.py [fnbdcl]"
@@ -120,7 +119,7 @@ expect "three logs are kept of instances that are gone, the newest" \
 expect "and those of the living" test -e "$dir/state/logs/e1.log"
 
 echo "garbage from the network"
-before=$(rss "$host")
+before=$(rss_kib "$host")
 python3 - "$port" <<'PY'
 import random, socket, struct, sys, time
 rng = random.Random(1)
@@ -157,7 +156,7 @@ expect "the host lives" alive "$host"
 expect "and works" echo_works
 expect "what was malformed is counted" soon 3 counted calls_invalid 1
 expect "connections are given back" at_most "$(find "/proc/$host/fd" | wc -l)" 150
-expect "and memory" at_most "$(($(rss "$host") - before))" 65536
+expect "and memory" at_most "$(($(rss_kib "$host") - before))" 65536
 
 echo "messages of a control plane gone mad"
 for n in 1 2 3; do say 'run ../../etc x 1 {"command":["true"]}'; done

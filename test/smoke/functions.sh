@@ -17,14 +17,6 @@ host_start() {
 	host_pid[$1]=$process_pid
 }
 
-# Shims outlive their host by design; these are the ones below this test's own directory.
-end_instances() {
-	local pid
-	for pid in $(pgrep -f "$stack_run/fnhost-" || true); do
-		kill -KILL "$pid" 2>/dev/null || true
-	done
-}
-
 function_manifest() {
 	printf -- '---\napiVersion: penstock/v1\nkind: Function\nmetadata: {name: echo}\nspec:\n'
 	printf '  command: [demo-echo]\n  scale: {min: %s, max: 100, concurrency: 8}\n' "$1"
@@ -53,7 +45,6 @@ running() { penstock get instances -o json | jq -r '.[] | "\(.metadata.name) \(.
 on_node() { penstock get instances -o json | jq "[.[] | select(.spec.node == \"$1\")] | length"; }
 
 smoke_open
-undo_push end_instances
 stack_start_controlplane
 stack_start_dataplane
 manifest_gateway | smoke_apply

@@ -21,7 +21,12 @@ declare -A host=()
 cleanup() {
 	local pid
 	disown -a
-	[ "$failed" = 0 ] || tail -n 5 "$dir"/*.log >&2
+	if [ "$failed" != 0 ]; then
+		penstock get functions -o json | jq -c '.[] | [.metadata.name, .status]' >&2
+		penstock get instances -o json | jq -c '.[] | [.metadata.name, .spec, .status]' >&2
+		tail -n 5 "$dir"/*.log >&2
+		[ -z "${SMOKE_LOGS:-}" ] || cp "$dir"/*.log "$SMOKE_LOGS"/
+	fi
 	for pid in $control "${host[@]}" $(pgrep -f "$dir/host-"); do
 		kill -KILL "$pid" 2>/dev/null
 	done

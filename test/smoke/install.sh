@@ -8,7 +8,7 @@
 dir=$(mktemp -d "${TMPDIR:-/tmp}/penstock-install.XXXXXX")
 undo_arm
 undo_push rm -rf "$dir"
-prefix=$(meson introspect --buildoptions "$stack_build" | jq -r '.[] | select(.name == "prefix") | .value')
+prefix=$(smoke_prefix)
 dest=$dir/root
 usr=$dest$prefix
 etc=$dest/etc/penstock

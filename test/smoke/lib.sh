@@ -53,9 +53,18 @@ smoke_measures_memory() {
 	export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}quarantine_size_mb=1:thread_local_quarantine_size_kb=64"
 }
 
+# Shims outlive their host by design; these are the ones below this test's own directory.
+smoke_end_instances() {
+	local pid
+	for pid in $(pgrep -f "$stack_run/" || true); do
+		[ "$pid" = $$ ] || kill -KILL "$pid" 2>/dev/null || true
+	done
+}
+
 # Undone last: logs of a failed test are kept, and what a sanitizer said fails a test that seemed to pass.
 smoke_close() {
 	local said
+	smoke_end_instances
 	said=$(grep -lE 'ERROR: (Address|Leak|Thread)Sanitizer|runtime error:' "$stack_run"/*.log \
 		2>/dev/null || true)
 	if [ -n "$said" ]; then
@@ -203,6 +212,9 @@ load_get() { jq -r "$1" "$stack_run/load.json"; }
 
 # The control plane's statistics as JSON; filter with jq.
 stats() { PENSTOCK_SOCKET=$stack_run/control.sock penstock stats --json | jq -r "$1"; }
+
+# Where `meson install` puts what was built.
+smoke_prefix() { meson introspect --buildoptions "$stack_build" | jq -r '.[] | select(.name == "prefix") | .value'; }
 
 # Resident memory of a process in KiB.
 rss_kib() { awk '$1 == "VmRSS:" { print $2 }' "/proc/$1/status"; }

@@ -9,17 +9,8 @@ queue=128
 places=2
 service_ms=10
 
-# Shims outlive their host by design; these are the ones below this test's own directory.
-end_instances() {
-	local pid
-	for pid in $(pgrep -f "$stack_run/fnhost-" || true); do
-		kill -KILL "$pid" 2>/dev/null || true
-	done
-}
-
 smoke_measures_memory
 smoke_open
-undo_push end_instances
 stack_start_controlplane
 stack_start_dataplane
 manifest_gateway | smoke_apply

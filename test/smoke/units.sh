@@ -54,7 +54,7 @@ fi
 
 . "${0%/*}/lib.sh"
 [ -x /lib/systemd/systemd ] || smoke_skip "systemd is not installed here"
-[ "$(meson introspect --buildoptions "$stack_build" | jq -r '.[] | select(.name == "prefix") | .value')" = /usr/local ] ||
+[ "$(smoke_prefix)" = /usr/local ] ||
 	smoke_skip "the build's prefix is not /usr/local"
 cgroups=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
 [ -n "$cgroups" ] || smoke_skip "there is no cgroup v2 file system"

@@ -12,6 +12,9 @@ platform=
 passed=0
 failed=0
 
+# Resident memory of a process in KiB.
+rss_kib() { awk '$1 == "VmRSS:" { print $2 }' "/proc/$1/status"; }
+
 cleanup() {
 	local pid
 	disown -a
