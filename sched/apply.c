@@ -226,6 +226,16 @@ static bool version_in_use(struct sched_state *st, const struct sched_job *j, ui
 	return false;
 }
 
+// Instances run it, or a deployment may come back to it.
+static bool version_needed(struct sched_state *st, const struct sched_job *j, uint32_t version)
+{
+	const struct sched_deployment *d = j->deployment;
+
+	if (d && (version == d->stable || version == d->from || version == d->version))
+		return true;
+	return version_in_use(st, j, version);
+}
+
 // The new spec and those before it that are still needed.
 static struct sched_versions *versions_with(
 	struct sched_state *st, const struct sched_job *j, const struct sched_spec *spec)
@@ -239,7 +249,7 @@ static struct sched_versions *versions_with(
 		const struct sched_spec *old = j->versions->spec[k];
 
 		if (old->version != spec->version && v->count < SCHED_VERSIONS_MAX &&
-			version_in_use(st, j, old->version))
+			version_needed(st, j, old->version))
 			v->spec[v->count++] = old;
 		else
 			sched_pages_retire(&st->pages, (void *)(uintptr_t)old);
@@ -252,11 +262,15 @@ static int job_new(struct sched_state *st, const struct sched_change *c)
 	const struct sched_spec *spec = c->job.spec;
 	uint64_t key = sched_name_key(spec->namespace, spec->name);
 	struct sched_job *j;
+	int rc;
 
 	if (sched_map_get(&st->job_names, key) != SCHED_NONE)
 		return -EEXIST;
+	if (!sched_family_fits(st, spec))
+		return -EBADMSG;
 	j = row(st, SCHED_TABLE_JOBS, c->slot);
-	if (!j || sched_map_set(&st->job_names, key, c->slot))
+	if (!j || sched_readiness_reserve(st, c->slot) ||
+		sched_map_set(&st->job_names, key, c->slot))
 		return -ENOMEM;
 	*j = (struct sched_job){.first_instance = SCHED_NONE,
 		.last_eval = SCHED_NONE,
@@ -264,7 +278,8 @@ static int job_new(struct sched_state *st, const struct sched_change *c)
 		.create_index = st->head.index,
 		.in_use = true};
 	sched_slot_taken(st, SCHED_TABLE_JOBS, c->slot);
-	return sched_names_add(st, j, c->slot, spec);
+	rc = sched_names_add(st, j, c->slot, spec);
+	return rc ? rc : sched_family_join(st, c->slot, spec);
 }
 
 // In a checkpoint the current spec comes first, then those that only instances have.
@@ -292,7 +307,8 @@ static int job_put(struct sched_state *st, const struct sched_change *c)
 		goto out;
 	}
 	if (old && (strcmp(sched_job_spec(old)->name, spec->name) != 0 ||
-			   strcmp(sched_job_spec(old)->namespace, spec->namespace) != 0))
+			   strcmp(sched_job_spec(old)->namespace, spec->namespace) != 0 ||
+			   !sched_family_same(sched_job_spec(old), spec)))
 		goto out;
 	rc = list_system_job(st, c->slot, spec->type);
 	if (!rc && !old)
@@ -304,6 +320,8 @@ static int job_put(struct sched_state *st, const struct sched_change *c)
 	rc = v ? 0 : -ENOMEM;
 	if (rc)
 		goto out;
+	if (!old || sched_job_spec(old)->version != spec->version)
+		sched_readiness_reset(st, c->slot);
 	sched_pages_retire(&st->pages, (void *)(uintptr_t)j->versions);
 	j->versions = v;
 	j->type = spec->type;
@@ -322,16 +340,20 @@ static int job_del(struct sched_state *st, const struct sched_change *c)
 	struct sched_job *j = job_row(st, c->slot);
 	const struct sched_spec *spec;
 
-	if (!j || j->first_instance != SCHED_NONE || j->evals)
+	if (!j || j->first_instance != SCHED_NONE || j->evals || j->children)
 		return -EBADMSG;
 	spec = sched_job_spec(j);
 	if (sched_names_del(st, c->slot, spec))
 		return -ENOMEM;
+	sched_family_leave(st, c->slot, spec);
 	sched_map_del(&st->job_names, sched_name_key(spec->namespace, spec->name));
 	forget_system_job(st, c->slot);
 	for (uint32_t k = 0; k < j->versions->count; k++)
 		sched_pages_retire(&st->pages, (void *)(uintptr_t)j->versions->spec[k]);
 	sched_pages_retire(&st->pages, (void *)(uintptr_t)j->versions);
+	if (j->deployment)
+		sched_pages_retire(&st->pages, (void *)(uintptr_t)j->deployment);
+	sched_readiness_reset(st, c->slot);
 	*j = (struct sched_job){.first_instance = SCHED_NONE};
 	sched_slot_freed(st, SCHED_TABLE_JOBS, c->slot);
 	return 0;
@@ -421,9 +443,13 @@ static int add(struct sched_state *st, const struct sched_change *c, bool whole)
 		return -ENOMEM;
 	*i = *c->instance;
 	i->id.slot = c->slot;
-	i->flags =
-		(uint8_t)(SCHED_INSTANCE_USED | (whole ? i->flags & SCHED_INSTANCE_READY_FLAG : 0));
+	i->flags = (uint8_t)(SCHED_INSTANCE_USED |
+			     (whole ? i->flags & (SCHED_INSTANCE_READY_FLAG |
+							 SCHED_INSTANCE_CANARY)
+				    : 0));
 	if (!whole) {
+		if (sched_deploy_is_canary(j, i))
+			i->flags |= SCHED_INSTANCE_CANARY;
 		i->create_index = i->modify_index = st->head.index;
 		i->desired = SCHED_RUN;
 		i->status = SCHED_PENDING;
@@ -432,6 +458,7 @@ static int add(struct sched_state *st, const struct sched_change *c, bool whole)
 	}
 	link_instance(st, i, c->slot, j, n);
 	hold(st, i, j, n);
+	sched_readiness_count(st, i, 1);
 	sched_slot_taken(st, SCHED_TABLE_INSTANCES, c->slot);
 	previous = whole ? NULL : instance_row(st, i->previous);
 	if (previous) {
@@ -459,6 +486,7 @@ static int stop(struct sched_state *st, const struct sched_change *c)
 
 	if (!i)
 		return -EBADMSG;
+	sched_readiness_count(st, i, -1);
 	i->desired = c->stop.desired;
 	if (c->stop.lost && !sched_terminal(i->status))
 		i->status = SCHED_LOST;
@@ -483,8 +511,10 @@ static int update(struct sched_state *st, const struct sched_change *c)
 		sched_quota_release(st, quota, &i->ask);
 		sched_quota_hold(st, quota, &c->update.ask);
 	}
+	sched_readiness_count(st, i, -1);
 	i->ask = c->update.ask;
 	i->version = c->update.version;
+	sched_readiness_count(st, i, 1);
 	i->modify_index = n->modify_index = st->head.index;
 	return 0;
 }
@@ -498,10 +528,12 @@ static int status(struct sched_state *st, const struct sched_change *c)
 		return -EBADMSG;
 	if (sched_terminal(i->status))
 		return 0;
+	sched_readiness_count(st, i, -1);
 	i->status = c->status.status;
 	i->flags = (uint8_t)(i->flags & ~SCHED_INSTANCE_READY_FLAG);
 	if (c->status.ready)
 		i->flags |= SCHED_INSTANCE_READY_FLAG;
+	sched_readiness_count(st, i, 1);
 	i->reschedules = c->status.reschedules;
 	i->changed_ns = c->status.changed_ns;
 	i->modify_index = st->head.index;
@@ -635,6 +667,9 @@ static int (*const appliers[SCHED_CHANGE_TYPES])(
 	[SCHED_EVAL_DEL] = eval_del,
 	[SCHED_QUOTA_PUT] = sched_quota_put,
 	[SCHED_QUOTA_DEL] = sched_quota_del,
+	[SCHED_JOB_LAUNCH] = sched_family_launch,
+	[SCHED_JOB_ENDED] = sched_family_ended,
+	[SCHED_DEPLOYMENT_PUT] = sched_deployment_put,
 };
 
 int sched_apply(struct sched_state *st, const struct sched_change *change)

@@ -132,7 +132,7 @@ int sched_spec_check(const struct sched_spec *spec)
 	for (uint32_t i = 0; i < spec->group_count; i++)
 		if (!spec->groups[i].name || spec->groups[i].count > SCHED_COUNT_MAX)
 			return -EINVAL;
-	return sched_extras_check(spec);
+	return sched_extras_check(spec) ? -EINVAL : sched_launch_check(spec);
 }
 
 static void encode_spec_body(struct sched_bytes *b, const struct sched_spec *spec)

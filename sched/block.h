@@ -11,6 +11,10 @@ void sched_spec_encode(struct sched_bytes *out, const struct sched_spec *spec);
 struct sched_spec *sched_spec_decode(struct reader *r);
 // 0, or -EINVAL: beyond a limit, or without a name.
 int sched_spec_check(const struct sched_spec *spec);
+// Keys of a template's meta; the same if they differ in case or in - and _ alone, since environment
+// variables are made of them.
+bool sched_meta_key_ok(const char *key);
+bool sched_meta_key_same(const char *a, const char *b);
 
 // Sorts the attributes by key and hashes the class.
 struct sched_node_info *sched_node_info_make(

@@ -15,7 +15,8 @@ const char *sched_take_text(struct reader *r, struct sched_room *room);
 // The parts of a spec that most jobs do not have (extras.c).
 struct sched_extras_size {
 	uint32_t affinities, spreads, targets, claims, near;
-	size_t bytes; // of all their structs
+	size_t launch, child; // bytes
+	size_t bytes;         // of all their structs
 };
 
 int sched_extras_check(const struct sched_spec *spec);
@@ -25,3 +26,14 @@ struct sched_extras_size sched_extras_size(struct reader *r);
 // at: room for size->bytes.
 void sched_extras_get(struct reader *r, struct sched_spec *spec, void *at,
 	const struct sched_extras_size *size, struct sched_room *room);
+
+// ---- a job that launches others, or that was launched (launch_block.c) ----
+
+int sched_launch_check(const struct sched_spec *spec);
+void sched_launch_put(struct sched_bytes *b, const struct sched_launch *l);
+void sched_child_put(struct sched_bytes *b, const struct sched_spec *spec);
+// Of the structs, 0: damaged, or none.
+size_t sched_launch_size(struct reader r);
+size_t sched_child_size(struct reader r);
+void sched_launch_get(struct reader *r, struct sched_spec *spec, void *at, struct sched_room *room);
+void sched_child_get(struct reader *r, struct sched_spec *spec, void *at, struct sched_room *room);

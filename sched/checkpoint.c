@@ -28,16 +28,31 @@ static void put_nodes(const struct sched_snapshot *s, struct sched_encoder *out)
 	}
 }
 
+static void put_job(const struct sched_job *j, uint32_t slot, struct sched_encoder *out)
+{
+	for (uint32_t k = 0; k < j->versions->count; k++)
+		put(out, SCHED_JOB_PUT_SPEC, slot,
+			(struct sched_change){.job = {j->versions->spec[k], j->purge, k > 0}});
+	if (j->deployment)
+		put(out, SCHED_DEPLOYMENT_PUT, slot,
+			(struct sched_change){.deployment = j->deployment});
+	if (j->launched_ns || j->launches || j->skips)
+		put(out, SCHED_JOB_LAUNCH, slot,
+			(struct sched_change){.launch = {j->launched_ns, j->launches, j->skips}});
+	if (j->ended_ns)
+		put(out, SCHED_JOB_ENDED, slot, (struct sched_change){.ended_ns = j->ended_ns});
+}
+
+// Parents before children.
 static void put_jobs(const struct sched_snapshot *s, struct sched_encoder *out)
 {
-	for (uint32_t i = 0; i < s->tables[SCHED_TABLE_JOBS].high; i++) {
-		const struct sched_job *j = sched_job_at(s, i);
+	for (int children = 0; children < 2; children++)
+		for (uint32_t i = 0; i < s->tables[SCHED_TABLE_JOBS].high; i++) {
+			const struct sched_job *j = sched_job_at(s, i);
 
-		for (uint32_t k = 0; j && k < j->versions->count; k++)
-			put(out, SCHED_JOB_PUT_SPEC, i,
-				(struct sched_change){
-					.job = {j->versions->spec[k], j->purge, k > 0}});
-	}
+			if (j && (j->parent != SCHED_NONE) == children)
+				put_job(j, i, out);
+		}
 }
 
 static void put_quotas(const struct sched_snapshot *s, struct sched_encoder *out)
@@ -94,7 +109,8 @@ static uint64_t hash_instance(uint64_t hash, const struct sched_instance *i)
 {
 	const uint64_t parts[] = {i->id.nonce, i->id.seq, i->id.slot, i->job, i->node, i->version,
 		i->name_index, i->previous, i->next, i->why.eval, i->desired, i->group,
-		sched_terminal(i->status) ? i->status : 0, i->flags & SCHED_INSTANCE_HOLDS};
+		sched_terminal(i->status) ? i->status : 0,
+		i->flags & (SCHED_INSTANCE_HOLDS | SCHED_INSTANCE_CANARY)};
 
 	hash = mix(hash, parts, sizeof(parts));
 	return mix(hash, &i->ask, sizeof(i->ask));
@@ -111,15 +127,28 @@ static uint64_t hash_node(uint64_t hash, const struct sched_node *n)
 	return mix(hash, n->info->name, strlen(n->info->name));
 }
 
+static uint64_t hash_deployment(uint64_t hash, const struct sched_deployment *d)
+{
+	const uint64_t parts[] = {d->version, d->from, d->stable, d->canary_groups, d->promoted,
+		d->before, d->before_status, d->status, d->why, d->revert, d->refused,
+		d->create_index, (uint64_t)d->changed_ns};
+
+	return mix(hash, parts, sizeof(parts));
+}
+
 static uint64_t hash_job(uint64_t hash, const struct sched_job *j)
 {
 	const struct sched_spec *spec = sched_job_spec(j);
 	const uint64_t parts[] = {spec->version, j->live, j->instances, j->last_eval, j->purge,
-		spec->stopped, j->priority, spec->group_count};
+		spec->stopped, j->priority, spec->group_count, j->parent, j->children,
+		j->children_alive, j->launches, j->skips, (uint64_t)j->launched_ns,
+		(uint64_t)j->ended_ns};
 
 	hash = mix(hash, parts, sizeof(parts));
 	for (uint32_t g = 0; g < spec->group_count; g++)
 		hash = mix(hash, &spec->groups[g].count, sizeof(spec->groups[g].count));
+	if (j->deployment)
+		hash = hash_deployment(hash, j->deployment);
 	return mix(hash, spec->name, strlen(spec->name));
 }
 

@@ -406,6 +406,54 @@ static int get_eval(struct sched_decoder *d, struct sched_change *c)
 		       : 0;
 }
 
+// ---- deployments ----
+
+static void put_deployment(struct sched_encoder *e, const struct sched_change *c)
+{
+	const struct sched_deployment *v = c->deployment;
+	const uint64_t fields[] = {v->version, v->from, v->stable, v->canary_groups, v->promoted,
+		v->before, v->create_index, (uint64_t)v->changed_ns, v->refused};
+	size_t at = e->out.len;
+
+	// Its length fits one byte, written at the end.
+	if (!sched_bytes_take(&e->out, 1))
+		return;
+	sched_put_u8(&e->out, v->status);
+	sched_put_u8(&e->out, v->why);
+	sched_put_u8(&e->out, v->before_status);
+	sched_put_u8(&e->out, v->revert);
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		sched_put_uint(&e->out, fields[i]);
+	if (!e->out.failed)
+		e->out.data[at] = (uint8_t)(e->out.len - at - 1);
+}
+
+static int get_deployment(struct sched_decoder *d, struct sched_change *c)
+{
+	struct sched_deployment *v = &d->deployment;
+	uint32_t *const small[] = {&v->version, &v->from, &v->stable, &v->canary_groups,
+		&v->promoted, &v->before};
+	size_t len = reader_u8(&d->body);
+	const uint8_t *bytes = reader_take(&d->body, len);
+	struct reader r = reader_of(bytes ? bytes : (const uint8_t *)"", bytes ? len : 0);
+
+	*v = (struct sched_deployment){.status = reader_u8(&r)};
+	v->why = reader_u8(&r);
+	v->before_status = reader_u8(&r);
+	v->revert = reader_u8(&r) & 1;
+	for (size_t i = 0; i < sizeof(small) / sizeof(small[0]); i++)
+		*small[i] = sched_get_u32(&r);
+	v->create_index = sched_get_uint(&r);
+	v->changed_ns = (ns_t)sched_get_uint(&r);
+	v->refused = sched_get_uint(&r);
+	c->deployment = v;
+	return r.bad || v->status >= SCHED_DEPLOYMENT_STATUSES ||
+			       v->why >= SCHED_DEPLOYMENT_WHYS ||
+			       v->before_status >= SCHED_DEPLOYMENT_STATUSES
+		       ? -EBADMSG
+		       : 0;
+}
+
 // ---- quotas ----
 
 static void put_quota(struct sched_encoder *e, const struct sched_change *c)
@@ -429,6 +477,34 @@ static int get_quota(struct sched_decoder *d, struct sched_change *c)
 		       : -EBADMSG;
 }
 
+// ---- launches ----
+
+static void put_launch(struct sched_encoder *e, const struct sched_change *c)
+{
+	sched_put_uint(&e->out, (uint64_t)c->launch.launched_ns);
+	sched_put_uint(&e->out, c->launch.launches);
+	sched_put_uint(&e->out, c->launch.skips);
+}
+
+static int get_launch(struct sched_decoder *d, struct sched_change *c)
+{
+	c->launch.launched_ns = (ns_t)sched_get_uint(&d->body);
+	c->launch.launches = sched_get_u32(&d->body);
+	c->launch.skips = sched_get_u32(&d->body);
+	return 0;
+}
+
+static void put_ended(struct sched_encoder *e, const struct sched_change *c)
+{
+	sched_put_uint(&e->out, (uint64_t)c->ended_ns);
+}
+
+static int get_ended(struct sched_decoder *d, struct sched_change *c)
+{
+	c->ended_ns = (ns_t)sched_get_uint(&d->body);
+	return c->ended_ns > 0 ? 0 : -EBADMSG;
+}
+
 // ---- all types ----
 
 static const struct {
@@ -450,6 +526,9 @@ static const struct {
 	[SCHED_EVAL_DEL] = {put_nothing, get_nothing},
 	[SCHED_QUOTA_PUT] = {put_quota, get_quota},
 	[SCHED_QUOTA_DEL] = {put_nothing, get_nothing},
+	[SCHED_JOB_LAUNCH] = {put_launch, get_launch},
+	[SCHED_JOB_ENDED] = {put_ended, get_ended},
+	[SCHED_DEPLOYMENT_PUT] = {put_deployment, get_deployment},
 };
 
 void sched_encode_begin(struct sched_encoder *e, uint64_t index)

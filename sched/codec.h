@@ -9,7 +9,8 @@
 // store to know.
 //
 // Format 1. A reader refuses formats it does not know. Fields may be added to the end of EVAL_PUT,
-// NODE_PUT and JOB_PUT, which carry their own length; other types only get new numbers.
+// NODE_PUT, JOB_PUT and DEPLOYMENT_PUT, which carry their own length; other types only get new
+// numbers.
 #pragma once
 
 #include "lib/base/cursor.h"
@@ -35,6 +36,9 @@ enum sched_change_type {
 	SCHED_EVAL_DEL,
 	SCHED_QUOTA_PUT,
 	SCHED_QUOTA_DEL,
+	SCHED_JOB_LAUNCH, // of a schedule, or what it is settled until
+	SCHED_JOB_ENDED,  // a child
+	SCHED_DEPLOYMENT_PUT, // slot: its job's
 	SCHED_CHANGE_TYPES,
 };
 
@@ -72,11 +76,17 @@ struct sched_change {
 			ns_t changed_ns;
 		} status;
 		const struct sched_eval *eval;
+		const struct sched_deployment *deployment;
 		struct {
 			const char *namespace; // not terminated
 			uint32_t namespace_len;
 			struct sched_res limit;
 		} quota;
+		struct {
+			ns_t launched_ns;
+			uint32_t launches, skips;
+		} launch;
+		ns_t ended_ns;
 	};
 };
 
@@ -116,6 +126,7 @@ struct sched_decoder {
 	uint64_t index;
 	struct sched_instance head, instance;
 	struct sched_eval eval;
+	struct sched_deployment deployment;
 };
 
 void sched_decoder_init(struct sched_decoder *d, const void *bytes, size_t len);

@@ -15,6 +15,8 @@ enum record {
 	RECORD_IMAGE = 16,
 	RECORD_NEAR, // all of a group
 	RECORD_UPDATE = 24,
+	RECORD_LAUNCH = 32,
+	RECORD_CHILD,
 };
 
 // ---- checking ----
@@ -210,8 +212,8 @@ static void put_update(struct sched_bytes *b, const struct sched_spec *spec)
 			continue;
 		sched_put_u8(&body, (uint8_t)i);
 		sched_put_uint(&body, g->canaries);
-		sched_put_u8(&body,
-			(uint8_t)(g->auto_promote | g->auto_revert << 1 | g->sticky << 2));
+		sched_put_u8(
+			&body, (uint8_t)(g->auto_promote | g->auto_revert << 1 | g->sticky << 2));
 		sched_put_uint(&body, (uint64_t)g->progress_deadline_ns);
 		put_record(b, RECORD_UPDATE, &body);
 	}
@@ -279,6 +281,37 @@ static uint32_t get_near(struct reader *r, struct sched_spec *spec, const char *
 	return n;
 }
 
+// Of a job that launches others, or that was launched (launch_block.c).
+static void put_launch(struct sched_bytes *b, const struct sched_spec *spec)
+{
+	struct sched_bytes body = {0};
+
+	if (spec->launch) {
+		sched_launch_put(&body, spec->launch);
+		put_record(b, RECORD_LAUNCH, &body);
+	}
+	if (spec->parent) {
+		sched_child_put(&body, spec);
+		put_record(b, RECORD_CHILD, &body);
+	}
+	sched_bytes_fini(&body);
+}
+
+// `at`: the end of the room for structs.
+static void get_launch(uint8_t type, struct reader *r, struct sched_spec *spec, char *end,
+	const struct sched_extras_size *size, struct sched_room *room)
+{
+	char *child = end - size->child, *launch = child - size->launch;
+
+	// Only one of each, and neither in the other.
+	if (spec->launch || spec->parent || (type == RECORD_LAUNCH && !size->launch))
+		r->bad = true;
+	else if (type == RECORD_LAUNCH)
+		sched_launch_get(r, spec, launch, room);
+	else
+		sched_child_get(r, spec, child, room);
+}
+
 // Those of all groups.
 static void put_attractions(struct sched_bytes *b, const struct sched_spec *spec)
 {
@@ -323,6 +356,7 @@ void sched_extras_put(struct sched_bytes *b, const struct sched_spec *spec)
 	}
 	put_attractions(b, spec);
 	put_update(b, spec);
+	put_launch(b, spec);
 	sched_bytes_fini(&body);
 }
 
@@ -362,6 +396,10 @@ struct sched_extras_size sched_extras_size(struct reader *r)
 			if (size.near > SCHED_NEAR_MAX)
 				size.near = SCHED_NEAR_MAX;
 		}
+		if (type == RECORD_LAUNCH && !size.launch)
+			size.launch = sched_launch_size(body);
+		if (type == RECORD_CHILD && !size.child)
+			size.child = sched_child_size(body);
 		if (type != RECORD_SPREAD || size.spreads == SCHED_SPREADS_MAX)
 			continue;
 		size.spreads++;
@@ -374,7 +412,8 @@ struct sched_extras_size sched_extras_size(struct reader *r)
 	size.bytes = size.affinities * sizeof(struct sched_affinity) +
 		     size.spreads * sizeof(struct sched_spread) +
 		     size.targets * sizeof(struct sched_spread_target) +
-		     size.claims * sizeof(struct sched_claim) + size.near * sizeof(char *);
+		     size.claims * sizeof(struct sched_claim) + size.near * sizeof(char *) +
+		     size.launch + size.child;
 	return size;
 }
 
@@ -410,6 +449,8 @@ void sched_extras_get(struct reader *r, struct sched_spec *spec, void *at,
 			get_image(&body, spec, room);
 		} else if (type == RECORD_NEAR) {
 			nears += get_near(&body, spec, near + nears, size->near - nears, room);
+		} else if (type == RECORD_LAUNCH || type == RECORD_CHILD) {
+			get_launch(type, &body, spec, (char *)at + size->bytes, size, room);
 		} else if (type == RECORD_AFFINITY || type == RECORD_SPREAD ||
 			   type == RECORD_CLAIM) {
 			r->bad = true;

@@ -57,6 +57,7 @@ static void free_blocks(struct sched_state *st)
 		for (uint32_t k = 0; j && k < j->versions->count; k++)
 			free((void *)(uintptr_t)j->versions->spec[k]);
 		free(j ? (void *)(uintptr_t)j->versions : NULL);
+		free(j ? (void *)(uintptr_t)j->deployment : NULL);
 	}
 	for (uint32_t i = 0; i < st->head.tables[SCHED_TABLE_QUOTAS].high; i++) {
 		const struct sched_quota *q = sched_quota_at(&st->head, i);
@@ -77,10 +78,12 @@ void sched_state_destroy(struct sched_state *st)
 	free((void *)(uintptr_t)st->published);
 	free(st->prev_in_job);
 	free(st->prev_on_node);
+	free(st->readiness);
 	sched_map_fini(&st->job_names);
 	sched_map_fini(&st->node_names);
 	sched_map_fini(&st->quota_names);
 	sched_map_fini(&st->classes);
+	sched_map_fini(&st->tokens);
 	sched_bytes_fini(&st->log.out);
 	sched_pages_fini(&st->pages);
 	free(st);
@@ -92,8 +95,10 @@ size_t sched_state_bytes(const struct sched_state *st)
 
 	for (int i = 0; i < SCHED_TABLES; i++)
 		bytes += st->slots[i].room * sizeof(uint32_t);
+	bytes += st->readiness_room * sizeof(*st->readiness);
 	return bytes + st->prev_room * 2 * sizeof(uint32_t) + sched_map_bytes(&st->job_names) +
-	       sched_map_bytes(&st->node_names) + sched_map_bytes(&st->classes) + st->log.out.room;
+	       sched_map_bytes(&st->node_names) + sched_map_bytes(&st->classes) +
+	       sched_map_bytes(&st->tokens) + st->log.out.room;
 }
 
 const struct sched_spec *sched_job_version(const struct sched_job *job, uint32_t version)

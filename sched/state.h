@@ -30,8 +30,8 @@ struct sched_snapshot {
 	struct sched_table tables[SCHED_TABLES];
 	uint32_t counts[SCHED_TABLES]; // rows in use
 	uint32_t class_count;          // classes are numbered below this
-	uint64_t topology; // index at which a node last came, went or got other attributes
-	struct sched_table names;         // of jobs (names.h)
+	uint64_t topology;        // index at which a node last came, went or got other attributes
+	struct sched_table names; // of jobs (names.h)
 	struct sched_table images, holders; // by node; by image (images.h)
 };
 
@@ -40,6 +40,14 @@ struct sched_slots {
 	uint32_t *free;
 	uint32_t count, room;
 	uint32_t next; // never used yet
+};
+
+// Of a job's current version; soft (deploy_state.c). Writer only.
+struct sched_readiness {
+	uint32_t ready;    // live and ready, without canaries
+	uint32_t canaries; // ready
+	ns_t progress_ns;  // when its deployment last began, went on, or had one more ready
+	bool watched;      // the core looks at its deployment's time
 };
 
 #define SCHED_EFFECT_NODES 64
@@ -63,8 +71,11 @@ struct sched_state {
 	uint32_t prev_room;
 	struct sched_map job_names, node_names, quota_names, classes;
 	struct sched_slots system_jobs; // `free` is the list of jobs with an instance a node
+	struct sched_map tokens;        // children by parent and token
 	uint64_t last_eval_id;
 	uint32_t image_count; // known by image
+	struct sched_readiness *readiness; // by job
+	uint32_t readiness_room;
 	struct sched_encoder log;
 	bool replaying;
 	struct sched_effects effects;
@@ -143,6 +154,9 @@ const struct sched_snapshot *sched_snapshot_pin(
 uint32_t sched_job_find(const struct sched_state *st, const char *namespace, const char *name);
 uint32_t sched_node_find(const struct sched_state *st, const char *name);
 uint32_t sched_quota_find(const struct sched_state *st, const char *namespace);
+// What was dispatched with the token; to be compared, as hashes may meet.
+uint32_t sched_token_find(
+	const struct sched_state *st, const struct sched_spec *parent, const char *token);
 size_t sched_state_bytes(const struct sched_state *st);
 
 // ---- writing ----

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// Jobs and their children, in the state: each child is in its parent's list until its row goes, and
+// found by the token it was dispatched with. Writer's thread, live and in replay the same.
+//
+// Invariants: a child's parent is there and is no child itself; `children` counts a parent's list,
+// `children_alive` those of it that have not ended.
+#include <errno.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "sched/state_internal.h"
+
+static struct sched_job *job_row(struct sched_state *st, uint32_t slot)
+{
+	if (!sched_job_at(&st->head, slot))
+		return NULL;
+	return sched_table_write(&st->pages, &st->head.tables[SCHED_TABLE_JOBS], slot);
+}
+
+static uint64_t token_key(const char *namespace, const char *parent, const char *token)
+{
+	return XXH3_64bits_withSeed(token, strlen(token), sched_name_key(namespace, parent));
+}
+
+uint32_t sched_token_find(
+	const struct sched_state *st, const struct sched_spec *parent, const char *token)
+{
+	return sched_map_get(&st->tokens, token_key(parent->namespace, parent->name, token));
+}
+
+bool sched_family_fits(const struct sched_state *st, const struct sched_spec *spec)
+{
+	const struct sched_job *parent;
+
+	if (!spec->parent)
+		return true;
+	parent = sched_job_at(&st->head, sched_job_find(st, spec->namespace, spec->parent));
+	return parent && parent->parent == SCHED_NONE && !spec->launch;
+}
+
+bool sched_family_same(const struct sched_spec *old, const struct sched_spec *spec)
+{
+	if (!old->parent || !spec->parent)
+		return old->parent == spec->parent;
+	return strcmp(old->parent, spec->parent) == 0 && !spec->launch;
+}
+
+int sched_family_join(struct sched_state *st, uint32_t slot, const struct sched_spec *spec)
+{
+	struct sched_job *j = job_row(st, slot), *parent, *sibling;
+
+	j->parent = j->first_child = j->next_child = j->previous_child = SCHED_NONE;
+	if (!spec->parent)
+		return 0;
+	if (spec->token && sched_token_find(st, spec, spec->token) == SCHED_NONE &&
+		sched_map_set(
+			&st->tokens, token_key(spec->namespace, spec->parent, spec->token), slot))
+		return -ENOMEM;
+	j->parent = sched_job_find(st, spec->namespace, spec->parent);
+	parent = job_row(st, j->parent);
+	if (!parent)
+		return -ENOMEM;
+	sibling = job_row(st, parent->first_child);
+	j->next_child = parent->first_child;
+	if (sibling)
+		sibling->previous_child = slot;
+	parent->first_child = slot;
+	parent->children++;
+	parent->children_alive++;
+	return 0;
+}
+
+void sched_family_leave(struct sched_state *st, uint32_t slot, const struct sched_spec *spec)
+{
+	struct sched_job *j = job_row(st, slot), *parent = job_row(st, j->parent), *sibling;
+	uint64_t key;
+
+	if (!parent)
+		return;
+	if (spec->token) {
+		key = token_key(spec->namespace, spec->parent, spec->token);
+		if (sched_map_get(&st->tokens, key) == slot)
+			sched_map_del(&st->tokens, key);
+	}
+	sibling = job_row(st, j->previous_child);
+	if (sibling)
+		sibling->next_child = j->next_child;
+	else
+		parent->first_child = j->next_child;
+	sibling = job_row(st, j->next_child);
+	if (sibling)
+		sibling->previous_child = j->previous_child;
+	parent->children--;
+	parent->children_alive -= !j->ended_ns;
+}
+
+int sched_family_launch(struct sched_state *st, const struct sched_change *c)
+{
+	struct sched_job *j = job_row(st, c->slot);
+
+	if (!j)
+		return -EBADMSG;
+	j->launched_ns = c->launch.launched_ns;
+	j->launches = c->launch.launches;
+	j->skips = c->launch.skips;
+	j->modify_index = st->head.index;
+	return 0;
+}
+
+int sched_family_ended(struct sched_state *st, const struct sched_change *c)
+{
+	struct sched_job *j = job_row(st, c->slot), *parent;
+
+	if (!j || j->parent == SCHED_NONE || j->ended_ns || c->ended_ns <= 0)
+		return -EBADMSG;
+	parent = job_row(st, j->parent);
+	if (!parent)
+		return -ENOMEM;
+	j->ended_ns = c->ended_ns;
+	j->modify_index = st->head.index;
+	parent->children_alive--;
+	return 0;
+}
