@@ -102,6 +102,7 @@ struct scheduler {
 	uint64_t checkpoints;  // written since the start
 	uint64_t loaded_index; // of the checkpoint that was read
 	size_t ridden;       // bytes of `riding` that are with the store
+	uint64_t durable_index;  // of the last transaction that was told
 };
 
 // Reads the log; tells the deeds of what is there; starts the threads. 0 or -E... .

@@ -298,7 +298,8 @@ static void land_log(struct scheduler *s)
 	struct sched_bytes landed = {0};
 
 	memcpy(must(sched_bytes_take(&landed, s->ridden)), s->riding.data, s->ridden);
-	remember_log(s, last_index(&landed), landed.len);
+	s->durable_index = last_index(&landed);
+	remember_log(s, s->durable_index, landed.len);
 	memmove(s->riding.data, s->riding.data + s->ridden, s->riding.len - s->ridden);
 	s->riding.len -= s->ridden;
 	s->ridden = 0;
