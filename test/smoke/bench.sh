@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # smoke: once
+# smoke: alone
 # tools/bench runs, writes results of the documented form, compares them, and leaves nothing behind.
 # Figures are not judged here: others use the machine of a test.
 . "${0%/*}/lib.sh"

@@ -3,6 +3,7 @@
 # A function with a queue of 128 under ten times its capacity, through the whole appliance: the memory of gateway, host
 # and instance stays flat, the excess is REJECTED at once and counted on gateway and host, and calls that are taken wait
 # no longer than the queue is. Bounds come from what the function was seen to serve, not from a clock.
+# smoke: alone
 . "${0%/*}/lib.sh"
 
 queue=128
