@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The API's handlers for resources: list, get, put, patch, delete. Main thread; no I/O.
 #include "controlplane/api_internal.h"
+#include "controlplane/api_scheduler.h"
 #include "controlplane/discovery.h"
 #include "controlplane/fleet.h"
 #include "controlplane/merge.h"
@@ -319,6 +320,19 @@ static bool routes_free(struct api_call *call, const json_t *object)
 	return false;
 }
 
+// What the scheduler would do, where it has to do with it.
+static void add_plan(struct api_call *call, const struct resource *before, const json_t *after,
+	json_t *body)
+{
+	const struct api *api = call->api;
+	json_t *plan = api->scheduler ? api->scheduler->plan(
+						api->scheduler_user, call->route->kind, before, after)
+				      : NULL;
+
+	if (plan)
+		json_object_set_new(body, "plan", plan);
+}
+
 static void reply_dry(struct api_call *call, const char *action, const struct resource *before,
 	const json_t *after)
 {
@@ -341,6 +355,7 @@ static void reply_dry(struct api_call *call, const char *action, const struct re
 	json_object_set_new(body, "changes", merge_changes(old_part, new_part));
 	if (after)
 		json_object_set(body, "object", (json_t *)(uintptr_t)after);
+	add_plan(call, before, after, body);
 	json_decref(old);
 	json_decref(old_part);
 	json_decref(new_part);

@@ -188,11 +188,12 @@ static json_t *dry_run_schema(void)
 {
 	return json_pack("{s:s, s:{s:{s:s}, s:{s:s, s:[s,s,s,s]}, s:{s:s, s:{s:s, s:{s:{s:s}, "
 			 "s:{}, s:{}}}}, "
-			 "s:{s:s}}}",
+			 "s:{s:s}, s:{s:s, s:s}}}",
 		"type", "object", "properties", "dry_run", "type", "boolean", "action", "type",
 		"string", "enum", "create", "update", "none", "delete", "changes", "type", "array",
 		"items", "type", "object", "properties", "field", "type", "string", "from", "to",
-		"object", "type", "object");
+		"object", "type", "object", "plan", "type", "object", "description",
+		"Of functions and jobs: what the scheduler would do.");
 }
 
 static json_t *schemas(void)

@@ -23,13 +23,17 @@ static const struct noun *find_noun(struct cli *cli, const struct manifest_doc *
 	const char *kind = json_string_value(json_at(doc->value, "kind"));
 	const char *version = json_string_value(json_at(doc->value, "apiVersion"));
 	const struct noun *noun = kind ? noun_find_kind(kind) : NULL;
+	char names[100], message[140];
 
 	if (!version || strcmp(version, "penstock/v1") != 0)
 		batch_complain(cli, doc, "apiVersion", "apiVersion must be penstock/v1");
-	else if (!noun || !noun->writable)
-		batch_complain(cli, doc, "kind", "kind must be one of Function, Endpoint, Gateway");
-	else
+	else if (noun && noun->writable)
 		return noun;
+	else {
+		snprintf(message, sizeof(message), "kind must be one of %s",
+			noun_kinds(names, sizeof(names)));
+		batch_complain(cli, doc, "kind", message);
+	}
 	return NULL;
 }
 

@@ -76,6 +76,51 @@ static const struct column instance_columns[] = {
 	{"AGE", "metadata.created", .format = format_age},
 };
 
+static const struct column job_columns[] = {
+	{"NAMESPACE", "metadata.namespace", .format = format_namespace},
+	{"NAME", "metadata.name"},
+	{"TYPE", "spec.type"},
+	{"RUNTIME", "spec.runtime", .wide = true},
+	{"COMMAND", "spec.command", .wide = true, .format = format_words},
+	{"PRIORITY", "spec.priority", .wide = true},
+	{"STATE", "status.state"},
+	{"RUNNING", "status.running"},
+	{"COMPLETE", "status.complete"},
+	{"FAILED", "status.failed"},
+	{"NEXT LAUNCH", "status.next_launch"},
+	{"VERSION", "metadata.version", .wide = true},
+	{"AGE", "metadata.created", .format = format_age},
+};
+
+static const struct column quota_columns[] = {
+	{"NAMESPACE", "metadata.name"},
+	{"CPU", "status.used.cpu_milli"},
+	{"OF", "spec.cpu_milli"},
+	{"MEMORY", "status.used.memory"},
+	{"OF", "spec.memory"},
+	{"DISK", "status.used.disk", .wide = true},
+	{"OF", "spec.disk", .wide = true},
+	{"INSTANCES", "status.used.instances"},
+	{"OF", "spec.instances"},
+	{"AGE", "metadata.created", .wide = true, .format = format_age},
+};
+
+static const struct column evaluation_columns[] = {
+	{"ID", "metadata.name"},
+	{"NAMESPACE", "metadata.namespace", .format = format_namespace},
+	{"JOB", "spec.job"},
+	{"TYPE", "spec.type", .wide = true},
+	{"PRIORITY", "spec.priority", .wide = true},
+	{"TRIGGER", "spec.trigger"},
+	{"STATE", "status.state"},
+	{"PLACED", "status.placed"},
+	{"STOPPED", "status.stopped"},
+	{"UNPLACED", "status.failed"},
+	{"CONFLICTS", "status.conflicts", .wide = true},
+	{"NOT BEFORE", "spec.wait_until", .wide = true},
+	{"WAITS FOR", "status.waits_for"},
+};
+
 #define COLUMNS(a) .columns = (a), .column_count = COUNT(a)
 
 const struct noun cli_nouns[] = {
@@ -83,8 +128,12 @@ const struct noun cli_nouns[] = {
 		COLUMNS(function_columns)},
 	{"endpoints", "endpoint", "ep", "Endpoint", .writable = true, COLUMNS(endpoint_columns)},
 	{"gateways", "gateway", "gw", "Gateway", .writable = true, COLUMNS(gateway_columns)},
+	{"jobs", "job", "jo", "Job", .writable = true, .namespaced = true, COLUMNS(job_columns)},
+	{"quotas", "quota", "qu", "Quota", .writable = true, COLUMNS(quota_columns)},
 	{"nodes", "node", "no", "Node", COLUMNS(node_columns)},
 	{"instances", "instance", "in", "Instance", COLUMNS(instance_columns)},
+	{"evaluations", "evaluation", "ev", "Evaluation", .numbered = true,
+		COLUMNS(evaluation_columns)},
 };
 const size_t cli_noun_count = COUNT(cli_nouns);
 
@@ -109,11 +158,33 @@ const struct noun *noun_find_kind(const char *kind)
 	return NULL;
 }
 
+const char *noun_names(char *text, size_t size)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < cli_noun_count && n < size; i++)
+		n += (size_t)snprintf(
+			text + n, size - n, "%s%s", i ? ", " : "", cli_nouns[i].plural);
+	return text;
+}
+
+const char *noun_kinds(char *text, size_t size)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < cli_noun_count && n < size; i++)
+		if (cli_nouns[i].writable)
+			n += (size_t)snprintf(
+				text + n, size - n, "%s%s", n ? ", " : "", cli_nouns[i].kind);
+	return text;
+}
+
 const struct noun *noun_parse(struct cli *cli, const char *word)
 {
 	const struct noun *noun = noun_find(word);
 	const char *best = NULL;
 	int distance = SUGGEST_DISTANCE_MAX + 1;
+	char names[200];
 
 	if (noun)
 		return noun;
@@ -124,10 +195,8 @@ const struct noun *noun_parse(struct cli *cli, const char *word)
 	if (best)
 		cli_complain(cli, "there are no '%s'; did you mean '%s'?", word, best);
 	else
-		cli_complain(cli,
-			"there are no '%s'; there are functions, endpoints, gateways, nodes, "
-			"instances",
-			word);
+		cli_complain(cli, "there are no '%s'; there are %s", word,
+			noun_names(names, sizeof(names)));
 	return NULL;
 }
 

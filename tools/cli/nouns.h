@@ -21,6 +21,7 @@ struct noun {
 	const char *kind;  // of manifests and events
 	bool writable;     // through manifests; the others come and go by themselves
 	bool namespaced;
+	bool numbered;     // named by numbers, which a table has in their order
 	const struct column *columns;
 	size_t column_count;
 };
@@ -31,6 +32,10 @@ extern const size_t cli_noun_count;
 // Plural, singular and short forms. NULL if there is none.
 const struct noun *noun_find(const char *word);
 const struct noun *noun_find_kind(const char *kind);
+// "functions, endpoints and so on", separated by commas; only those of manifests if asked for, by
+// their kind. Returns text.
+const char *noun_names(char *text, size_t size);
+const char *noun_kinds(char *text, size_t size);
 // The same with a complaint and a suggestion.
 const struct noun *noun_parse(struct cli *cli, const char *word);
 // The words NOUN [NAME] or NOUN/NAME, as -o name prints it (argv is cut in place). name is NULL

@@ -55,8 +55,40 @@ static void add_row(
 	}
 }
 
+static unsigned long long number_of(const json_t *resource)
+{
+	const char *name = json_string_value(json_at(resource, "metadata.name"));
+
+	return name ? strtoull(name, NULL, 10) : 0;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+	unsigned long long x = number_of(*(json_t *const *)a), y = number_of(*(json_t *const *)b);
+
+	return x < y ? -1 : x > y;
+}
+
+// A copy of the list in the order of numbers. A new reference.
+static json_t *by_number(const json_t *list)
+{
+	size_t count = json_array_size(list);
+	json_t **items = calloc(count + 1, sizeof(json_t *));
+	json_t *out = json_array();
+
+	for (size_t i = 0; items && i < count; i++)
+		items[i] = json_array_get(list, i);
+	if (items)
+		qsort(items, count, sizeof(json_t *), compare_numbers);
+	for (size_t i = 0; items && i < count; i++)
+		json_array_append(out, items[i]);
+	free(items);
+	return out;
+}
+
 static enum cli_exit print_table(struct cli *cli, const struct noun *noun, const json_t *list)
 {
+	json_t *sorted = noun->numbered ? by_number(list) : json_incref((json_t *)(uintptr_t)list);
 	struct table t = {0};
 	size_t i;
 	json_t *resource;
@@ -66,9 +98,10 @@ static enum cli_exit print_table(struct cli *cli, const struct noun *noun, const
 		if (is_shown(cli, &noun->columns[i]))
 			table_column(&t, noun->columns[i].title, false);
 	}
-	json_array_foreach(list, i, resource) add_row(cli, &t, noun, resource);
+	json_array_foreach(sorted, i, resource) add_row(cli, &t, noun, resource);
 	r = table_print(&t, cli->out);
 	table_fini(&t);
+	json_decref(sorted);
 	return r ? CLI_REFUSED : CLI_DONE;
 }
 

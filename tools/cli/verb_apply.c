@@ -10,6 +10,7 @@
 #include "tools/cli/batch.h"
 #include "tools/cli/format.h"
 #include "tools/cli/output.h"
+#include "tools/cli/plan_view.h"
 
 #define TEXT_MAX 200
 
@@ -138,9 +139,10 @@ static json_t *steps_json(const struct batch *batch, const struct step *steps)
 			steps[i].after ? steps[i].after : json_object_get(steps[i].plan, "object");
 
 		json_array_append_new(
-			list, json_pack("{s:s, s:s, s:O*, s:O*}", "resource", batch->items[i].title,
-				      "change", step_change(&steps[i]), "changes",
-				      json_object_get(steps[i].plan, "changes"), "result", result));
+			list, json_pack("{s:s, s:s, s:O*, s:O*, s:O*}", "resource",
+				      batch->items[i].title, "change", step_change(&steps[i]),
+				      "changes", json_object_get(steps[i].plan, "changes"), "plan",
+				      json_object_get(steps[i].plan, "plan"), "result", result));
 	}
 	return list;
 }
@@ -162,8 +164,10 @@ static void print_steps(struct cli *cli, const struct batch *batch, const struct
 			continue;
 		}
 		fprintf(cli->out, "%s %s%s\n", batch->items[i].title, step_change(&steps[i]), note);
-		if (diff)
-			print_changes(cli->out, json_object_get(steps[i].plan, "changes"));
+		if (!diff)
+			continue;
+		print_changes(cli->out, json_object_get(steps[i].plan, "changes"));
+		plan_print(cli->out, json_object_get(steps[i].plan, "plan"));
 	}
 }
 
@@ -222,7 +226,10 @@ const struct verb verb_apply = {
 const struct verb verb_plan = {
 	.name = "plan",
 	.words = "-f FILE",
-	.summary = "Show field by field what apply would change",
+	.summary = "Show what apply would change, and what the scheduler would do then",
+	.about = "+, - and ~ are fields that come, go and change. Behind > stands what the scheduler "
+		 "would\nplace (and where), replace, stop and preempt, and for what there is no room, "
+		 "and why;\neach manifest is looked at by itself, on the cluster as it is now.",
 	.examples = "penstock plan -f orders.yaml",
 	.options = plan_options,
 	.option_count = sizeof(plan_options) / sizeof(plan_options[0]),

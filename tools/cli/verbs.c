@@ -2,7 +2,7 @@
 // The tables: every verb, the options that all verbs take; and the help that is printed from them.
 #include <string.h>
 
-#include "tools/cli/cli.h"
+#include "tools/cli/nouns.h"
 
 const struct verb *const cli_verbs[] = {
 	&verb_status,
@@ -64,13 +64,14 @@ static void print_options(FILE *out, const struct option *options, size_t count)
 
 void cli_help(FILE *out)
 {
+	char names[200];
+
 	fputs("usage: penstock VERB [NOUN] [NAME] [OPTIONS]\n\nVerbs\n", out);
 	for (size_t i = 0; i < cli_verb_count; i++)
 		fprintf(out, "  %-12s%s\n", cli_verbs[i]->name, cli_verbs[i]->summary);
-	fputs("\nNouns: functions, endpoints, gateways, nodes, instances (singular and short forms "
-	      "too)\n"
-	      "\nOptions of all verbs\n",
-		out);
+	fprintf(out,
+		"\nNouns: %s (singular and short forms too)\n\nOptions of all verbs\n",
+		noun_names(names, sizeof(names)));
 	print_options(out, cli_global_options, cli_global_option_count);
 	fputs("\nExit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 control socket not "
 	      "reached.\n"
