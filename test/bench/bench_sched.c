@@ -89,7 +89,6 @@ uint32_t bench_round(struct bench *b)
 			if (open >> w & 1 && sched_worker_result(b->workers[w]) == 0)
 				open &= ~(1u << w);
 	}
-	b->evals += busy;
 	if (b->core->state->log.out.len > 1 << 20) {
 		sched_log_take(b->core, &b->spare);
 		b->log_bytes += b->spare.len;
@@ -300,13 +299,25 @@ static int help(void)
 	     "  rate [JOBS COUNT NODES [WORKERS]]   placements/s, memory, log\n"
 	     "  fill                                a cluster filled to the last slot\n"
 	     "  score                               of the node chosen against the best of all\n"
-	     "Without WHAT: rate, fill, score.");
+	     "Without WHAT: rate, fill, score. Numbers are at least 1, WORKERS at most 16.");
 	return 2;
 }
 
-static uint32_t number(char **argv, int at)
+static uint32_t number(const char *text, uint32_t most)
 {
-	return (uint32_t)strtoul(argv[at], NULL, 10);
+	unsigned long n = strtoul(text, NULL, 10);
+
+	if (n < 1 || n > most)
+		exit(help());
+	return (uint32_t)n;
+}
+
+static void rate(int argc, char **argv)
+{
+	uint32_t workers = argc > 5 ? number(argv[5], BENCH_WORKERS_MAX) : 1;
+
+	run(number(argv[2], UINT32_MAX), number(argv[3], UINT32_MAX), number(argv[4], UINT32_MAX),
+		workers);
 }
 
 int main(int argc, char **argv)
@@ -321,12 +332,12 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	what = argc > 1 ? argv[1] : "all";
 	if (strcmp(what, "grid") == 0 && argc == 5)
-		bench_grid(number(argv, 2), number(argv, 3), number(argv, 4));
+		bench_grid(number(argv[2], UINT32_MAX), number(argv[3], UINT32_MAX),
+			number(argv[4], UINT32_MAX));
 	else if (strcmp(what, "grid") == 0)
 		bench_grid_all(argc > 2);
 	else if (strcmp(what, "rate") == 0 && argc >= 5)
-		run(number(argv, 2), number(argv, 3), number(argv, 4),
-			argc > 5 ? number(argv, 5) : 1);
+		rate(argc, argv);
 	else if (strcmp(what, "rate") == 0)
 		rates();
 	else if (strcmp(what, "fill") == 0)

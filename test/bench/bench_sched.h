@@ -14,7 +14,7 @@ struct bench {
 	struct sched_worker *workers[BENCH_WORKERS_MAX];
 	struct sched_reader *readers[BENCH_WORKERS_MAX];
 	uint32_t worker_count;
-	uint64_t log_bytes, plans, evals;
+	uint64_t log_bytes, plans;
 	struct sched_bytes spare;
 };
 

@@ -366,7 +366,11 @@ static int help(FILE *to)
 
 static uint32_t number(char **argv, int at)
 {
-	return (uint32_t)strtoul(argv[at], NULL, 10);
+	unsigned long n = strtoul(argv[at], NULL, 10);
+
+	if (n < 1 || n > UINT32_MAX)
+		exit(help(stderr));
+	return (uint32_t)n;
 }
 
 // Returns the place of WHAT, 0 after a complaint.

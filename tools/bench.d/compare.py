@@ -7,7 +7,9 @@ import sys
 import results
 
 SHOWN = ["calls_per_s", "cpu_us_per_call", "p50_us", "p99_us", "p999_us", "items_per_s",
-         "placements_per_s", "bytes_per_connection"]
+         "placements_per_s", "cpu_us_per_placement", "evaluation_us", "evaluations_per_s", "p99_by_fdatasync",
+         "evaluations_durable_ms", "replaced_ms", "pause_ms", "max_ms", "plans_per_job", "rejected_per_100",
+         "share_of_best", "bytes_per_instance", "bytes_per_node", "bytes_per_connection"]
 
 
 def load(path):

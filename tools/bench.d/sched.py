@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the scheduler's decisions cost, and how good they are: see tools/bench. The pure scheduler in one
-thread, without a store or a network: bench-sched does the work, in a process of its own a repeat.
+"""What the scheduler's decisions cost, and how good they are: see tools/bench. bench-sched measures the pure
+scheduler in one thread, without a store or a network; bench-sched-durable the whole path with its threads,
+LMDB and fdatasync, on simulated nodes. Each repeat is a process of its own.
 
 The grid is that of Nomad's scheduler/benchmarks: the time of one evaluation, from the reconciler to the
 plan, which is not submitted. Nomad's figures were recorded with Nomad 2.0.5 on a machine of two cores."""
@@ -20,6 +21,22 @@ AIM_COUNT = 1.25  # a placement of 1,200 against one of 50: more would be growth
 AIM_SCORE = 0.99
 AIM_INSTANCE = 1024
 AIM_NODE = 4096
+AIM_PLACEMENTS = 100_000  # a second, durable
+AIM_EVALUATIONS = 20_000  # of one container each, a second
+AIM_FDATASYNC = 3.0  # enqueue to durable at half of that, p99 against fdatasync's own
+AIM_BEHIND_MS = 50  # a small job behind an impossible and a huge one
+
+# What bench-sched-durable is asked for: (case, quick or not) to its words.
+DURABLE = {
+    "c1m": ("fill c1m 5000 1000 1000", "fill c1m 5000 100 1000"),
+    "c2m": ("fill c2m 6100 2000 1000", None),
+    "single": (f"single 100000 {AIM_EVALUATIONS // 2} 5", f"single 20000 {AIM_EVALUATIONS // 2} 1"),
+    "nodes-fail": ("nodes-fail 20000 10000 1000 200", "nodes-fail 2000 1000 100 200"),
+    "headofline": ("headofline 5000 10", "headofline 5000 2"),
+}
+# placements/s, recorded (reports of its makers; as shipped on two cores, jobs of 1,000; jobs of one).
+NOMAD_RATES = {"c1m": 3750, "c2m": 1500, "single": 174}
+NOMAD_SHIPPED = 554  # c1m's kind of job on a machine like this, falling to 200
 
 # ms of an evaluation, recorded: (bin-pack, spread).
 NOMAD = {"grid-500-25-300": (40, 1190), "grid-1000-25-600": (95, 6700), "grid-1000-50-1200": (629, 13900),
@@ -32,20 +49,29 @@ def parse(args):
     parser.add_argument("--quick", action="store_true", help="the corners of the grid, once")
     parser.add_argument("--repeats", type=int, default=0, help="5; 1 with --quick")
     parser.add_argument("--build", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--core", type=int, default=(os.cpu_count() or 1) - 1, help="to run on (the last one)")
+    parser.add_argument("--core", type=int, default=(os.cpu_count() or 1) - 1,
+                        help="for what has one thread (the last one)")
+    parser.add_argument("--state", metavar="DIR", help="for the store; made and removed (in the build's directory)")
+    parser.add_argument("--workers", type=int, default=2, help="threads that plan, on the whole path (2)")
+    parser.add_argument("--only", choices=["pure", "durable"], help="half of it")
     o = parser.parse_args(args)
     o.repeats = o.repeats or (1 if o.quick else 5)
+    o.state = o.state or os.path.join(o.build, "bench-sched-state")
     return o
 
 
 def lines_of(o, *what):
     """What bench-sched tells, one dictionary a line."""
-    command = [os.path.join(o.build, "test/bench/bench-sched"), "--json", *what]
+    return lines_from(o, "bench-sched", {o.core}, *what)
+
+
+def lines_from(o, program, cores, *what):
+    command = [os.path.join(o.build, "test/bench", program), "--json", *what]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-                              preexec_fn=lambda: os.sched_setaffinity(0, {o.core}))
+                              preexec_fn=lambda: os.sched_setaffinity(0, cores))
     except OSError as error:
-        raise machine.Failed(f"{command[0]}: {error.strerror}; build it: ninja test/bench/bench-sched") from error
+        raise machine.Failed(f"{command[0]}: {error.strerror}; build it: ninja test/bench/{program}") from error
     if done.returncode:
         raise machine.Failed(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()}")
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -74,6 +100,24 @@ def measure_rest(found, o):
     for line in lines_of(o, "fill"):
         found.add("penstock", "fill", 1.0,
                   {"plans_per_job": line["plans_per_job"], "rejected_per_100": line["rejected_per_100"]})
+
+
+def measure_durable(found, o):
+    """The whole path, on all cores."""
+    for case, (usual, quick) in DURABLE.items():
+        words = quick if o.quick else usual
+        if not words:
+            continue
+        print(f"  {case}", flush=True)
+        for line in lines_from(o, "bench-sched-durable", set(range(os.cpu_count() or 1)), "--state", o.state,
+                               "--workers", str(o.workers), *words.split()):
+            load = line.pop("load", 1.0)
+            found.add("penstock", line.pop("case"), load, line)
+
+
+def add_nomad_rates(found):
+    for case, rate in NOMAD_RATES.items():
+        found.add("nomad", case, 1.0, {"placements_per_s": rate})
 
 
 def add_nomad(found):
@@ -154,6 +198,54 @@ def show_rest(found):
           "placements (Nomad: 22 to 35)")
 
 
+def show_durable(found):
+    """The whole path, beside what is known of Nomad."""
+    head = ["case", "placements/s", "min", "max", "CPU us each", "plans a job", "rejected of 100", "bytes each",
+            "bytes a node", "Nomad/s"]
+    rows = []
+    for case in ("c1m", "c2m"):
+        if ("penstock", case, 1.0) in found.samples:
+            rates = results.values_of(found.samples["penstock", case, 1.0], "placements_per_s")
+            rows.append([case, median(found, case, "placements_per_s"), min(rates), max(rates)] +
+                        [median(found, case, name) for name in ("cpu_us_per_placement", "plans_per_job",
+                                                                "rejected_per_100", "bytes_per_instance",
+                                                                "bytes_per_node")] +
+                        [median(found, case, "placements_per_s", "nomad")])
+    results.print_table(head, rows)
+    print(f"Nomad as shipped, on two cores, measured with jobs of 1,000: {NOMAD_SHIPPED} placements/s")
+    for case in [row[0] for row in rows]:
+        rate = median(found, case, "placements_per_s")
+        verdict(f"{case}: durable placements/s", rate, rate >= AIM_PLACEMENTS, f"at least {AIM_PLACEMENTS:,}")
+    show_single(found)
+    show_trouble(found)
+
+
+def show_single(found):
+    rate = median(found, "single", "evaluations_per_s")
+    verdict("single: durable evaluations/s, back to back", rate, rate >= AIM_EVALUATIONS,
+            f"at least {AIM_EVALUATIONS:,}; Nomad: {NOMAD_RATES['single']}")
+    half = {name: found.median("penstock", "single", 0.5, name)
+            for name in ("evaluations_per_s", "p50_us", "p99_us", "p999_us", "fdatasync_p99_us",
+                         "fdatasync_append_p99_us", "p99_by_fdatasync", "cpu_us_per_placement")}
+    print(f"single at {half['evaluations_per_s']:,.0f}/s, enqueue to durable: p50 {half['p50_us']:,.0f}, p99 "
+          f"{half['p99_us']:,.0f}, p99.9 {half['p999_us']:,.0f} us; {half['cpu_us_per_placement']:.1f} us of CPU each; "
+          f"fdatasync of 4 KiB in place p99 {half['fdatasync_p99_us']:,.0f}, appended "
+          f"{half['fdatasync_append_p99_us']:,.0f} us")
+    verdict("single: p99 against that of fdatasync in place", half["p99_by_fdatasync"],
+            half["p99_by_fdatasync"] <= AIM_FDATASYNC, f"at most {AIM_FDATASYNC:g}")
+
+
+def show_trouble(found):
+    fail = {name: median(found, "nodes-fail", name)
+            for name in ("nodes", "failing", "lost", "evaluations_durable_ms", "replaced_ms", "pause_ms")}
+    print(f"{fail['failing']:,.0f} of {fail['nodes']:,.0f} nodes fail at once: evaluations durable after "
+          f"{fail['evaluations_durable_ms']:,.1f} ms, {fail['lost']:,.0f} instances replaced after "
+          f"{fail['replaced_ms']:,.1f} ms; a small job meanwhile waits {fail['pause_ms']:,.1f} ms at most")
+    behind = median(found, "headofline", "max_ms")
+    verdict("ms until a small job behind an impossible one and one of 100,000 is durable, at most", behind,
+            behind <= AIM_BEHIND_MS, f"at most {AIM_BEHIND_MS}")
+
+
 def verdict(what, value, good, aim):
     print(f"{what}: {results.short(value)}; the aim is {aim}: {'yes' if good else 'no'}")
 
@@ -161,30 +253,47 @@ def verdict(what, value, good, aim):
 def main(args):
     o = parse(args)
     machine.end_in_order()
-    found = results.Results("sched", machine.describe(o.build))
-    foreign = machine.foreign_share([o.core])
+    found = results.Results("sched", machine.describe())
+    foreign = machine.foreign_share([o.core] if o.only == "pure" else range(os.cpu_count() or 1))
     found.machine["foreign_share"] = round(foreign, 3)
     if foreign > NOISE:
         found.note("provisional: others used the machine meanwhile")
-        print(f"Others use {foreign * 100:.0f} % of the core: these figures are provisional.")
+        print(f"Others use {foreign * 100:.0f} % of a core: these figures are provisional.")
     try:
         for repeat in range(o.repeats):
             print(f"repeat {repeat + 1} of {o.repeats}", flush=True)
-            measure_grid(found, o)
-            measure_rest(found, o)
+            measure(found, o)
     except machine.Failed as why:
         print(f"bench: {why}", file=sys.stderr)
         return 1
-    add_nomad(found)
-    show_grid(found)
-    show_count(found)
-    show_nomad(found)
-    show_rest(found)
+    show(found, o)
     for note in found.notes:
         print(f"note: {note}")
     if o.json:
         found.write(o.json)
     return 0
+
+
+def measure(found, o):
+    if o.only != "pure":
+        measure_durable(found, o)
+    if o.only != "durable":
+        print("  one thread: grid, memory, scores", flush=True)
+        measure_grid(found, o)
+        measure_rest(found, o)
+
+
+def show(found, o):
+    if o.only != "durable":
+        add_nomad(found)
+        show_grid(found)
+        show_count(found)
+        show_nomad(found)
+        show_rest(found)
+        print()
+    if o.only != "pure":
+        add_nomad_rates(found)
+        show_durable(found)
 
 
 if __name__ == "__main__":
