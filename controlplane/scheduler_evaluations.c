@@ -27,6 +27,7 @@ static const struct {
 	[SCHED_FAILED_FOLLOW_UP] = {"follow-up", "an evaluation failed before"},
 	[SCHED_RESCHEDULE] = {"reschedule", "it is time to try again"},
 	[SCHED_PREEMPTION] = {"preemption", "others needed the room"},
+	[SCHED_DEPLOYMENT_CHANGED] = {"deployment", "its deployment went on, was held or failed"},
 };
 
 static const char *const type_names[SCHED_TYPES] = {

@@ -226,14 +226,26 @@ static bool version_in_use(struct sched_state *st, const struct sched_job *j, ui
 	return false;
 }
 
-// Instances run it, or a deployment may come back to it.
-static bool version_needed(struct sched_state *st, const struct sched_job *j, uint32_t version)
+// A deployment may come back to it.
+static bool falls_back(const struct sched_job *j, uint32_t version)
 {
 	const struct sched_deployment *d = j->deployment;
 
-	if (d && (version == d->stable || version == d->from || version == d->version))
-		return true;
-	return version_in_use(st, j, version);
+	if (!d)
+		return false;
+	if (d->status == SCHED_DEPLOYMENT_SUCCESSFUL)
+		return version == d->version;
+	return version == d->stable || version == d->from;
+}
+
+// How many places those behind it need.
+static uint32_t kept_free(const struct sched_job *j, uint32_t at)
+{
+	uint32_t n = 0;
+
+	while (++at < j->versions->count)
+		n += falls_back(j, j->versions->spec[at]->version);
+	return n;
 }
 
 // The new spec and those before it that are still needed.
@@ -248,8 +260,9 @@ static struct sched_versions *versions_with(
 	for (uint32_t k = 0; j && k < j->versions->count; k++) {
 		const struct sched_spec *old = j->versions->spec[k];
 
-		if (old->version != spec->version && v->count < SCHED_VERSIONS_MAX &&
-			version_needed(st, j, old->version))
+		if (old->version != spec->version &&
+			v->count + kept_free(j, k) < SCHED_VERSIONS_MAX &&
+			(falls_back(j, old->version) || version_in_use(st, j, old->version)))
 			v->spec[v->count++] = old;
 		else
 			sched_pages_retire(&st->pages, (void *)(uintptr_t)old);

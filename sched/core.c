@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "sched/core_internal.h"
+#include "sched/deploy_core.h"
 
 #define STEP 256 // of unblocking and of clearing up, a tick
 
@@ -52,6 +53,7 @@ void sched_core_destroy(struct sched_core *c)
 	sched_blocked_destroy(c->blocked);
 	sched_broker_destroy(c->broker);
 	sched_state_destroy(c->state);
+	sched_due_fini(&c->deployments);
 	free(c->made);
 	free(c);
 }
@@ -93,7 +95,7 @@ int sched_core_start(struct sched_core *c, ns_t now)
 			return -ENOMEM;
 		c->evals_made++;
 	}
-	return 0;
+	return sched_deploy_recover(c, now);
 }
 
 void sched_core_stop(struct sched_core *c)
@@ -325,6 +327,8 @@ static void apply_one(struct sched_core *c, struct sched_plan *plan, ns_t now)
 		concluded(c, plan, now);
 	else
 		sched_broker_resume(c->broker, plan->done.id, plan->token, now);
+	if (plan->index)
+		sched_deploy_settle(c, plan->job, now);
 }
 
 uint32_t sched_core_apply(struct sched_core *c, uint32_t budget, ns_t now)
@@ -483,6 +487,7 @@ bool sched_core_tick(struct sched_core *c, ns_t now)
 	more = c->blocked_more;
 	more |= reap(c, now);
 	more |= clear_cancelled(c);
+	more |= sched_deploy_tick(c, now);
 	collect_garbage(c, now);
 	purge(c);
 	return more;
@@ -490,7 +495,8 @@ bool sched_core_tick(struct sched_core *c, ns_t now)
 
 ns_t sched_core_next(const struct sched_core *c)
 {
-	ns_t at = sched_broker_next(c->broker);
+	ns_t at = sched_broker_next(c->broker), deployment = sched_due_next(&c->deployments);
 
+	at = deployment < at ? deployment : at;
 	return at < c->unblock_failed_at ? at : c->unblock_failed_at;
 }

@@ -6,6 +6,7 @@
 
 #include "sched/blocked.h"
 #include "sched/broker.h"
+#include "sched/due.h"
 #include "sched/plan.h"
 #include "sched/state.h"
 
@@ -29,6 +30,7 @@ struct sched_core {
 	struct sched_applier *applier;
 	struct list results; // plans whose result is ready
 	ns_t unblock_failed_at;
+	struct sched_due deployments; // jobs whose deployment must make progress (deploy_core.c)
 	uint32_t gc_cursor, purge_cursor;
 	bool blocked_more;         // sched_blocked_step has not finished
 	struct sched_ticket *made; // evaluations of the open transaction
@@ -54,6 +56,17 @@ int sched_core_job_put(
 	struct sched_core *c, const struct sched_spec *spec, ns_t now, uint32_t *slot);
 // Stops all its instances; purge: and forgets it then. 0, -ENOENT.
 int sched_core_job_stop(struct sched_core *c, uint32_t slot, bool purge, ns_t now);
+enum sched_deployment_action {
+	SCHED_DEPLOYMENT_PROMOTE, // its canaries, all of which must be ready
+	SCHED_DEPLOYMENT_PAUSE,
+	SCHED_DEPLOYMENT_RESUME, // what was paused or has failed
+	SCHED_DEPLOYMENT_FAIL,
+};
+
+// What somebody wants of the deployment of a job's current version (deploy.h). 0; -ENOENT: it has
+// none; -EINVAL: not in the status it has; -EBUSY: not all canaries are ready; -ENOMEM.
+int sched_core_deployment(
+	struct sched_core *c, uint32_t job, enum sched_deployment_action action, ns_t now);
 // A node, registering or changed; it stays in its state (a new one: SCHED_NODE_INIT). 0, -ENOMEM.
 int sched_core_node_put(struct sched_core *c, const char *name,
 	const struct sched_attribute *attributes, uint32_t count, const struct sched_res *capacity,

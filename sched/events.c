@@ -6,6 +6,7 @@
 
 #include "sched/block.h"
 #include "sched/core_internal.h"
+#include "sched/deploy_core.h"
 #include "sched/images.h"
 
 // ---- jobs ----
@@ -25,11 +26,16 @@ bool sched_same_instances(const struct sched_spec *a, const struct sched_spec *b
 static int put_spec(struct sched_core *c, uint32_t slot, struct sched_spec *spec, bool purge,
 	uint8_t trigger, ns_t now)
 {
+	struct sched_deployment d;
+	bool deploys = sched_deploy_begin(c, slot, spec, now, &d);
 	int rc, committed;
 
 	sched_core_begin(c);
 	rc = sched_core_change(
 		c, SCHED_JOB_PUT_SPEC, slot, (struct sched_change){.job = {spec, purge, false}});
+	if (!rc)
+		rc = deploys ? sched_deploy_put(c, slot, &d, now)
+			     : sched_deploy_unchanged(c, slot, now);
 	if (!rc)
 		rc = sched_core_eval(c, slot, trigger, 0, NULL);
 	committed = sched_core_commit(c, now);
@@ -317,6 +323,8 @@ static int report_one(struct sched_core *c, struct sched_report *r, ns_t now)
 	node = trigger == SCHED_INSTANCE_READY ? SCHED_NONE : i->node;
 	rc = sched_core_change(c, SCHED_INSTANCE_STATUS, r->id.slot,
 		(struct sched_change){.status = {r->status, r->ready, reschedules, now}});
+	if (!rc)
+		rc = sched_deploy_reported(c, &r->id, now);
 	if (!rc && evaluate)
 		rc = sched_core_eval_once(c, job, node, trigger);
 	return rc;

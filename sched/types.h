@@ -92,6 +92,7 @@ enum sched_trigger {
 	SCHED_FAILED_FOLLOW_UP,
 	SCHED_RESCHEDULE, // of what failed, at its time
 	SCHED_PREEMPTION,
+	SCHED_DEPLOYMENT_CHANGED,
 	SCHED_TRIGGERS,
 };
 
