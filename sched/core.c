@@ -38,6 +38,7 @@ struct sched_core *sched_core_new(const struct sched_core_config *config, uint64
 	sched_plan_queue_init(&c->queue);
 	list_init(&c->results);
 	if (c->state && c->broker && c->blocked && c->applier) {
+		sched_launches_init(c, seed);
 		sched_applier_on_evicted(c->applier, evicted, c);
 		return c;
 	}
@@ -49,6 +50,7 @@ void sched_core_destroy(struct sched_core *c)
 {
 	if (!c)
 		return;
+	sched_launches_fini(c);
 	sched_applier_destroy(c->applier);
 	sched_blocked_destroy(c->blocked);
 	sched_broker_destroy(c->broker);
@@ -95,7 +97,7 @@ int sched_core_start(struct sched_core *c, ns_t now)
 			return -ENOMEM;
 		c->evals_made++;
 	}
-	return sched_deploy_recover(c, now);
+	return sched_launches_start(c) ? -ENOMEM : sched_deploy_recover(c, now);
 }
 
 void sched_core_stop(struct sched_core *c)
@@ -323,9 +325,10 @@ static void apply_one(struct sched_core *c, struct sched_plan *plan, ns_t now)
 	sched_core_effects(c);
 	if (plan->index)
 		sched_broker_changed(c->broker, plan->job, plan->index);
-	if (plan->full)
+	if (plan->full) {
 		concluded(c, plan, now);
-	else
+		sched_launch_after_plan(c, plan->job, now);
+	} else
 		sched_broker_resume(c->broker, plan->done.id, plan->token, now);
 	if (plan->index)
 		sched_deploy_settle(c, plan->job, now);
@@ -443,7 +446,7 @@ static void purge(struct sched_core *c)
 		if (c->purge_cursor >= high)
 			c->purge_cursor = 0;
 		j = sched_job_at(s, c->purge_cursor++);
-		if (!j || !j->purge || j->instances || j->evals > (j->last_eval != SCHED_NONE))
+		if (!j || !j->purge || j->instances || j->children || sched_job_has_open_evals(j))
 			continue;
 		sched_txn_begin(c->state);
 		if (j->evals)
@@ -488,6 +491,7 @@ bool sched_core_tick(struct sched_core *c, ns_t now)
 	more |= reap(c, now);
 	more |= clear_cancelled(c);
 	more |= sched_deploy_tick(c, now);
+	more |= sched_launches_tick(c, now);
 	collect_garbage(c, now);
 	purge(c);
 	return more;
@@ -496,7 +500,9 @@ bool sched_core_tick(struct sched_core *c, ns_t now)
 ns_t sched_core_next(const struct sched_core *c)
 {
 	ns_t at = sched_broker_next(c->broker), deployment = sched_due_next(&c->deployments);
+	ns_t launch = sched_launches_next(c);
 
 	at = deployment < at ? deployment : at;
+	at = launch < at ? launch : at;
 	return at < c->unblock_failed_at ? at : c->unblock_failed_at;
 }

@@ -6,6 +6,7 @@
 
 #include "sched/blocked.h"
 #include "sched/broker.h"
+#include "sched/launch.h"
 #include "sched/due.h"
 #include "sched/plan.h"
 #include "sched/state.h"
@@ -16,7 +17,7 @@ struct sched_core_config {
 	ns_t follow_up_ns;      // after a failed evaluation: 60 s, doubled each time up to 16 times
 	ns_t unblock_failed_ns; // how often those with too many conflicts are tried again: 60 s
 	ns_t gc_age_ns; // instances that ended and are replaced or unwanted are kept this long: 10
-			// min
+			// min; and children that have ended
 };
 
 extern const struct sched_core_config sched_core_defaults;
@@ -35,6 +36,7 @@ struct sched_core {
 	bool blocked_more;         // sched_blocked_step has not finished
 	struct sched_ticket *made; // evaluations of the open transaction
 	uint32_t made_count, made_room;
+	struct sched_launches launches;
 	uint64_t evals_made, evals_ended; // must meet at rest, with those blocked
 };
 
@@ -51,7 +53,8 @@ void sched_core_stop(struct sched_core *c);
 // ---- events: each is one transaction, published, with the evaluations it calls for ----
 
 // A new job or a new version of it. The version is the next one, or stays if only counts, priority,
-// parallelism or stopping change. 0; -EINVAL; -ENOMEM.
+// parallelism or stopping change. 0; -EINVAL; -EEXIST: the name is a child's of another job;
+// -ENOMEM.
 int sched_core_job_put(
 	struct sched_core *c, const struct sched_spec *spec, ns_t now, uint32_t *slot);
 // Stops all its instances; purge: and forgets it then. 0, -ENOENT.

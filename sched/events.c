@@ -28,6 +28,9 @@ static int put_spec(struct sched_core *c, uint32_t slot, struct sched_spec *spec
 {
 	struct sched_deployment d;
 	bool deploys = sched_deploy_begin(c, slot, spec, now, &d);
+	const struct sched_job *j = sched_job_at(&c->state->head, slot);
+	bool begins = sched_launch_begins(j, spec);
+	struct sched_change begin = {.launch = {now, j ? j->launches : 0, j ? j->skips : 0}};
 	int rc, committed;
 
 	sched_core_begin(c);
@@ -36,9 +39,13 @@ static int put_spec(struct sched_core *c, uint32_t slot, struct sched_spec *spec
 	if (!rc)
 		rc = deploys ? sched_deploy_put(c, slot, &d, now)
 			     : sched_deploy_unchanged(c, slot, now);
+	if (!rc && begins)
+		rc = sched_core_change(c, SCHED_JOB_LAUNCH, slot, begin);
 	if (!rc)
 		rc = sched_core_eval(c, slot, trigger, 0, NULL);
 	committed = sched_core_commit(c, now);
+	if (!rc)
+		rc = sched_launch_plan(c, slot);
 	return rc ? rc : committed;
 }
 
@@ -48,13 +55,15 @@ int sched_core_job_put(
 	struct sched_spec *copy;
 	const struct sched_job *old;
 
-	if (sched_spec_check(spec))
+	if (sched_spec_check(spec) || spec->parent)
 		return -EINVAL;
+	*slot = sched_job_find(c->state, spec->namespace, spec->name);
+	old = sched_job_at(&c->state->head, *slot);
+	if (old && old->parent != SCHED_NONE)
+		return -EEXIST;
 	copy = sched_spec_copy(spec);
 	if (!copy)
 		return -ENOMEM;
-	*slot = sched_job_find(c->state, spec->namespace, spec->name);
-	old = sched_job_at(&c->state->head, *slot);
 	copy->version = 1;
 	if (old)
 		copy->version = sched_job_spec(old)->version +
@@ -270,8 +279,8 @@ static bool rolls(const struct sched_core *c, const struct sched_instance *i,
 	       i->version != previous->version;
 }
 
-// More run than are wanted: some wait to be replaced, not always by who was placed for that. One that
-// was to be replaced itself may have become the current one again.
+// More run than are wanted: some wait to be replaced, not always by who was placed for that. One
+// that was to be replaced itself may have become the current one again.
 static bool some_wait(const struct sched_core *c, const struct sched_instance *i)
 {
 	const struct sched_job *job = sched_job_at(&c->state->head, i->job);
@@ -325,6 +334,9 @@ static int report_one(struct sched_core *c, struct sched_report *r, ns_t now)
 		(struct sched_change){.status = {r->status, r->ready, reschedules, now}});
 	if (!rc)
 		rc = sched_deploy_reported(c, &r->id, now);
+	// A child that has ended needs nothing more, unless something still waits for it.
+	if (!rc && sched_launch_end(c, job, now))
+		evaluate = sched_job_has_open_evals(sched_job_at(&c->state->head, job));
 	if (!rc && evaluate)
 		rc = sched_core_eval_once(c, job, node, trigger);
 	return rc;

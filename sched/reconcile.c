@@ -145,7 +145,7 @@ static void settle_ended(struct sched_work *w, const struct sched_instance *i)
 
 static void sort_ended(struct sched_work *w, const struct sched_instance *i)
 {
-	uint32_t group = w->spec->stopped ? SCHED_NONE : sched_work_group_of(w, i);
+	uint32_t group = sched_job_rests(w->job) ? SCHED_NONE : sched_work_group_of(w, i);
 	const struct sched_instance *other;
 	struct sched_place *p;
 
@@ -202,7 +202,7 @@ static bool wait_for(struct sched_work *w, const struct sched_instance *i, uint3
 static void sort_live(struct sched_work *w, const struct sched_instance *i)
 {
 	const struct sched_node *n = sched_node_at(w->s, i->node);
-	uint32_t group = w->spec->stopped ? SCHED_NONE : sched_work_group_of(w, i);
+	uint32_t group = sched_job_rests(w->job) ? SCHED_NONE : sched_work_group_of(w, i);
 	bool wanted = group != SCHED_NONE && i->name_index < w->spec->groups[group].count;
 	struct sched_place *p;
 	bool gone;
@@ -306,7 +306,7 @@ static int prepare(struct sched_work *w)
 	uint32_t most = 0, high = w->s->tables[SCHED_TABLE_NODES].high;
 
 	for (uint32_t g = 0; g < w->spec->group_count; g++) {
-		uint32_t count = w->spec->stopped ? 0 : w->spec->groups[g].count;
+		uint32_t count = sched_job_rests(w->job) ? 0 : w->spec->groups[g].count;
 
 		w->places[g] = sched_arena_take(w->arena, count * sizeof(struct sched_place));
 		if (!w->places[g])
@@ -360,7 +360,7 @@ int sched_reconcile(struct sched_arena *arena, const struct sched_snapshot *s, u
 			sort_ended(&w, i);
 		at = i->next_in_job;
 	}
-	for (uint32_t g = 0; g < w.spec->group_count && !w.spec->stopped; g++)
+	for (uint32_t g = 0; g < w.spec->group_count && !sched_job_rests(w.job); g++)
 		fill(&w, g);
 	return 0;
 }

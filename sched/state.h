@@ -73,7 +73,7 @@ struct sched_state {
 	struct sched_slots system_jobs; // `free` is the list of jobs with an instance a node
 	struct sched_map tokens;        // children by parent and token
 	uint64_t last_eval_id;
-	uint32_t image_count; // known by image
+	uint32_t image_count;              // known by image
 	struct sched_readiness *readiness; // by job
 	uint32_t readiness_room;
 	struct sched_encoder log;
@@ -136,6 +136,14 @@ static inline const struct sched_instance *sched_instance_by_id(
 static inline const struct sched_spec *sched_job_spec(const struct sched_job *job)
 {
 	return job->versions->spec[0];
+}
+
+// Nothing of it shall run: it is stopped, has ended, or launches others instead.
+static inline bool sched_job_rests(const struct sched_job *job)
+{
+	const struct sched_spec *spec = sched_job_spec(job);
+
+	return spec->stopped || spec->launch || job->ended_ns;
 }
 
 // NULL if no instance has that version any more.

@@ -1,0 +1,522 @@
+// SPDX-License-Identifier: Apache-2.0
+// Launching: schedules that are due, dispatches of templates, and what becomes of the children.
+// Thread: the core's.
+//
+//   schedule   due ──no child alive, or they may overlap──▶ child; else skipped: the next one at
+//   its
+//                                                           own time
+//   template   dispatch ──payload, meta, token, limit──▶ child
+//   child      a batch job of its own ──all its instances completed, or stopped──▶ ended ──gc_age,
+//              or too many are kept──▶ gone with all its rows
+//
+// A launch is one transaction: what the schedule is settled until, the child, its evaluation. So
+// none is made twice, and what was missed while nobody looked is made up for by one.
+#include "sched/launch.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sched/block.h"
+#include "sched/core_internal.h"
+#include "sched/cron.h"
+
+#define STEP 64                 // launches, stops and children collected, a tick
+#define ROWS_STEP 256           // instances of a child, at a time
+#define RETRY (10 * NS_PER_SEC) // memory or hosts were missing
+
+void sched_launches_init(struct sched_core *c, uint64_t seed)
+{
+	rng_seed(&c->launches.rng, seed ^ 0x6c61756e6368);
+	c->launches.purging = c->launches.cursor = SCHED_NONE;
+}
+
+void sched_launches_fini(struct sched_core *c)
+{
+	sched_due_fini(&c->launches.due);
+	sched_due_fini(&c->launches.kept);
+}
+
+static const struct sched_job *job_at(const struct sched_core *c, uint32_t slot)
+{
+	return sched_job_at(&c->state->head, slot);
+}
+
+// ---- when ----
+
+static const char *cron_of(const struct sched_spec *spec)
+{
+	return spec->launch && !spec->stopped ? spec->launch->cron : NULL;
+}
+
+ns_t sched_next_launch(const struct sched_job *j)
+{
+	const char *cron = cron_of(sched_job_spec(j));
+
+	return cron ? cron_next(cron, j->launched_ns) : NS_NEVER;
+}
+
+bool sched_launch_begins(const struct sched_job *old, const struct sched_spec *spec)
+{
+	const char *cron = cron_of(spec), *was = old ? cron_of(sched_job_spec(old)) : NULL;
+
+	return cron && (!was || strcmp(cron, was) != 0);
+}
+
+int sched_launch_plan(struct sched_core *c, uint32_t job)
+{
+	const struct sched_job *j = job_at(c, job);
+	struct sched_launches *l = &c->launches;
+
+	if (!j)
+		return 0;
+	if (j->parent == SCHED_NONE)
+		return sched_due_set(
+			&l->due, job, j->purge && j->children ? 0 : sched_next_launch(j));
+	if (!j->ended_ns)
+		return 0;
+	return sched_due_set(
+		&l->kept, job, j->purge ? j->ended_ns : j->ended_ns + c->config.gc_age_ns);
+}
+
+int sched_launches_start(struct sched_core *c)
+{
+	uint32_t high = c->state->head.tables[SCHED_TABLE_JOBS].high;
+	int rc = 0;
+
+	for (uint32_t k = 0; !rc && k < high; k++)
+		rc = sched_launch_plan(c, k);
+	return rc;
+}
+
+ns_t sched_launches_next(const struct sched_core *c)
+{
+	ns_t due = sched_due_next(&c->launches.due), kept = sched_due_next(&c->launches.kept);
+
+	return due < kept ? due : kept;
+}
+
+// ---- the end of a child ----
+
+// Each instance that it asks for is there and completed. A bit for each, group by group.
+static bool all_complete(const struct sched_snapshot *s, const struct sched_job *j)
+{
+	const struct sched_spec *spec = sched_job_spec(j);
+	uint32_t first[SCHED_GROUPS_MAX], total = 0, found = 0;
+	uint8_t *seen;
+
+	for (uint32_t g = 0; g < spec->group_count; g++) {
+		first[g] = total;
+		total += spec->groups[g].count;
+	}
+	if (j->instances < total)
+		return false;
+	seen = calloc(1, total / 8 + 1);
+	for (uint32_t at = seen ? j->first_instance : SCHED_NONE; at != SCHED_NONE;) {
+		const struct sched_instance *i = sched_instance_at(s, at);
+
+		at = i->next_in_job;
+		if (i->status == SCHED_COMPLETE && i->desired == SCHED_RUN &&
+			i->group < spec->group_count &&
+			i->name_index < spec->groups[i->group].count) {
+			uint32_t bit = first[i->group] + i->name_index;
+
+			found += !(seen[bit / 8] >> bit % 8 & 1);
+			seen[bit / 8] |= (uint8_t)(1 << bit % 8);
+		}
+	}
+	free(seen);
+	return found == total;
+}
+
+static bool is_over(const struct sched_core *c, const struct sched_job *j)
+{
+	return j && j->parent != SCHED_NONE && !j->ended_ns && !j->live &&
+	       (sched_job_spec(j)->stopped || all_complete(&c->state->head, j));
+}
+
+bool sched_launch_end(struct sched_core *c, uint32_t job, ns_t now)
+{
+	if (!is_over(c, job_at(c, job)) ||
+		sched_core_change(c, SCHED_JOB_ENDED, job, (struct sched_change){.ended_ns = now}))
+		return false;
+	// Out of memory: it stays until the next restart.
+	sched_launch_plan(c, job);
+	return true;
+}
+
+void sched_launch_after_plan(struct sched_core *c, uint32_t job, ns_t now)
+{
+	if (!is_over(c, job_at(c, job)))
+		return;
+	sched_txn_begin(c->state);
+	sched_launch_end(c, job, now);
+	sched_txn_end(c->state);
+}
+
+// ---- children ----
+
+// Within a transaction.
+static int make_child(struct sched_core *c, uint32_t parent, const char *name,
+	const struct sched_dispatch *d, ns_t now, uint32_t *child)
+{
+	const struct sched_spec *of = sched_job_spec(job_at(c, parent));
+	struct sched_spec spec = *of, *copy;
+	int rc;
+
+	spec.name = name;
+	spec.version = 1;
+	spec.launch = NULL;
+	spec.parent = of->name;
+	if (d) {
+		spec.payload = d->payload;
+		spec.payload_len = d->payload_len;
+		spec.meta = d->meta;
+		spec.meta_count = d->meta_count;
+		spec.token = d->token;
+	}
+	copy = sched_spec_copy(&spec);
+	if (!copy)
+		return -ENOMEM;
+	*child = sched_slot_new(c->state, SCHED_TABLE_JOBS);
+	rc = sched_core_change(
+		c, SCHED_JOB_PUT_SPEC, *child, (struct sched_change){.job = {copy, false, false}});
+	if (rc || sched_launch_end(c, *child, now))
+		return rc;
+	return sched_core_eval(c, *child, SCHED_JOB_PUT, 0, NULL);
+}
+
+// A launch of the schedule, or one that is left out.
+static int settle(
+	struct sched_core *c, uint32_t parent, const char *name, ns_t now, uint32_t *child)
+{
+	const struct sched_job *j = job_at(c, parent);
+	int rc, committed;
+
+	sched_core_begin(c);
+	rc = sched_core_change(c, SCHED_JOB_LAUNCH, parent,
+		(struct sched_change){
+			.launch = {now, j->launches + (name != NULL), j->skips + !name}});
+	if (!rc && name)
+		rc = make_child(c, parent, name, NULL, now, child);
+	committed = sched_core_commit(c, now);
+	return rc ? rc : committed;
+}
+
+static void child_name(char *to, size_t len, const struct sched_spec *parent, ns_t at)
+{
+	snprintf(to, len, "%s-%lld", parent->name, (long long)(at / NS_PER_SEC));
+}
+
+#define NAME_MAX (SCHED_PARENT_NAME_MAX + 24)
+
+// ---- schedules ----
+
+static void launch_due(struct sched_core *c, uint32_t slot, ns_t now)
+{
+	const struct sched_job *j = job_at(c, slot);
+	const struct sched_spec *spec = sched_job_spec(j);
+	char name[NAME_MAX];
+	uint32_t child;
+	bool skip;
+	int rc;
+
+	child_name(name, sizeof(name), spec, sched_next_launch(j));
+	skip = (j->children_alive && !spec->launch->overlap) ||
+	       j->children_alive >= SCHED_CHILDREN_MAX ||
+	       sched_job_find(c->state, spec->namespace, name) != SCHED_NONE;
+	rc = settle(c, slot, skip ? NULL : name, now, &child);
+	c->launches.stats.skipped += skip && !rc;
+	c->launches.stats.launched += !skip && !rc;
+	if (rc || sched_launch_plan(c, slot))
+		sched_due_set(&c->launches.due, slot, now + RETRY);
+}
+
+int sched_core_launch_now(struct sched_core *c, uint32_t parent, ns_t now, uint32_t *child)
+{
+	const struct sched_job *j = job_at(c, parent);
+	const struct sched_spec *spec = j ? sched_job_spec(j) : NULL;
+	char name[NAME_MAX];
+	int rc;
+
+	if (!j)
+		return -ENOENT;
+	if (!cron_of(spec))
+		return -EINVAL;
+	child_name(name, sizeof(name), spec, now);
+	*child = sched_job_find(c->state, spec->namespace, name);
+	if (*child != SCHED_NONE)
+		return -EEXIST;
+	if (j->children_alive && !spec->launch->overlap)
+		return -EBUSY;
+	if (j->children_alive >= SCHED_CHILDREN_MAX) {
+		c->launches.stats.refused++;
+		return -EDQUOT;
+	}
+	rc = settle(c, parent, name, now, child);
+	c->launches.stats.launched += !rc;
+	return rc ? rc : sched_launch_plan(c, parent);
+}
+
+// ---- dispatches ----
+
+__attribute__((format(printf, 3, 4))) static int refuse(
+	struct sched_dispatch *d, int error, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(d->why, sizeof(d->why), format, args);
+	va_end(args);
+	return error;
+}
+
+static bool among(const char *key, const char *const *keys, uint32_t n)
+{
+	for (uint32_t k = 0; k < n; k++)
+		if (strcmp(keys[k], key) == 0)
+			return true;
+	return false;
+}
+
+static int check_meta(const struct sched_launch *l, struct sched_dispatch *d)
+{
+	size_t bytes = 0;
+
+	for (uint32_t k = 0; k < d->meta_count; k++) {
+		const char *key = d->meta[k].key;
+
+		if (!among(key, l->meta_required, l->meta_required_count) &&
+			!among(key, l->meta_optional, l->meta_optional_count))
+			return refuse(d, -EINVAL,
+				"the template knows no meta key \"%.64s\": name it in "
+				"meta_required or meta_optional, or leave it out",
+				key);
+		for (uint32_t n = 0; n < k; n++)
+			if (strcmp(d->meta[n].key, key) == 0)
+				return refuse(
+					d, -EINVAL, "the meta key \"%s\" is given twice", key);
+		bytes += strlen(d->meta[k].value);
+	}
+	if (bytes > SCHED_META_BYTES_MAX)
+		return refuse(d, -EINVAL, "the values of meta have %zu bytes: at most %d", bytes,
+			SCHED_META_BYTES_MAX);
+	for (uint32_t k = 0; k < l->meta_required_count; k++) {
+		bool found = false;
+
+		for (uint32_t n = 0; n < d->meta_count; n++)
+			found |= strcmp(d->meta[n].key, l->meta_required[k]) == 0;
+		if (!found)
+			return refuse(d, -EINVAL,
+				"the meta key \"%s\" is required: give it a value",
+				l->meta_required[k]);
+	}
+	return 0;
+}
+
+static int check_dispatch(const struct sched_launch *l, struct sched_dispatch *d)
+{
+	if (d->payload_len > SCHED_PAYLOAD_MAX)
+		return refuse(d, -E2BIG,
+			"the payload has %u bytes: at most %d; put it somewhere and pass its "
+			"address",
+			d->payload_len, SCHED_PAYLOAD_MAX);
+	if (l->payload == SCHED_PAYLOAD_REQUIRED && !d->payload_len)
+		return refuse(d, -EINVAL, "the template requires a payload");
+	if (l->payload == SCHED_PAYLOAD_FORBIDDEN && d->payload_len)
+		return refuse(d, -EINVAL, "the template forbids a payload");
+	if (d->token && strlen(d->token) > SCHED_TOKEN_MAX)
+		return refuse(d, -EINVAL, "the token is too long: at most %d characters",
+			SCHED_TOKEN_MAX);
+	return check_meta(l, d);
+}
+
+// What was dispatched with the token and is still there. Two tokens with one hash: only the first
+// is found again.
+static uint32_t with_token(
+	const struct sched_core *c, const struct sched_spec *parent, const char *token)
+{
+	uint32_t slot = sched_token_find(c->state, parent, token);
+	const struct sched_job *j = job_at(c, slot);
+	const struct sched_spec *spec = j ? sched_job_spec(j) : NULL;
+
+	return spec && spec->token && strcmp(spec->token, token) == 0 &&
+			       strcmp(spec->parent, parent->name) == 0 &&
+			       strcmp(spec->namespace, parent->namespace) == 0
+		       ? slot
+		       : SCHED_NONE;
+}
+
+static int may_dispatch(
+	struct sched_core *c, uint32_t parent, struct sched_dispatch *d, uint32_t *child)
+{
+	const struct sched_job *j = job_at(c, parent);
+	const struct sched_spec *spec = j ? sched_job_spec(j) : NULL;
+	int rc;
+
+	if (!j || j->purge)
+		return refuse(d, -ENOENT, "there is no such job");
+	if (!spec->launch || !spec->launch->templated)
+		return refuse(d, -EINVAL,
+			"the job %s is no template: give it spec.template to dispatch it",
+			spec->name);
+	*child = d->token && *d->token ? with_token(c, spec, d->token) : SCHED_NONE;
+	if (*child != SCHED_NONE) {
+		c->launches.stats.repeated++;
+		return -EEXIST;
+	}
+	if (spec->stopped)
+		return refuse(d, -EINVAL, "the job %s is stopped: apply it again", spec->name);
+	rc = check_dispatch(spec->launch, d);
+	if (rc || j->children_alive < SCHED_CHILDREN_MAX)
+		return rc;
+	c->launches.stats.refused++;
+	return refuse(d, -EDQUOT,
+		"the job %s has %u children that have not ended, as many as it may: wait, or stop "
+		"some",
+		spec->name, j->children_alive);
+}
+
+int sched_core_dispatch(
+	struct sched_core *c, uint32_t parent, struct sched_dispatch *d, ns_t now, uint32_t *child)
+{
+	const struct sched_spec *spec;
+	char name[NAME_MAX];
+	int rc, committed;
+
+	d->why[0] = 0;
+	rc = may_dispatch(c, parent, d, child);
+	if (rc)
+		return rc;
+	spec = sched_job_spec(job_at(c, parent));
+	do
+		snprintf(name, sizeof(name), "%s-%016llx", spec->name,
+			(unsigned long long)rng_next(&c->launches.rng));
+	while (sched_job_find(c->state, spec->namespace, name) != SCHED_NONE);
+	sched_core_begin(c);
+	rc = make_child(c, parent, name, d, now, child);
+	committed = sched_core_commit(c, now);
+	c->launches.stats.dispatched += !rc;
+	return rc ? rc : committed;
+}
+
+// ---- purging a job with children ----
+
+static bool to_be_stopped(const struct sched_core *c, uint32_t child)
+{
+	const struct sched_job *j = job_at(c, child);
+
+	return !j->ended_ns && !j->purge;
+}
+
+// Stops some, and lets go what has ended. True once nothing is left to be told.
+static bool purge_children(struct sched_core *c, uint32_t slot, ns_t now)
+{
+	struct sched_launches *l = &c->launches;
+	uint32_t at = l->purging == slot ? l->cursor : SCHED_NONE;
+
+	// The child may be gone meanwhile, and its row another's.
+	if (!job_at(c, at) || job_at(c, at)->parent != slot)
+		at = job_at(c, slot)->first_child;
+	for (uint32_t n = 0; n < STEP && at != SCHED_NONE; n++) {
+		uint32_t next = job_at(c, at)->next_child;
+
+		if (to_be_stopped(c, at))
+			sched_core_job_stop(c, at, true, now);
+		else if (job_at(c, at)->ended_ns)
+			sched_due_set(&l->kept, at, 0);
+		at = next;
+	}
+	l->purging = slot;
+	l->cursor = at;
+	if (at != SCHED_NONE)
+		return false;
+	// All were seen; but memory may have been missing.
+	l->purging = SCHED_NONE;
+	for (at = job_at(c, slot)->first_child; at != SCHED_NONE; at = job_at(c, at)->next_child)
+		if (to_be_stopped(c, at))
+			return false;
+	return true;
+}
+
+// ---- children that have ended ----
+
+// Removes the child, or some of its rows. When to look again: NS_NEVER: it is gone.
+static ns_t collect(struct sched_core *c, uint32_t slot, ns_t now)
+{
+	const struct sched_job *j = job_at(c, slot);
+	uint32_t rows[ROWS_STEP], n = 0;
+
+	if (!j || j->parent == SCHED_NONE || !j->ended_ns)
+		return NS_NEVER;
+	if (sched_job_has_open_evals(j))
+		return now + RETRY;
+	for (uint32_t at = j->first_instance; at != SCHED_NONE && n < ROWS_STEP;) {
+		const struct sched_instance *i = sched_instance_at(&c->state->head, at);
+
+		if (sched_terminal(i->status))
+			rows[n++] = at;
+		at = i->next_in_job;
+	}
+	// Hosts have not yet said that what was told to stop has stopped.
+	if (!n && j->instances)
+		return now + RETRY;
+	sched_txn_begin(c->state);
+	for (uint32_t k = 0; k < n; k++)
+		sched_core_change(c, SCHED_INSTANCE_DEL, rows[k], (struct sched_change){0});
+	j = job_at(c, slot);
+	if (!j->instances) {
+		if (j->evals)
+			sched_core_change(
+				c, SCHED_EVAL_DEL, j->last_eval, (struct sched_change){0});
+		sched_core_change(c, SCHED_JOB_DEL, slot, (struct sched_change){0});
+	}
+	sched_txn_end(c->state);
+	if (!job_at(c, slot)) {
+		c->launches.stats.collected++;
+		return NS_NEVER;
+	}
+	return n == ROWS_STEP ? now : now + RETRY;
+}
+
+static bool collect_children(struct sched_core *c, ns_t now)
+{
+	struct sched_due *kept = &c->launches.kept;
+
+	for (uint32_t n = 0; n < STEP && kept->count; n++) {
+		bool early = sched_due_next(kept) > now;
+		uint32_t slot = sched_due_first(kept);
+		ns_t again;
+
+		if (early && kept->count <= SCHED_KEPT_MAX)
+			return false;
+		again = collect(c, slot, now);
+		sched_due_set(kept, slot, again);
+		c->launches.stats.collected_early += again == NS_NEVER && early;
+	}
+	return sched_due_next(kept) <= now;
+}
+
+bool sched_launches_tick(struct sched_core *c, ns_t now)
+{
+	struct sched_due *due = &c->launches.due;
+
+	for (uint32_t n = 0; n < STEP && sched_due_next(due) <= now; n++) {
+		uint32_t slot = sched_due_first(due);
+		const struct sched_job *j = job_at(c, slot);
+
+		// The row may be another job's by now.
+		if (j && j->parent == SCHED_NONE && j->purge && j->children) {
+			sched_due_set(due, slot, purge_children(c, slot, now) ? NS_NEVER : now);
+			break;
+		}
+		if (j && j->parent == SCHED_NONE && sched_next_launch(j) <= now)
+			launch_due(c, slot, now);
+		else
+			sched_due_set(due, slot,
+				j && j->parent == SCHED_NONE ? sched_next_launch(j) : NS_NEVER);
+	}
+	return collect_children(c, now) || sched_due_next(due) <= now;
+}
