@@ -3,10 +3,16 @@
 //
 // A record's value begins with its version, eight bytes big endian. LMDB writes pages of a
 // transaction to free places, syncs, then switches the root in one page write and syncs that, so a
-// crash at any point leaves the state before or after the transaction (test_controlplane_store
-// proves it with kill -9). A commit that fails leaves the environment as it was, except after an
-// I/O error, when LMDB declares itself broken: then it is opened again before the next use, and the
-// comparison of versions tells whether the file is still what the caller thinks.
+// crash at any point leaves the state before or after the transaction (test/crash proves it). What
+// LMDB leaves out: a new file is made under another name, so that it is never half there, and its
+// name is synced, too.
+//
+// After a commit that failed, a root may be on the disk that the page cache does not have, or the
+// other way round: the kernel drops what it could not write. All else is as it was, since LMDB
+// never writes to a page in use, and each commit writes its own pages. So before the next use both
+// roots are written and synced again as they are read, and the file is opened anew; until that
+// succeeds nothing is stored. The comparison of versions tells whether the file is still what the
+// caller thinks.
 //
 // The map starts small and is doubled when it is full, so there is no size to configure. Growing
 // needs that no transaction is open in this process; the single-thread rule of store.h sees to
@@ -22,22 +28,26 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "controlplane/store_file.h"
 #include "lib/base/cursor.h"
 
 #define MAP_BYTES_MIN ((size_t)16 << 20)
 #define MAP_BYTES_MAX ((size_t)1 << 40)
 #define DISK_FULL_BYTES (256u << 10)
 #define VERSION_BYTES 8
+#define MDB_ROOTS 2 // pages at the beginning of the file
 
 struct store_lmdb {
 	struct store base;
 	MDB_env *env;
 	MDB_dbi dbi;
-	bool broken;  // reopen before the next use
-	int lock_fd;  // held exclusively for the life of the store
+	bool broken; // mend and reopen before the next use
+	unsigned page_bytes;
+	int lock_fd; // held exclusively for the life of the store
 	char path[PATH_MAX];
 };
 
@@ -80,9 +90,10 @@ static int open_dbi(MDB_env *env, MDB_dbi *dbi)
 	return mdb_txn_commit(txn);
 }
 
-static int open_env(struct store_lmdb *s)
+static int open_env(struct store_lmdb *s, const char *path)
 {
 	MDB_env *env;
+	MDB_stat stat;
 	int rc = mdb_env_create(&env);
 
 	if (rc)
@@ -92,26 +103,58 @@ static int open_env(struct store_lmdb *s)
 	// for. That file is written through a map, so on a full disk making it would be a SIGBUS.
 	// The store keeps a larger map's size.
 	if (!rc)
-		rc = mdb_env_open(env, s->path, MDB_NOSUBDIR | MDB_NOTLS | MDB_NOLOCK, 0600);
+		rc = mdb_env_open(env, path, MDB_NOSUBDIR | MDB_NOTLS | MDB_NOLOCK, 0600);
 	if (!rc)
 		rc = open_dbi(env, &s->dbi);
+	if (!rc)
+		rc = mdb_env_stat(env, &stat);
 	if (rc) {
 		mdb_env_close(env);
 		return error_of(rc);
 	}
 	s->env = env;
+	s->page_bytes = stat.ms_psize;
 	s->broken = false;
 	return 0;
 }
 
-static int reopen_if_broken(struct store_lmdb *s)
+static void close_env(struct store_lmdb *s)
 {
-	if (!s->broken && s->env)
-		return 0;
 	if (s->env)
 		mdb_env_close(s->env);
 	s->env = NULL;
-	return open_env(s);
+}
+
+// A file is there under its name only once its first pages are durable.
+static int make_file(struct store_lmdb *s)
+{
+	char path[PATH_MAX + sizeof(".new")];
+	struct stat st;
+	int rc;
+
+	if (stat(s->path, &st) == 0 && st.st_size > 0)
+		return 0;
+	snprintf(path, sizeof(path), "%s.new", s->path);
+	if (unlink(path) != 0 && errno != ENOENT)
+		return -errno;
+	rc = open_env(s, path);
+	if (!rc)
+		rc = error_of(mdb_env_sync(s->env, 1));
+	close_env(s);
+	if (!rc && rename(path, s->path) != 0)
+		rc = -errno;
+	return rc;
+}
+
+static int reopen_if_broken(struct store_lmdb *s)
+{
+	int rc;
+
+	if (!s->broken && s->env)
+		return 0;
+	close_env(s);
+	rc = store_file_rewrite(s->path, (size_t)MDB_ROOTS * s->page_bytes);
+	return rc ? error_of(-rc) : open_env(s, s->path);
 }
 
 static int grow(struct store_lmdb *s)
@@ -348,8 +391,7 @@ static void lmdb_close(struct store *store)
 {
 	struct store_lmdb *s = (struct store_lmdb *)store;
 
-	if (s->env)
-		mdb_env_close(s->env);
+	close_env(s);
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
 	free(s);
@@ -391,7 +433,11 @@ struct store *store_lmdb_open(const char *directory, int *error)
 	if (!*error && snprintf(s->path, sizeof(s->path), "%s/store.mdb", directory) >= PATH_MAX)
 		*error = -ENAMETOOLONG;
 	if (!*error)
-		*error = open_env(s);
+		*error = make_file(s);
+	if (!*error)
+		*error = store_file_sync_names(directory);
+	if (!*error)
+		*error = open_env(s, s->path);
 	if (*error) {
 		lmdb_close(&s->base);
 		return NULL;
