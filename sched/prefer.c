@@ -55,7 +55,7 @@ static bool any_unique(const struct sched_constraint *c, uint32_t n)
 	return false;
 }
 
-static bool needs_nodes(const struct sched_spec *spec, uint32_t group)
+bool sched_prefer_by_node(const struct sched_spec *spec, uint32_t group)
 {
 	const struct sched_group *g = &spec->groups[group];
 
@@ -170,7 +170,7 @@ int sched_prefer_init(struct sched_prefer *p, const struct sched_prefer_request 
 	const struct sched_group *g = &spec->groups[q->group];
 	int rc = 0;
 
-	*p = (struct sched_prefer){.by_node = needs_nodes(spec, q->group)};
+	*p = (struct sched_prefer){.by_node = sched_prefer_by_node(spec, q->group)};
 	for (uint32_t i = 0; !rc && i < spec->affinity_count; i++)
 		if (concerns(spec->affinities[i].group, q->group))
 			rc = add_affinity(p, q, &spec->affinities[i]);

@@ -56,6 +56,8 @@ struct sched_prefer_request {
 
 // Whether a group has any.
 bool sched_prefer_any(const struct sched_spec *spec, uint32_t group);
+// Whether some of it looks at single nodes.
+bool sched_prefer_by_node(const struct sched_spec *spec, uint32_t group);
 // Whether a job has what needs sched_reconciled.kept.
 bool sched_prefer_counts(const struct sched_spec *spec);
 // 0 or -ENOMEM.

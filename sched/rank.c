@@ -38,12 +38,25 @@ float sched_score(enum sched_algorithm algorithm, const struct sched_res *capaci
 	return (packed < 0 ? 0 : packed > 18 ? 18 : packed) / 18;
 }
 
-static float score_of(
+// What near.h changes; most groups do without.
+__attribute__((noinline)) static float drawn_by(
+	const struct sched_ranking *r, const struct sched_candidate *c)
+{
+	const struct sched_near *near = &r->strata.near;
+	float own = (float)c->own, share = sched_near_share(near, c->node);
+	float forgiven = own < share ? own : share;
+
+	return sched_near_node(near, r->s, c->node, own) +
+	       OWN_WEIGHT * forgiven / (float)(r->group->count ? r->group->count : 1);
+}
+
+static inline float score_of(
 	struct sched_ranking *r, const struct sched_candidate *c, const struct sched_node *n)
 {
 	float score = sched_score(r->algorithm, &n->capacity, &c->used, &r->group->ask);
 
-	return score - OWN_WEIGHT * (float)c->own / (float)(r->group->count ? r->group->count : 1);
+	score -= OWN_WEIGHT * (float)c->own / (float)(r->group->count ? r->group->count : 1);
+	return __builtin_expect(r->drawn, 0) ? score + drawn_by(r, c) : score;
 }
 
 // ---- the heap of a stratum, best first ----
@@ -78,7 +91,7 @@ static void heap_remove_top(struct sched_stratum *s)
 		sift_down(s->heap, s->heap_count, 0);
 }
 
-static int heap_reserve(struct sched_ranking *r, struct sched_stratum *s, uint32_t more)
+static inline int heap_reserve(struct sched_ranking *r, struct sched_stratum *s, uint32_t more)
 {
 	uint32_t room = s->heap_count + more + 1; // one that is aside may come back
 	struct sched_candidate *heap;
@@ -107,7 +120,12 @@ static float common_score(const struct sched_ranking *r, const struct sched_stra
 
 static void set_bound(const struct sched_ranking *r, struct sched_stratum *s)
 {
-	s->bound = (s->heap_count ? s->heap[0].score : SCORE_MAX) + common_score(r, s);
+	float best = s->heap_count ? s->heap[0].score : r->score_max;
+
+	// Peers may be on those that are still to be looked at.
+	if (__builtin_expect(!s->heap_count && s->early, 0))
+		best += SCHED_NEAR_HOST;
+	s->bound = best + common_score(r, s);
 }
 
 static void queue_down(struct sched_ranking *r, uint32_t at)
@@ -171,6 +189,10 @@ int sched_ranking_init(struct sched_ranking *r, const struct sched_spec *spec, u
 	}
 	r->queue_count = 0;
 	if (sched_strata_init(&r->strata, &q, &r->filter, r->explain, &r->why))
+		return -ENOMEM;
+	r->drawn = sched_near_any(&r->strata.near);
+	r->score_max = SCORE_MAX + (r->strata.near.image ? SCHED_IMAGE_WEIGHT : 0);
+	if (r->drawn && sched_strata_early(&r->strata, &q, r->rng))
 		return -ENOMEM;
 	// With several strata the best of each matters, and these are small.
 	if (r->strata.count != 1 || r->strata.prefers)
@@ -283,6 +305,26 @@ static int look_at_favourites(struct sched_ranking *r, struct sched_stratum *s)
 	return 0;
 }
 
+// Nodes that chance might not find: as many as of the others, besides those.
+__attribute__((noinline)) static int look_early(
+	struct sched_ranking *r, struct sched_stratum *s, float common, uint32_t most)
+{
+	if (heap_reserve(r, s, most))
+		return -ENOMEM;
+	while (most && s->early) {
+		uint32_t node = sched_stratum_early(&r->strata, s);
+
+		s->early_looked++;
+		if (r->favourites && sched_favourite_has(r->favourites, node))
+			continue;
+		if (!look(r, node, common, &s->heap[s->heap_count]))
+			continue;
+		sift_up(s->heap, s->heap_count++);
+		most--;
+	}
+	return 0;
+}
+
 // Goes on through the random order until `enough` candidates were added.
 static int look_more(struct sched_ranking *r, struct sched_stratum *s, uint32_t enough)
 {
@@ -295,11 +337,17 @@ static int look_more(struct sched_ranking *r, struct sched_stratum *s, uint32_t 
 		if (r->favourites->evaluations++ % SCHED_FAVOURITES_ALL == 0)
 			most = left;
 	}
+	if (s->early && look_early(r, s, common, enough))
+		return -ENOMEM;
 	if (heap_reserve(r, s, most))
 		return -ENOMEM;
 	while (most && s->looked < s->total) {
 		uint32_t node = sched_stratum_next(s, r->rng);
 
+		if (sched_strata_is_early(&r->strata, node)) {
+			s->early_looked--;
+			continue;
+		}
 		if (r->favourites && sched_favourite_has(r->favourites, node))
 			continue;
 		if (!look(r, node, common, &s->heap[s->heap_count]))
@@ -314,7 +362,7 @@ static int look_more(struct sched_ranking *r, struct sched_stratum *s, uint32_t 
 // It may take no more of these: none of its nodes can be used.
 static void close_stratum(struct sched_ranking *r, struct sched_stratum *s, int constraint)
 {
-	uint32_t unseen = s->total - s->looked;
+	uint32_t unseen = s->total - s->looked - s->early_looked;
 
 	r->explain->considered += unseen;
 	r->why.considered += unseen;

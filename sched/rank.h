@@ -45,6 +45,8 @@ struct sched_ranking {
 	uint32_t recent_count;
 	const struct sched_group *group;
 	bool claims;
+	bool drawn;      // by what is on single nodes (near.h)
+	float score_max; // of a node, but for what its stratum has
 	struct sched_filter filter;
 	struct sched_strata strata;
 	struct sched_stratum **queue; // a heap by bound

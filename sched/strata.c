@@ -84,7 +84,12 @@ static uint32_t stratum_for(struct building *b, uint32_t unit)
 {
 	struct sched_strata *strata = b->strata;
 	uint64_t key = strata->prefers ? sched_prefer_key(&strata->prefer, unit) : 0;
-	uint32_t at = (uint32_t)(key >> 32) & b->mask;
+	float near = sched_near_unit(&strata->near, unit);
+	uint32_t at;
+
+	if (near > 0)
+		key = (key ^ (uint64_t)(near * 1e9f)) * 0x9e3779b97f4a7c15ull;
+	at = (uint32_t)(key >> 32) & b->mask;
 
 	for (; b->places[at] != SCHED_NONE; at = (at + 1) & b->mask)
 		if (b->keys[b->places[at]] == key)
@@ -92,7 +97,8 @@ static uint32_t stratum_for(struct building *b, uint32_t unit)
 	b->keys[strata->count] = key;
 	strata->all[strata->count] = (struct sched_stratum){.unit = unit};
 	if (strata->prefers)
-		strata->all[strata->count].affinity = sched_prefer_affinity(&strata->prefer, unit);
+		strata->all[strata->count].affinity =
+			sched_prefer_affinity(&strata->prefer, unit) + near;
 	return b->places[at] = strata->count++;
 }
 
@@ -151,17 +157,25 @@ int sched_strata_init(struct sched_strata *strata, const struct sched_prefer_req
 	struct sched_filter *filter, struct sched_explain *explain, struct sched_plan_why *why)
 {
 	struct building b = {.q = q, .strata = strata};
-	int rc;
+	int rc = sched_near_init(&strata->near, q);
+	bool any = sched_prefer_any(q->spec, q->group);
 
-	strata->count = 0;
-	strata->prefer = (struct sched_prefer){0};
-	strata->prefers = sched_prefer_any(q->spec, q->group);
+	*strata = (struct sched_strata){.near = strata->near, .prefers = any};
+	if (!rc && strata->near.count) {
+		rc = sched_catalog_refresh(q->catalog, q->s);
+		if (!rc)
+			rc = sched_near_levels(
+				&strata->near, q, any && sched_prefer_by_node(q->spec, q->group));
+		strata->prefers |= strata->near.levels;
+	}
+	if (rc)
+		return rc;
 	if (!strata->prefers &&
 		(!(q->spec->constraint_count + q->spec->groups[q->group].constraint_count) ||
 			q->s->class_count > SCHED_STRATA_CLASSES_MAX))
 		return all_nodes(strata, q);
 	rc = sched_catalog_refresh(q->catalog, q->s);
-	if (!rc && strata->prefers)
+	if (!rc && any)
 		rc = sched_prefer_init(&strata->prefer, q);
 	if (rc)
 		return rc;
@@ -175,7 +189,50 @@ int sched_strata_init(struct sched_strata *strata, const struct sched_prefer_req
 	for (uint32_t unit = 0; unit < b.units; unit++)
 		if (b.used[unit])
 			b.stratum[unit] = stratum_for(&b, unit);
+	strata->of_unit = b.stratum;
 	return rc ? rc : lay_out(&b);
+}
+
+// ---- nodes that are looked at first ----
+
+static void add_early(struct sched_strata *strata, const struct sched_prefer_request *q,
+	uint32_t node, uint32_t *count)
+{
+	const struct sched_node *n = sched_node_at(q->s, node);
+	uint32_t at = 0;
+
+	if (!n || sched_strata_is_early(strata, node))
+		return;
+	if (strata->of_unit)
+		at = strata->of_unit[strata->prefer.by_node ? node : n->class_id];
+	if (at == SCHED_NONE)
+		return;
+	strata->early_set[node / 64] |= 1ull << node % 64;
+	strata->early[(*count)++] = (struct sched_early){node, strata->all[at].early};
+	strata->all[at].early = *count;
+}
+
+int sched_strata_early(
+	struct sched_strata *strata, const struct sched_prefer_request *q, struct rng *rng)
+{
+	const struct sched_near *near = &strata->near;
+	uint32_t holders = near->holders ? near->holders->count : 0, count = 0;
+	uint32_t most = near->node_count + holders;
+	uint32_t words = q->s->tables[SCHED_TABLE_NODES].high / 64 + 1;
+	uint32_t from = near->node_count ? rng_below(rng, near->node_count) : 0;
+
+	if (!most || !strata->count)
+		return 0;
+	strata->early = sched_arena_take(q->arena, most * sizeof(*strata->early));
+	strata->early_set = sched_arena_zeroed(q->arena, words * sizeof(*strata->early_set));
+	if (!strata->early || !strata->early_set)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < holders; i++)
+		add_early(strata, q, near->holders->node[i], &count);
+	// If they are too many, these are not always the same.
+	for (uint32_t i = 0; i < near->node_count; i++)
+		add_early(strata, q, near->nodes[(from + i) % near->node_count], &count);
+	return 0;
 }
 
 // ---- the random order ----

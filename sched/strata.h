@@ -7,7 +7,7 @@
 #pragma once
 
 #include "lib/base/rng.h"
-#include "sched/prefer.h"
+#include "sched/near.h"
 
 struct sched_candidate {
 	float score;
@@ -32,6 +32,8 @@ struct sched_stratum {
 	uint32_t span_count;
 	uint32_t total, looked;
 	uint32_t start, stride; // the random order
+	uint32_t early;         // the next of those to be looked at first, and 1; 0: none is left
+	uint32_t early_looked;  // of these, so far not met again in the random order
 	uint32_t found, taken;  // candidates, placements
 	struct sched_candidate *heap;
 	uint32_t heap_count, heap_room;
@@ -43,6 +45,13 @@ struct sched_strata {
 	uint32_t count;
 	bool prefers;
 	struct sched_prefer prefer;
+	struct sched_near near;
+	const uint32_t *of_unit; // its stratum, SCHED_NONE: left out; NULL: there is one for all
+	// Nodes that chance might not find: those with peers or with the image.
+	struct sched_early {
+		uint32_t node, next;
+	} *early;
+	uint64_t *early_set; // a bit a node; NULL: there are none
 };
 
 // Above this number of classes they are not sorted for constraints alone.
@@ -51,6 +60,25 @@ struct sched_strata {
 // Counts in explain and why what it leaves out. 0 or -ENOMEM.
 int sched_strata_init(struct sched_strata *strata, const struct sched_prefer_request *q,
 	struct sched_filter *filter, struct sched_explain *explain, struct sched_plan_why *why);
+// Sorts out which nodes are to be looked at first. 0 or -ENOMEM.
+int sched_strata_early(
+	struct sched_strata *strata, const struct sched_prefer_request *q, struct rng *rng);
+// The next of these, SCHED_NONE: there is none.
+static inline uint32_t sched_stratum_early(
+	const struct sched_strata *strata, struct sched_stratum *stratum)
+{
+	const struct sched_early *e;
+
+	if (!stratum->early)
+		return SCHED_NONE;
+	e = &strata->early[stratum->early - 1];
+	stratum->early = e->next;
+	return e->node;
+}
+static inline bool sched_strata_is_early(const struct sched_strata *strata, uint32_t node)
+{
+	return strata->early_set && strata->early_set[node / 64] >> node % 64 & 1;
+}
 // The next node of its random order; not to be asked beyond total.
 uint32_t sched_stratum_next(struct sched_stratum *stratum, struct rng *rng);
 // Another `nodes` nodes are excluded by a constraint.

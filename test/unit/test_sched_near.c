@@ -1,0 +1,679 @@
+// SPDX-License-Identifier: Apache-2.0
+// What draws instances to nodes, through the whole core: jobs they are chained with, and images.
+// What depends on chance is tried with many seeds.
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sched/block.h"
+#include "sched/images.h"
+#include "sched/names.h"
+#include "sched/near.h"
+#include "test/unit/sched_world.h"
+
+#define SEEDS 40
+
+static const char *const near_peer[] = {"default/peer"};
+
+static int setup(void **state)
+{
+	*state = malloc(sizeof(struct world));
+	world_init(*state);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	world_fini(*state);
+	free(*state);
+	return 0;
+}
+
+static void new_worker(struct world *w, enum sched_algorithm algorithm, uint64_t seed)
+{
+	const struct sched_worker_config config = {.algorithm = algorithm};
+
+	sched_worker_destroy(w->worker);
+	w->worker = sched_worker_new(&config, seed);
+}
+
+static uint32_t node_in(struct world *w, const char *name, const char *rack, const char *zone)
+{
+	const struct sched_attribute attributes[] = {{"node.rack", rack}, {"node.zone", zone}};
+
+	return world_node_with(w, name, 10000, 10000, attributes, 2);
+}
+
+static void close_node(struct world *w, uint32_t node, bool closed)
+{
+	assert_int_equal(
+		sched_core_node_state(w->core, node, SCHED_NODE_READY, !closed, false, w->now), 0);
+}
+
+// `count` instances of a job on this node alone.
+static uint32_t put_on(struct world *w, const char *job, const char *node, uint32_t count)
+{
+	const struct sched_constraint there = {"unique.node.name", node, SCHED_OP_EQ};
+	uint32_t slot;
+
+	w->group.constraints = &there;
+	w->group.constraint_count = 1;
+	slot = world_job(w, job, count);
+	world_settle(w);
+	assert_int_equal(world_live(w, slot), count);
+	w->group.constraints = NULL;
+	w->group.constraint_count = 0;
+	return slot;
+}
+
+// The node of one instance of a new job; the job goes again.
+static uint32_t place_one(struct world *w)
+{
+	uint32_t job = world_job(w, "one", 1), node;
+
+	world_settle(w);
+	assert_int_equal(world_live(w, job), 1);
+	node = world_named(w, job, 0)->node;
+	assert_int_equal(sched_core_job_stop(w->core, job, true, w->now), 0);
+	world_settle(w);
+	return node;
+}
+
+static void want_near(struct world *w)
+{
+	w->group.near = near_peer;
+	w->group.near_count = 1;
+}
+
+static void host_before_rack_before_zone(void **state)
+{
+	struct world *w = *state;
+	uint32_t elsewhere = node_in(w, "d", "r3", "z2"), zone = node_in(w, "c", "r2", "z1");
+	uint32_t rack = node_in(w, "b", "r1", "z1"), host = node_in(w, "a", "r1", "z1");
+
+	put_on(w, "peer", "a", 10);
+	want_near(w);
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		new_worker(w, SCHED_LEAST_LOADED, seed);
+		assert_int_equal(place_one(w), host);
+		close_node(w, host, true);
+		assert_int_equal(place_one(w), rack);
+		close_node(w, rack, true);
+		assert_int_equal(place_one(w), zone);
+		close_node(w, zone, true);
+		assert_int_equal(place_one(w), elsewhere);
+		close_node(w, host, false);
+		close_node(w, rack, false);
+		close_node(w, zone, false);
+	}
+}
+
+// One node, one rack, one zone of many, whatever chance looks at.
+static void few_of_many_are_found(void **state)
+{
+	struct world *w = *state;
+
+	for (uint32_t k = 0; k < 2000; k++) {
+		char name[16], rack[16], zone[16];
+
+		// Racks are named alike in all zones.
+		snprintf(name, sizeof(name), "n%u", k);
+		snprintf(rack, sizeof(rack), "r%u", k / 10 % 50);
+		snprintf(zone, sizeof(zone), "z%u", k / 500);
+		node_in(w, name, rack, zone);
+	}
+	put_on(w, "peer", "n777", 3);
+	want_near(w);
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		for (int pack = 0; pack < 2; pack++) {
+			new_worker(w, pack ? SCHED_BIN_PACK : SCHED_LEAST_LOADED, seed);
+			assert_int_equal(place_one(w), 777);
+			close_node(w, 777, true);
+			assert_int_equal(place_one(w) / 10, 77);
+			for (uint32_t k = 770; k < 780; k++)
+				close_node(w, k, true);
+			assert_int_equal(place_one(w) / 500, 1);
+			for (uint32_t k = 770; k < 780; k++)
+				close_node(w, k, false);
+		}
+	}
+}
+
+static void load_still_counts(void **state)
+{
+	struct world *w = *state;
+	uint32_t a = node_in(w, "a", "r1", "z1"), b = node_in(w, "b", "r1", "z1");
+	uint32_t elsewhere = node_in(w, "c", "r2", "z2"), job;
+
+	put_on(w, "peer", "a", 1);
+	put_on(w, "load", "a", 40);
+	want_near(w);
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		new_worker(w, SCHED_LEAST_LOADED, seed);
+		assert_int_equal(place_one(w), a);
+	}
+	// More than half fuller than its neighbour.
+	w->group.near_count = 0;
+	put_on(w, "load", "a", 60);
+	want_near(w);
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		new_worker(w, SCHED_LEAST_LOADED, seed);
+		assert_int_equal(place_one(w), b);
+	}
+	// Of many not all go where one peer is.
+	w->group.near_count = 0;
+	put_on(w, "load", "a", 0);
+	want_near(w);
+	job = world_job(w, "many", 90);
+	world_settle(w);
+	assert_in_range(world_live_on(w, job, a), 60, 75);
+	assert_int_equal(world_live_on(w, job, a) + world_live_on(w, job, b), 90);
+	world_job(w, "many", 0);
+	world_settle(w);
+	// All that is near is nearly full.
+	w->group.near_count = 0;
+	put_on(w, "load", "a", 94);
+	put_on(w, "load b", "b", 95);
+	want_near(w);
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		new_worker(w, SCHED_LEAST_LOADED, seed);
+		assert_int_equal(place_one(w), elsewhere);
+	}
+}
+
+// Many follow many, in proportion.
+static void shares_follow_the_peers(void **state)
+{
+	struct world *w = *state;
+	const struct sched_constraint front = {"row", "front", SCHED_OP_EQ};
+	uint32_t job, few = 0;
+
+	for (uint32_t k = 0; k < 400; k++) {
+		char name[16];
+		struct sched_attribute row = {"row", k % 8 ? "back" : "front"};
+
+		snprintf(name, sizeof(name), "n%u", k);
+		world_node_with(w, name, 100000, 100000, &row, 1);
+	}
+	w->group.constraints = &front;
+	w->group.constraint_count = 1;
+	world_job(w, "peer", 1000);
+	world_settle(w);
+	w->group.constraint_count = 0;
+	want_near(w);
+	job = world_job(w, "many", 500);
+	world_settle(w);
+	// Twenty peers on each of 50 nodes.
+	for (uint32_t k = 0; k < 400; k += 8) {
+		assert_in_range(world_live_on(w, job, k), 8, 12);
+		few += world_live_on(w, job, k);
+	}
+	assert_int_equal(few, 500);
+}
+
+static void shares_are_of_different_size(void **state)
+{
+	struct world *w = *state;
+	static const char *const near[] = {"default/left", "default/right", "default/none"};
+	uint32_t job;
+
+	world_node(w, "a", 100000, 100000);
+	world_node(w, "b", 100000, 100000);
+	world_node(w, "c", 100000, 100000);
+	put_on(w, "left", "a", 30);
+	put_on(w, "right", "b", 10);
+	w->group.near = near;
+	w->group.near_count = 3;
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		new_worker(w, SCHED_LEAST_LOADED, seed);
+		assert_int_equal(place_one(w), 0);
+	}
+	job = world_job(w, "many", 40);
+	world_settle(w);
+	assert_in_range(world_live_on(w, job, 0), 28, 31);
+	assert_in_range(world_live_on(w, job, 1), 9, 12);
+	assert_in_range(world_live_on(w, job, 2), 0, 1);
+}
+
+// What is not there draws nothing, nor does the job itself; a later one is drawn all the same.
+static void who_comes_later_follows(void **state)
+{
+	struct world *w = *state;
+	static const char *const near_one[] = {"default/first", "elsewhere/second"};
+	static const char *const near_two[] = {"default/second", "default/first"};
+	uint32_t first, second, on[20] = {0};
+
+	for (uint32_t k = 0; k < 20; k++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "n%u", k);
+		node_in(w, name, k < 10 ? "r1" : "r2", "z");
+	}
+	w->group.near = near_one;
+	w->group.near_count = 2;
+	first = world_job(w, "first", 20);
+	world_settle(w);
+	for (uint32_t k = 0; k < 20; k++)
+		assert_int_equal(world_live_on(w, first, k), 1);
+	world_job(w, "first", 1);
+	world_settle(w);
+	w->group.near = near_two;
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		new_worker(w, SCHED_LEAST_LOADED, seed);
+		second = world_job(w, "second", 1);
+		world_settle(w);
+		assert_int_equal(world_named(w, second, 0)->node, world_named(w, first, 0)->node);
+		on[world_named(w, second, 0)->node]++;
+		sched_core_job_stop(w->core, second, true, w->now);
+		world_settle(w);
+	}
+	assert_int_equal(on[world_named(w, first, 0)->node], SEEDS);
+}
+
+// Spreads and constraints come first; within what they leave it is as near as can be.
+static void spread_is_stronger(void **state)
+{
+	struct world *w = *state;
+	struct sched_spread spread = {
+		.attribute = "node.rack", .weight = 100, .group = SCHED_ALL_GROUPS};
+	struct sched_constraint c = {"unique.node.name", "n4", SCHED_OP_NE};
+	uint32_t job;
+
+	for (uint32_t k = 0; k < 40; k++) {
+		char name[16], rack[16];
+
+		snprintf(name, sizeof(name), "n%u", k);
+		snprintf(rack, sizeof(rack), "r%u", k % 4);
+		node_in(w, name, rack, "z");
+	}
+	put_on(w, "peer", "n5", 4);
+	want_near(w);
+	w->spec.spreads = &spread;
+	w->spec.spread_count = 1;
+	job = world_job(w, "j", 8);
+	world_settle(w);
+	for (uint32_t r = 0; r < 4; r++) {
+		uint32_t there = 0;
+
+		for (uint32_t k = r; k < 40; k += 4)
+			there += world_live_on(w, job, k);
+		assert_int_equal(there, 2);
+	}
+	assert_int_equal(world_live_on(w, job, 5), 2);
+	// The same where each node is a stratum of its own.
+	spread.attribute = "unique.node.name";
+	job = world_job(w, "k", 40);
+	world_settle(w);
+	for (uint32_t k = 0; k < 40; k++)
+		assert_int_equal(world_live_on(w, job, k), 1);
+	w->spec.spread_count = 0;
+	w->group.near_count = 0;
+	put_on(w, "other", "n4", 4);
+	w->group.constraints = &c;
+	w->group.constraint_count = 1;
+	w->group.near = &(const char *){"default/other"};
+	w->group.near_count = 1;
+	assert_int_equal(place_one(w) % 4, 0);
+}
+
+// Of more than are walked the newest stand for all.
+static void very_many_peers(void **state)
+{
+	struct world *w = *state;
+	static const char *const near[] = {"default/peer", "default/small"};
+	const struct sched_constraint front = {"row", "front", SCHED_OP_EQ};
+
+	for (uint32_t k = 0; k < 100; k++) {
+		char name[16];
+		struct sched_attribute row = {"row", k % 10 ? "back" : "front"};
+
+		snprintf(name, sizeof(name), "n%u", k);
+		world_node_with(w, name, 1000000, 1000000, &row, 1);
+	}
+	w->group.constraints = &front;
+	w->group.constraint_count = 1;
+	world_job(w, "peer", 3 * SCHED_NEAR_WALK);
+	world_settle(w);
+	put_on(w, "small", "n1", 2);
+	w->group.near = near;
+	w->group.near_count = 2;
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		new_worker(w, SCHED_LEAST_LOADED, seed);
+		assert_int_equal(place_one(w) % 10, 0);
+	}
+}
+
+static void near_is_explained(void **state)
+{
+	struct world *w = *state;
+	const struct sched_eval *e;
+	uint32_t job, host;
+
+	node_in(w, "b", "r1", "z1");
+	host = node_in(w, "a", "r2", "z1");
+	put_on(w, "peer", "a", 1);
+	want_near(w);
+	job = world_job(w, "j", 1);
+	world_settle(w);
+	e = world_last_eval(w, job);
+	assert_int_equal(e->explain.best[0].node, host);
+	// Both are in the zone; the host and its rack are worth the rest.
+	assert_true(e->explain.best[0].score > 1.8f);
+	assert_true(e->explain.best[1].score < 1.2f);
+	assert_true(
+		world_named(w, job, 0)->why.score > world_named(w, job, 0)->why.runner_up + .5f);
+	// What is far is not even looked at.
+	assert_int_equal(e->explain.considered, 1);
+	assert_int_equal(world_named(w, job, 0)->why.considered, 1);
+}
+
+// ---- images ----
+
+static void tell_images(struct world *w, uint32_t node, const char *a, const char *b)
+{
+	const char *const images[] = {a, b};
+
+	assert_int_equal(sched_core_node_images(w->core, node, images, !!a + !!b), 0);
+}
+
+static void image_decides_among_equals(void **state)
+{
+	struct world *w = *state;
+	uint32_t classes, job;
+
+	for (uint32_t k = 0; k < 1000; k++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "n%u", k);
+		world_node(w, name, 10000, 10000);
+	}
+	classes = world_head(w)->class_count;
+	tell_images(w, 501, "tool@1", "other@1");
+	tell_images(w, 502, "tool@1", NULL);
+	tell_images(w, 503, "tool@2", "other@1");
+	assert_int_equal(world_head(w)->class_count, classes);
+	w->group.image = "tool@1";
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		new_worker(w, SCHED_LEAST_LOADED, seed);
+		assert_in_range(place_one(w), 501, 502);
+	}
+	// Told anew: only that counts.
+	tell_images(w, 501, "other@1", NULL);
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		new_worker(w, SCHED_LEAST_LOADED, seed);
+		assert_int_equal(place_one(w), 502);
+	}
+	// One that is twice as full has no advantage.
+	w->group.image = NULL;
+	put_on(w, "load", "n502", 10);
+	for (uint32_t k = 0; k < 1000; k++)
+		close_node(w, k, k != 502 && k != 7);
+	put_on(w, "half", "n7", 5);
+	w->group.image = "tool@1";
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		new_worker(w, SCHED_LEAST_LOADED, seed);
+		assert_int_equal(place_one(w), 7);
+	}
+	// Many do not all go there.
+	for (uint32_t k = 0; k < 1000; k++)
+		close_node(w, k, k >= 20);
+	tell_images(w, 3, "tool@1", NULL);
+	job = world_job(w, "many", 100);
+	world_settle(w);
+	assert_in_range(world_live_on(w, job, 3), 5, 15);
+}
+
+static void an_image_helps_no_other(void **state)
+{
+	struct world *w = *state;
+	uint32_t here = 0;
+
+	for (uint32_t k = 0; k < 4; k++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "n%u", k);
+		world_node(w, name, 10000, 10000);
+	}
+	tell_images(w, 0, "tool@1", NULL);
+	w->group.image = "tool@2";
+	for (uint64_t seed = 1; seed <= 200; seed++) {
+		new_worker(w, SCHED_LEAST_LOADED, seed);
+		here += place_one(w) == 0;
+	}
+	assert_in_range(here, 20, 90);
+}
+
+static uint32_t known_holders(const struct world *w, const char *image)
+{
+	const struct sched_holders *h = sched_image_holders(world_head(w), sched_image_hash(image));
+
+	for (uint32_t i = 0; h && i < h->count; i++)
+		assert_true(sched_node_has_image(world_head(w), h->node[i], h->image));
+	return h ? h->count : 0;
+}
+
+static void images_are_bounded(void **state)
+{
+	struct world *w = *state;
+	static char names[SCHED_IMAGES_MAX + 50][16];
+	const char *images[SCHED_IMAGES_MAX + 50];
+	uint32_t nodes[SCHED_HOLDERS_MAX + 10], known = 0;
+
+	for (uint32_t k = 0; k < SCHED_IMAGES_MAX + 50; k++) {
+		snprintf(names[k], sizeof(names[k]), "i%u", k);
+		images[k] = names[k];
+	}
+	for (uint32_t k = 0; k < SCHED_HOLDERS_MAX + 10; k++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "n%u", k);
+		nodes[k] = world_node(w, name, 1000, 1000);
+		tell_images(w, nodes[k], "base", "base");
+	}
+	assert_int_equal(known_holders(w, "base"), SCHED_HOLDERS_MAX);
+	assert_int_equal(
+		sched_core_node_images(w->core, nodes[0], images, SCHED_IMAGES_MAX + 50), 0);
+	assert_int_equal(known_holders(w, "base"), SCHED_HOLDERS_MAX - 1);
+	for (uint32_t k = 0; k < SCHED_IMAGES_MAX + 50; k++)
+		known += known_holders(w, images[k]);
+	assert_int_equal(known, SCHED_IMAGES_MAX);
+	assert_int_equal(w->core->state->image_count, SCHED_IMAGES_MAX + 1);
+	// What all forget is forgotten.
+	for (uint32_t k = 0; k < SCHED_HOLDERS_MAX + 10; k++)
+		tell_images(w, nodes[k], NULL, NULL);
+	assert_int_equal(w->core->state->image_count, 0);
+	assert_int_equal(known_holders(w, "base") + known_holders(w, "i1"), 0);
+	// A node that goes takes what it had along; its row may be another's.
+	tell_images(w, nodes[3], "base", NULL);
+	assert_int_equal(sched_core_node_del(w->core, nodes[3], w->now), 0);
+	world_settle(w);
+	assert_int_equal(known_holders(w, "base"), 0);
+	assert_int_equal(sched_core_node_images(w->core, nodes[3], images, 1), -ENOENT);
+	nodes[3] = world_node(w, "new", 1000, 1000);
+	assert_false(sched_node_has_image(world_head(w), nodes[3], sched_image_hash("base")));
+}
+
+// Images of one bucket, coming and going at random, against a table.
+static void images_come_and_go(void **state)
+{
+	struct world *w = *state;
+	bool has[8][100] = {{false}};
+	char names[100][16];
+	struct rng rng;
+
+	rng_seed(&rng, 9);
+	for (uint32_t k = 0; k < 8; k++) {
+		snprintf(names[k], sizeof(names[k]), "n%u", k);
+		world_node(w, names[k], 1000, 1000);
+	}
+	for (uint32_t i = 0; i < 100; i++)
+		snprintf(names[i], sizeof(names[i]), "image%u", i);
+	for (uint32_t round = 0; round < 2000; round++) {
+		uint32_t node = rng_below(&rng, 8), n = 0, image = rng_below(&rng, 100),
+			 holders = 0;
+		const char *images[100];
+
+		for (uint32_t i = 0; i < 100; i++)
+			has[node][i] = rng_below(&rng, 4) == 0;
+		for (uint32_t i = 0; i < 100; i++)
+			if (has[node][i])
+				images[n++] = names[i];
+		assert_int_equal(sched_core_node_images(w->core, node, images, n), 0);
+		for (uint32_t k = 0; k < 8; k++) {
+			assert_int_equal(sched_node_has_image(
+						 world_head(w), k, sched_image_hash(names[image])),
+				has[k][image]);
+			holders += has[k][image];
+		}
+		assert_int_equal(known_holders(w, names[image]), holders);
+	}
+}
+
+// ---- names, records ----
+
+static void names_are_found_in_snapshots(void **state)
+{
+	struct world *w = *state;
+	const struct sched_snapshot *old;
+	uint32_t slots[300];
+	struct sched_bytes log = {0};
+	struct sched_core *again;
+
+	for (uint32_t k = 0; k < 300; k++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "j%u", k);
+		w->spec.namespace = k % 2 ? "odd" : "even";
+		slots[k] = world_job(w, name, 0);
+	}
+	world_settle(w);
+	old = sched_snapshot_pin(w->reader, w->core->state);
+	for (uint32_t k = 0; k < 300; k += 3)
+		sched_core_job_stop(w->core, slots[k], true, w->now);
+	for (int round = 0; round < 3; round++) {
+		struct sched_ticket t;
+		uint64_t token;
+
+		while (sched_core_dequeue(w->core, SCHED_MASK_ALL, w->now, &t, &token) == 0)
+			sched_core_drop(w->core, &t, token, w->now);
+		while (sched_core_tick(w->core, w->now))
+			;
+	}
+	for (uint32_t k = 0; k < 300; k++) {
+		char text[32];
+
+		snprintf(text, sizeof(text), "%s/j%u", k % 2 ? "odd" : "even", k);
+		assert_int_equal(sched_names_find_text(old, text), slots[k]);
+		assert_int_equal(sched_names_find_text(world_head(w), text),
+			sched_job_find(
+				w->core->state, k % 2 ? "odd" : "even", strchr(text, '/') + 1));
+		if (k % 3)
+			assert_int_equal(sched_names_find_text(world_head(w), text), slots[k]);
+		else
+			assert_int_equal(sched_names_find_text(world_head(w), text), SCHED_NONE);
+		snprintf(text, sizeof(text), "%s/j%u", k % 2 ? "even" : "odd", k);
+		assert_int_equal(sched_names_find_text(old, text), SCHED_NONE);
+	}
+	assert_int_equal(sched_names_find_text(old, "j1"), SCHED_NONE);
+	assert_int_equal(sched_names_find_text(old, "od/j1"), SCHED_NONE);
+	sched_reader_unpin(w->reader);
+	// After a restart, too.
+	sched_log_take(w->core, &log);
+	again = sched_core_new(NULL, 1);
+	assert_int_equal(sched_replay(again->state, log.data, log.len), 0);
+	assert_int_equal(sched_names_find_text(&again->state->head, "odd/j1"), slots[1]);
+	assert_int_equal(sched_names_find_text(&again->state->head, "odd/j3"), SCHED_NONE);
+	sched_core_destroy(again);
+	sched_bytes_fini(&log);
+}
+
+static void records_are_read_as_written(void **state)
+{
+	struct world *w = *state;
+	static const char *const three[] = {"a/b", "default/x", "c/d"};
+	struct sched_group groups[3] = {w->group, w->group, w->group};
+	struct sched_spec spec = w->spec, *copy;
+	struct sched_bytes bytes = {0};
+	struct reader r;
+
+	spec.name = "j";
+	spec.groups = groups;
+	spec.group_count = 3;
+	groups[0].near = three;
+	groups[0].near_count = 3;
+	groups[2].near = three + 1;
+	groups[2].near_count = 1;
+	groups[1].image = "registry/tool@sha256:0";
+	assert_int_equal(sched_spec_check(&spec), 0);
+	copy = sched_spec_copy(&spec);
+	assert_int_equal(copy->groups[0].near_count, 3);
+	for (int i = 0; i < 3; i++)
+		assert_string_equal(copy->groups[0].near[i], three[i]);
+	assert_int_equal(copy->groups[1].near_count, 0);
+	assert_int_equal(copy->groups[2].near_count, 1);
+	assert_string_equal(copy->groups[2].near[0], "default/x");
+	assert_null(copy->groups[0].image);
+	assert_string_equal(copy->groups[1].image, "registry/tool@sha256:0");
+	free(copy);
+	sched_spec_encode(&bytes, &spec);
+	for (size_t len = 0; len < bytes.len; len++) {
+		r = reader_of(bytes.data, len);
+		assert_null(sched_spec_decode(&r));
+	}
+	sched_bytes_fini(&bytes);
+}
+
+static void bad_names_are_refused(void **state)
+{
+	struct world *w = *state;
+	static const char *const bad[] = {"a", "/a", "a/", "a/b/c", "", NULL};
+	const char *near[SCHED_NEAR_MAX + 1];
+	struct sched_spec spec = w->spec;
+
+	spec.name = "j";
+	spec.groups = &w->group;
+	w->group.near = near;
+	for (uint32_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		w->group.near_count = 2;
+		near[0] = "a/b";
+		near[1] = bad[i];
+		assert_int_equal(sched_spec_check(&spec), -EINVAL);
+	}
+	for (uint32_t i = 0; i <= SCHED_NEAR_MAX; i++)
+		near[i] = "a/b";
+	w->group.near_count = SCHED_NEAR_MAX;
+	assert_int_equal(sched_spec_check(&spec), 0);
+	w->group.near_count++;
+	assert_int_equal(sched_spec_check(&spec), -EINVAL);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(host_before_rack_before_zone),
+		TEST(few_of_many_are_found),
+		TEST(load_still_counts),
+		TEST(shares_follow_the_peers),
+		TEST(shares_are_of_different_size),
+		TEST(who_comes_later_follows),
+		TEST(spread_is_stronger),
+		TEST(very_many_peers),
+		TEST(near_is_explained),
+		TEST(image_decides_among_equals),
+		TEST(an_image_helps_no_other),
+		TEST(images_are_bounded),
+		TEST(images_come_and_go),
+		TEST(names_are_found_in_snapshots),
+		TEST(records_are_read_as_written),
+		TEST(bad_names_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
