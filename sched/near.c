@@ -42,8 +42,11 @@ static const struct sched_job *peer(const struct sched_prefer_request *q, const 
 static int find_peers(struct sched_near *n, const struct sched_prefer_request *q)
 {
 	const struct sched_group *g = &q->spec->groups[q->group];
-	uint32_t high = q->s->tables[SCHED_TABLE_NODES].high;
+	uint32_t high = q->s->tables[SCHED_TABLE_NODES].high, steps = 4 * g->count;
 
+	steps = steps < SCHED_NEAR_WALK_MIN ? SCHED_NEAR_WALK_MIN
+		: steps > SCHED_NEAR_WALK   ? SCHED_NEAR_WALK
+					    : steps;
 	for (uint32_t i = 0; i < g->near_count; i++) {
 		const struct sched_job *j = peer(q, g->near[i]);
 
@@ -57,7 +60,7 @@ static int find_peers(struct sched_near *n, const struct sched_prefer_request *q
 			if (!n->count || !n->nodes)
 				return -ENOMEM;
 		}
-		walk(n, q->s, j, SCHED_NEAR_WALK / g->near_count);
+		walk(n, q->s, j, steps / g->near_count);
 	}
 	if (!n->peers) {
 		n->count = NULL;

@@ -21,8 +21,9 @@
 // A node that has the image may be fuller by this. Many times what chance adds, so it decides among
 // equals; small, so that it decides nothing else.
 #define SCHED_IMAGE_WEIGHT 0.03f
-// Instances of peers that are walked, shared by all jobs of a group's list. Of a job with more the
-// newest stand for all.
+// Instances of peers that are walked, shared by all jobs of a group's list: four for each instance
+// of the group, within these. Of a job with more the newest stand for all.
+#define SCHED_NEAR_WALK_MIN 512
 #define SCHED_NEAR_WALK 4096
 
 struct sched_near_level {

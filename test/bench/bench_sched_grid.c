@@ -2,7 +2,8 @@
 // Nomad's grid (scheduler/benchmarks): nodes x racks x instances; half the racks are eligible, each
 // instance takes 6000 of CPU and of memory, of which a node has room for two. The time is that of
 // one evaluation from the reconciler to the plan; nothing is submitted. For each point: plain
-// bin-packing, with an even spread over racks, and with affinities for and against some racks.
+// bin-packing, with an even spread over racks, with affinities for and against some racks; and then
+// near as many instances of another job, and with an image that one node in ten has.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +13,10 @@
 #define REPEATS 5
 #define BATCH_NS (2 * NS_PER_MS) // one repeat is as many evaluations as this takes
 
-enum kind { PACK, SPREAD, AFFINITY, KINDS };
-static const char *const names[KINDS] = {"bin-pack", "spread", "affinity"};
+enum kind { PACK, SPREAD, AFFINITY, NEAR, IMAGE, KINDS };
+static const char *const names[KINDS] = {"bin-pack", "spread", "affinity", "near", "image"};
+static const char *const near[] = {"default/peer"};
+static const char *const images[] = {"base@1", "tool@1"};
 
 static void add_nodes(struct bench *b, uint32_t nodes, uint32_t racks)
 {
@@ -34,9 +37,36 @@ static void add_nodes(struct bench *b, uint32_t nodes, uint32_t racks)
 	}
 }
 
+static const struct sched_constraint row = {"row", "front", SCHED_OP_EQ};
+
+// What is small enough to be beside two large ones.
+static void add_peers(struct bench *b, uint32_t count)
+{
+	const struct sched_group group = {.name = "main",
+		.count = count,
+		.ask = {10, 10, 0, 1},
+		.restart_hash = 1,
+		.constraints = &row,
+		.constraint_count = 1};
+	const struct sched_spec spec = {.namespace = "default",
+		.name = "peer",
+		.priority = 50,
+		.groups = &group,
+		.group_count = 1};
+	uint32_t slot;
+
+	bench_must(sched_core_job_put(b->core, &spec, 1, &slot), "peers");
+	bench_work_off(b);
+}
+
+static void add_images(struct bench *b)
+{
+	for (uint32_t k = 0; k < b->core->state->head.tables[SCHED_TABLE_NODES].high; k++)
+		bench_must(sched_core_node_images(b->core, k, images, k % 10 ? 1 : 2), "images");
+}
+
 static void add_job(struct bench *b, uint32_t count, enum kind kind)
 {
-	const struct sched_constraint row = {"row", "front", SCHED_OP_EQ};
 	const struct sched_spread spread = {
 		.attribute = "rack", .weight = 100, .group = SCHED_ALL_GROUPS};
 	const struct sched_affinity likes[] = {{"rack", "r1", SCHED_OP_EQ, 100, SCHED_ALL_GROUPS},
@@ -47,7 +77,10 @@ static void add_job(struct bench *b, uint32_t count, enum kind kind)
 		.ask = {6000, 6000, 0, 1},
 		.restart_hash = 1,
 		.constraints = &row,
-		.constraint_count = 1};
+		.constraint_count = 1,
+		.near = near,
+		.near_count = kind == NEAR,
+		.image = kind == IMAGE ? images[1] : NULL};
 	const struct sched_spec spec = {.namespace = "default",
 		.name = names[kind],
 		.priority = 50,
@@ -121,7 +154,16 @@ static void point(struct bench *b, uint32_t nodes, uint32_t racks, uint32_t coun
 
 static void points(struct bench *b, uint32_t nodes, uint32_t racks, uint32_t count)
 {
-	for (enum kind kind = PACK; kind < KINDS; kind++)
+	for (enum kind kind = PACK; kind <= AFFINITY; kind++)
+		point(b, nodes, racks, count, kind);
+}
+
+// On nodes that are not empty any more; more peers each time.
+static void drawn_points(struct bench *b, uint32_t nodes, uint32_t racks, uint32_t count)
+{
+	add_images(b);
+	add_peers(b, count);
+	for (enum kind kind = NEAR; kind < KINDS; kind++)
 		point(b, nodes, racks, count, kind);
 }
 
@@ -131,6 +173,7 @@ void bench_grid(uint32_t nodes, uint32_t racks, uint32_t count)
 
 	add_nodes(&b, nodes, racks);
 	points(&b, nodes, racks, count);
+	drawn_points(&b, nodes, racks, count);
 	bench_end(&b);
 }
 
@@ -146,6 +189,8 @@ void bench_grid_all(bool quick)
 			add_nodes(&b, nodes[n], racks[r]);
 			for (int c = 0; c < 5; c += quick ? 4 : 1)
 				points(&b, nodes[n], racks[r], counts[c]);
+			for (int c = 0; c < 5; c += quick ? 4 : 1)
+				drawn_points(&b, nodes[n], racks[r], counts[c]);
 			bench_end(&b);
 		}
 	}

@@ -338,7 +338,7 @@ static void very_many_peers(void **state)
 	}
 	w->group.constraints = &front;
 	w->group.constraint_count = 1;
-	world_job(w, "peer", 3 * SCHED_NEAR_WALK);
+	world_job(w, "peer", 20 * SCHED_NEAR_WALK_MIN);
 	world_settle(w);
 	put_on(w, "small", "n1", 2);
 	w->group.near = near;
