@@ -9,7 +9,7 @@
 #include "sched/core_internal.h"
 #include "sched/deploy_core.h"
 
-#define STEP 256 // of unblocking and of clearing up, a tick
+#define STEP 256 // of unblocking, a tick
 
 const struct sched_core_config sched_core_defaults = {
 	.broker = {60 * NS_PER_SEC, NS_PER_SEC, 20 * NS_PER_SEC, 3, 16},
@@ -434,53 +434,6 @@ static bool clear_cancelled(struct sched_core *c)
 	return n == STEP;
 }
 
-// Jobs that were purged go when nothing refers to them any more.
-static void purge(struct sched_core *c)
-{
-	const struct sched_snapshot *s = &c->state->head;
-	uint32_t high = s->tables[SCHED_TABLE_JOBS].high;
-
-	for (uint32_t k = 0; k < STEP && k < high; k++) {
-		const struct sched_job *j;
-
-		if (c->purge_cursor >= high)
-			c->purge_cursor = 0;
-		j = sched_job_at(s, c->purge_cursor++);
-		if (!j || !j->purge || j->instances || j->children || sched_job_has_open_evals(j))
-			continue;
-		sched_txn_begin(c->state);
-		if (j->evals)
-			sched_core_change(
-				c, SCHED_EVAL_DEL, j->last_eval, (struct sched_change){0});
-		sched_core_change(c, SCHED_JOB_DEL, c->purge_cursor - 1, (struct sched_change){0});
-		sched_txn_end(c->state);
-	}
-}
-
-// Looks at a few rows a tick. What may still be rescheduled or replaced stays.
-static void collect_garbage(struct sched_core *c, ns_t now)
-{
-	const struct sched_snapshot *s = &c->state->head;
-	uint32_t high = s->tables[SCHED_TABLE_INSTANCES].high, gone = 0;
-
-	for (uint32_t k = 0; k < STEP && k < high; k++) {
-		const struct sched_instance *i;
-
-		if (c->gc_cursor >= high)
-			c->gc_cursor = 0;
-		i = sched_instance_at(s, c->gc_cursor++);
-		if (!i || i->desired == SCHED_RUN || !sched_terminal(i->status) ||
-			(now - i->changed_ns < c->config.gc_age_ns &&
-				!sched_job_at(s, i->job)->purge))
-			continue;
-		if (!gone++)
-			sched_txn_begin(c->state);
-		sched_core_change(c, SCHED_INSTANCE_DEL, i->id.slot, (struct sched_change){0});
-	}
-	if (gone)
-		sched_txn_end(c->state);
-}
-
 bool sched_core_tick(struct sched_core *c, ns_t now)
 {
 	bool more;
@@ -492,8 +445,7 @@ bool sched_core_tick(struct sched_core *c, ns_t now)
 	more |= clear_cancelled(c);
 	more |= sched_deploy_tick(c, now);
 	more |= sched_launches_tick(c, now);
-	collect_garbage(c, now);
-	purge(c);
+	sched_garbage_step(c, now);
 	return more;
 }
 
@@ -504,5 +456,6 @@ ns_t sched_core_next(const struct sched_core *c)
 
 	at = deployment < at ? deployment : at;
 	at = launch < at ? launch : at;
+	at = c->garbage.at < at ? c->garbage.at : at;
 	return at < c->unblock_failed_at ? at : c->unblock_failed_at;
 }

@@ -22,6 +22,15 @@ struct sched_core_config {
 
 extern const struct sched_core_config sched_core_defaults;
 
+// Passes over all rows (garbage.c), a step at a time.
+struct sched_garbage {
+	uint32_t instance, job; // the next rows
+	uint32_t left;          // rows of this pass; 0: between passes
+	bool purging;           // a job may wait to be forgotten
+	bool found;             // in this pass there was one
+	ns_t at;                // of the next step
+};
+
 struct sched_core {
 	struct sched_core_config config;
 	struct sched_state *state;
@@ -32,7 +41,7 @@ struct sched_core {
 	struct list results; // plans whose result is ready
 	ns_t unblock_failed_at;
 	struct sched_due deployments; // jobs whose deployment must make progress (deploy_core.c)
-	uint32_t gc_cursor, purge_cursor;
+	struct sched_garbage garbage;
 	bool blocked_more;         // sched_blocked_step has not finished
 	struct sched_ticket *made; // evaluations of the open transaction
 	uint32_t made_count, made_room;

@@ -28,6 +28,10 @@ void sched_core_begin(struct sched_core *c);
 // -ENOMEM.
 int sched_core_commit(struct sched_core *c, ns_t now);
 struct sched_ticket sched_ticket_of(const struct sched_eval *e);
+// Looks for what nobody needs any more, if it is time (garbage.c).
+void sched_garbage_step(struct sched_core *c, ns_t now);
+// A job is to be forgotten: look soon.
+void sched_garbage_expect(struct sched_core *c, ns_t now);
 // Hands the room that appeared to the blocked evaluations.
 void sched_core_effects(struct sched_core *c);
 // Whether instances of the one version would do for the other: then it is the same version.

@@ -46,6 +46,8 @@ static int put_spec(struct sched_core *c, uint32_t slot, struct sched_spec *spec
 	committed = sched_core_commit(c, now);
 	if (!rc)
 		rc = sched_launch_plan(c, slot);
+	if (purge)
+		sched_garbage_expect(c, now);
 	return rc ? rc : committed;
 }
 

@@ -789,6 +789,27 @@ static void b82_a_new_version_does_not_wait(void **state)
 	assert_int_equal(world_named(w, job, 0)->reschedules, 0);
 }
 
+// More rows than a tick looks at, and nothing else happens: the core's own time is enough.
+static void b79_large_job_is_forgotten(void **state)
+{
+	struct world *w = *state;
+	uint32_t job;
+	ns_t end;
+
+	world_node(w, "a", 2000000, 2000000);
+	job = world_job(w, "j", 2000);
+	world_settle(w);
+	assert_int_equal(world_live(w, job), 2000);
+	assert_int_equal(sched_core_job_stop(w->core, job, true, w->now), 0);
+	world_settle(w);
+	for (end = w->now + 10 * SEC; w->now < end && sched_job_at(world_head(w), job);) {
+		w->now = sched_core_next(w->core);
+		sched_core_tick(w->core, w->now);
+	}
+	assert_null(sched_job_at(world_head(w), job));
+	assert_int_equal(world_head(w)->counts[SCHED_TABLE_INSTANCES], 0);
+}
+
 static void b83_previous_and_next(void **state)
 {
 	struct world *w = *state;
@@ -1132,6 +1153,7 @@ int main(void)
 		TEST(b75_update_again_while_rolling),
 		TEST(b78_scaling_keeps_names_unique),
 		TEST(b79_stop_and_purge),
+		TEST(b79_large_job_is_forgotten),
 		TEST(b80_node_down_is_replaced),
 		TEST(b80_without_room_it_waits),
 		TEST(b81_drain),
