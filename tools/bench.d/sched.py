@@ -153,12 +153,14 @@ def show_grid(found):
                                                for kind in ("", "-spread", "-affinity", "-near", "-image"))
         worst = max(worst, *(kind / pack for kind in (spread, affinity, near, image)))
         rows.append([str(nodes), str(racks), str(count), str(round(median(found, case, "placed"))), pack, spread,
-                     affinity, spread / pack, affinity / pack, near / pack, image / pack, median(found, case + "-spread", "cpu_us_per_placement"),
+                     affinity, spread / pack, affinity / pack, near / pack, image / pack,
+                     median(found, case + "-spread", "cpu_us_per_placement"),
                      median(found, case, "evaluation_us", "nomad"),
                      median(found, case + "-spread", "evaluation_us", "nomad")])
     results.print_table(head, rows)
     print()
-    verdict("spread, affinities, near and image against bin-packing, at worst", worst, worst <= AIM_KINDS, f"at most {AIM_KINDS:g}")
+    verdict("spread, affinities, near and image against bin-packing, at worst", worst, worst <= AIM_KINDS,
+            f"at most {AIM_KINDS:g}")
 
 
 def show_count(found):
