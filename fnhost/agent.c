@@ -354,10 +354,11 @@ static json_t *who_we_are(const struct host *h)
 {
 	const struct options *o = &h->options;
 	char machine[17];
-	json_t *who = json_pack("{s:{s:i, s:i}, s:s, s:s, s:s, s:s, s:s, s:{s:I, s:I}, s:o, s:o}",
+	json_t *who = json_pack("{s:{s:i, s:i}, s:s, s:s, s:s, s:s, s:s, s:{s:I, s:I, s:i}, s:o, s:o}",
 		"protocol", "min", 1, "max", 1, "role", "host", "name", o->name, "version",
 		PENSTOCK_VERSION, "start", h->start, "address", o->advertise, "capacity", "cpu_milli",
-		(json_int_t)o->cpu_milli, "memory", (json_int_t)o->memory_bytes, "attributes",
+		(json_int_t)o->cpu_milli, "memory", (json_int_t)o->memory_bytes, "instances",
+		(int)HOST_INSTANCES_MAX, "attributes",
 		attributes(h), "instances", report_running(h));
 
 	hash_machine(o->machine_id, machine);

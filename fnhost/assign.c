@@ -14,16 +14,42 @@
 
 #define SUBSYSTEM "instance"
 
+static unsigned places_taken(const struct host *h)
+{
+	unsigned count = 0;
+
+	list_for_each (at, &h->instances)
+		count += !life_over(&list_entry(at, struct instance, all)->life);
+	return count;
+}
+
+// Told as failed, so that it is placed elsewhere. The control plane knows how many places there are; it may be ahead
+// of what it was told has ended.
+static void refuse(struct instance *i)
+{
+	i->host->counts.instances_refused++;
+	snprintf(i->fault, sizeof(i->fault), "refused: all %u places of this host are taken",
+		HOST_INSTANCES_MAX);
+	log_warn(SUBSYSTEM, "%s of %s/%s is %s", i->id, i->namespace, i->name, i->fault);
+	instance_step(i, LIFE_RECALL);
+}
+
 static int begin(struct host *h, const struct wanted *w, json_t *assignment)
 {
 	struct instance *i;
+	bool full;
 
-	if (h->instances_count >= HOST_INSTANCES_MAX)
+	if (h->instances_count >= HOST_RECORDS_MAX)
 		return -ENOSPC;
+	full = places_taken(h) >= HOST_INSTANCES_MAX;
 	i = instance_new(h, w, assignment);
 	if (!i)
 		return -ENOMEM;
 	i->marked = true;
+	if (full) {
+		refuse(i);
+		return 0;
+	}
 	instance_step(i, LIFE_RUN);
 	instance_next(i);
 	return 0;
@@ -51,7 +77,7 @@ int instances_assign(struct host *h, json_t *assignment)
 	if (w.run)
 		return i ? 0 : begin(h, &w, assignment);
 	// One that is not here any more has ended, and that is what is reported.
-	if (!i && h->instances_count < HOST_INSTANCES_MAX)
+	if (!i && h->instances_count < HOST_RECORDS_MAX)
 		i = instance_new(h, &w, assignment);
 	if (!i)
 		return -ENOSPC;
@@ -89,14 +115,23 @@ void instances_sweep(struct host *h)
 // Adoption
 
 // What ran when the host was last here, or has ended meanwhile.
-static void take_up(struct instance *i)
+static void take_up(struct instance *i, bool stopped)
 {
+	struct shim_status status;
 	int error;
 
+	error = shim_adopt(&i->shim, &status);
+	// The host had written the record and was gone before there was a shim.
+	if (error == -ESRCH && i->job && !status.known) {
+		instance_step(i, stopped ? LIFE_STOP : LIFE_RUN);
+		instance_next(i);
+		return;
+	}
 	instance_step(i, LIFE_ADOPT);
-	error = shim_adopt(&i->shim, &i->exit_code, &i->exit_signal);
-	if (error) {
-		instance_over(i, error == -ESRCH ? 0 : error, i->exit_code, i->exit_signal);
+	if (error == -ESRCH) {
+		instance_over(i, status.error, status.code, status.signal);
+	} else if (error) {
+		instance_over(i, error, 0, 0);
 	} else {
 		// Who started this host may have taken the limits away to be able to (systemd's unit).
 		if (cgroup_make(&i->host->cgroups, i->id, &i->limits))
@@ -107,11 +142,24 @@ static void take_up(struct instance *i)
 	instance_next(i);
 }
 
+static void recall(struct instance *i)
+{
+	struct shim_status status;
+
+	shim_read_status(&i->shim, &status);
+	if (i->job && status.known && !status.error) {
+		i->exit_code = status.code;
+		i->exit_signal = status.signal;
+	}
+	instance_step(i, LIFE_RECALL);
+}
+
 static void adopt(struct host *h, const char *id)
 {
 	json_t *assignment = wanted_id_valid(id) ? record_read(&h->options, id) : NULL;
 	struct instance *i = NULL;
 	struct wanted w;
+	bool stopped;
 
 	if (assignment && wanted_read(&w, assignment) == 0 && strcmp(w.id, id) == 0)
 		i = instance_new(h, &w, assignment);
@@ -122,11 +170,12 @@ static void adopt(struct host *h, const char *id)
 	}
 	i->marked = true;
 	i->recorded = true;
+	stopped = record_stopped(&h->options, id);
 	if (record_failed(&h->options, id, i->fault, sizeof(i->fault)))
-		instance_step(i, LIFE_RECALL);
+		recall(i);
 	else
-		take_up(i);
-	if (record_stopped(&h->options, id))
+		take_up(i, stopped);
+	if (stopped)
 		stop(i);
 }
 
@@ -159,7 +208,7 @@ int instances_adopt(struct host *h)
 	if (!dir)
 		return -errno;
 	while ((entry = readdir(dir)))
-		if (entry->d_name[0] != '.' && h->instances_count < HOST_INSTANCES_MAX)
+		if (entry->d_name[0] != '.' && h->instances_count < HOST_RECORDS_MAX)
 			adopt(h, entry->d_name);
 	closedir(dir);
 	record_trim_logs(h);

@@ -14,7 +14,8 @@
 #define HOST_STREAMS_MAX 131072u
 #define HOST_BLOCK_BYTES (16u * 1024)
 #define HOST_CALLS_MAX 65536u   // running and waiting
-#define HOST_INSTANCES_MAX 1024u
+#define HOST_INSTANCES_MAX 1024u  // that run or will
+#define HOST_RECORDS_MAX 4096u    // with those that are over, of which the control plane has yet to take note
 #define HOST_GATEWAYS_MAX 1024u
 #define WAITING_COPY_BYTES 2048u // smaller requests that wait share blocks
 
@@ -25,7 +26,8 @@ struct host_counts {
 	uint64_t calls_deadline_running, calls_lost_with_instance, outward, outward_no_gateway;
 	uint64_t gateways_accepted, gateways_refused, load_pushes;
 	uint64_t instances_spawned, instances_adopted, instances_exited, instances_hung;
-	uint64_t instances_out_of_memory, instances_failed;
+	uint64_t instances_out_of_memory, instances_failed, instances_refused;
+	uint64_t jobs_completed, jobs_failed, jobs_stopped, logs_removed;
 	uint64_t assigns_applied, assigns_invalid, assigns_unknown;
 };
 

@@ -4,6 +4,7 @@
 //
 //   assign -> life RUN -> spawn: record, shim -> "running PID" -> dial -> sync answered -> life IS_READY -> serve
 //   shim: over -> life EXITED       link: down -> life UNREADY, dialled again
+//   a job's: "running PID" -> life IS_READY          over -> life COMPLETED or EXITED
 //
 // A ready instance has answered our sync push, so its program runs and is not just a socket that listens.
 #include "fnhost/instances.h"
@@ -41,6 +42,8 @@ static void leave(struct instance *i)
 {
 	struct fn *fn = i->member.fn;
 
+	if (!fn)
+		return;
 	fn_member_leave(&i->host->functions, &i->member);
 	if (list_empty(&fn->members))
 		calls_reject_waiting(i->host, fn);
@@ -152,7 +155,7 @@ static void on_down(struct link *link, const char *why)
 	timer_cancel(loop_timers(i->host->loop), &i->hang);
 	if (i->calls_lost)
 		log_warn(SUBSYSTEM, "%s of %s/%s: %u calls were lost with its connection: %s", i->id,
-			i->member.fn->namespace, i->member.fn->name, i->calls_lost, why);
+			i->namespace, i->name, i->calls_lost, why);
 	i->calls_lost = 0;
 	// Who has just started to listen must not wait for us.
 	link->backoff_ns = LINK_BACKOFF_MIN;
@@ -198,22 +201,24 @@ static void on_running(struct shim *shim, int pid)
 	struct instance *i = container_of(shim, struct instance, shim);
 
 	i->pid = pid;
-	i->dial_wanted = true;
+	if (i->job)
+		instance_step(i, LIFE_IS_READY);
+	i->dial_wanted = !i->job;
 	instance_next(i);
 	agent_changed(i->host);
 }
 
 static void tell_end(const struct instance *i, int error)
 {
-	if (!error && i->fault[0])
-		log_warn(SUBSYSTEM, "%s of %s/%s ended: %s", i->id, i->member.fn->namespace,
-			i->member.fn->name, i->fault);
+	if (!error && i->fault[0] && !i->life.stopped)
+		log_warn(SUBSYSTEM, "%s of %s/%s ended: %s", i->id, i->namespace,
+			i->name, i->fault);
 	else if (error)
 		log_warn(SUBSYSTEM, "%s of %s/%s could not start: %s", i->id,
-			i->member.fn->namespace, i->member.fn->name, strerror(-error));
+			i->namespace, i->name, strerror(-error));
 	else
 		log_info(SUBSYSTEM, "%s of %s/%s ended: status %d, signal %d", i->id,
-			i->member.fn->namespace, i->member.fn->name, i->exit_code, i->exit_signal);
+			i->namespace, i->name, i->exit_code, i->exit_signal);
 }
 
 // The kernel tells nobody why it killed; the group's count does.
@@ -229,6 +234,45 @@ static void note_out_of_memory(struct instance *i)
 		(unsigned long long)(i->limits.memory_bytes >> 20));
 }
 
+// Nothing of a job's end is left to guess: nobody starts it again here.
+static void note_end_of_job(struct instance *i)
+{
+	const char *name = sigabbrev_np(i->exit_signal);
+
+	if (i->life.state == LIFE_KILLING)
+		snprintf(i->fault, sizeof(i->fault),
+			"stopped: killed, since it had not ended %lld ms after SIGTERM",
+			(long long)(i->life.drain_max / NS_PER_MS));
+	else if (i->life.stopped)
+		snprintf(i->fault, sizeof(i->fault), "stopped");
+	else if (!i->fault[0] && i->exit_signal)
+		snprintf(i->fault, sizeof(i->fault), "killed by signal %d (SIG%s)", i->exit_signal,
+			name ? name : "?");
+	else if (!i->fault[0] && i->exit_code)
+		snprintf(i->fault, sizeof(i->fault), "exit status %d", i->exit_code);
+}
+
+static void count_job(struct instance *i)
+{
+	struct host_counts *counts = &i->host->counts;
+
+	if (i->life.stopped)
+		counts->jobs_stopped++;
+	else if (i->life.state == LIFE_DONE)
+		counts->jobs_completed++;
+	else
+		counts->jobs_failed++;
+}
+
+// Its limits are of no more use; there may be thousands that wait for the control plane's word.
+static void end_group(struct instance *i)
+{
+	struct host *h = i->host;
+
+	if (cgroup_remove(&h->cgroups, i->id))
+		timer_arm(loop_timers(h->loop), &h->sweep_timer, loop_now(h->loop) + SWEEP_AGAIN);
+}
+
 void instance_over(struct instance *i, int error, int code, int signal)
 {
 	i->pid = 0;
@@ -242,9 +286,15 @@ void instance_over(struct instance *i, int error, int code, int signal)
 	else
 		note_out_of_memory(i);
 	cgroup_kill(&i->host->cgroups, i->id); // what it left behind
+	if (i->job)
+		note_end_of_job(i);
 	tell_end(i, error);
 	hang_up(i);
-	instance_step(i, LIFE_EXITED);
+	instance_step(i, error || code || signal ? LIFE_EXITED : LIFE_COMPLETED);
+	if (i->job && life_over(&i->life)) {
+		count_job(i);
+		end_group(i);
+	}
 }
 
 static void on_over(struct shim *shim, int error, int code, int signal)
@@ -304,7 +354,8 @@ static void destroy(struct instance *i)
 	timer_cancel(loop_timers(h->loop), &i->hang);
 	list_del(&i->all);
 	h->instances_count--;
-	fn_put(&h->functions, i->member.fn);
+	if (i->member.fn)
+		fn_put(&h->functions, i->member.fn);
 	json_decref(i->assignment);
 	free(i);
 }
@@ -341,7 +392,7 @@ static bool lives(void *user, const char *id)
 {
 	const struct instance *i = instance_find(user, id);
 
-	return i && i->life.state != LIFE_ENDED;
+	return i && !life_over(&i->life);
 }
 
 static void on_sweep(struct timer *timer, ns_t now)
@@ -360,10 +411,14 @@ static void give_up(struct instance *i)
 {
 	char last[200];
 
+	if (i->job) {
+		record_fail(&i->host->options, i->id, i->fault);
+		return;
+	}
 	snprintf(last, sizeof(last), "%.199s", instance_reason(i));
 	snprintf(i->fault, sizeof(i->fault), "given up after %u starts: %s", i->life.restarts + 1, last);
 	i->host->counts.instances_failed++;
-	log_warn(SUBSYSTEM, "%s of %s/%s is %s", i->id, i->member.fn->namespace, i->member.fn->name,
+	log_warn(SUBSYSTEM, "%s of %s/%s is %s", i->id, i->namespace, i->name,
 		i->fault);
 	record_fail(&i->host->options, i->id, i->fault);
 }
@@ -375,8 +430,7 @@ static void finish(struct instance *i)
 	hang_up(i);
 	record_remove(&h->options, i->id);
 	record_trim_logs(h);
-	if (cgroup_remove(&h->cgroups, i->id))
-		timer_arm(loop_timers(h->loop), &h->sweep_timer, loop_now(h->loop) + SWEEP_AGAIN);
+	end_group(i);
 }
 
 static void act(struct instance *i, unsigned actions)
@@ -386,7 +440,7 @@ static void act(struct instance *i, unsigned actions)
 	if (actions & LIFE_SERVE) {
 		fn_member_join(&i->host->functions, &i->member);
 		log_info(SUBSYSTEM, "%s of %s/%s@%u is ready, pid %d", i->id,
-			i->member.fn->namespace, i->member.fn->name, i->member.fn->version, i->pid);
+			i->namespace, i->name, i->version, i->pid);
 		calls_pull(i->host, i);
 		server_load_changed(i->host);
 	}
@@ -439,31 +493,52 @@ static uint64_t seed_of(const char *id)
 	return hash;
 }
 
+static bool join_function(struct instance *i, const struct wanted *w)
+{
+	i->member.fn = fn_get(&i->host->functions, w->namespace, w->function, w->version);
+	if (!i->member.fn)
+		return false;
+	i->member.concurrency = w->concurrency;
+	i->member.fn->queue_max = w->queue;
+	i->member.fn->timeout_ms = w->timeout_ms;
+	return true;
+}
+
+static void take_job(struct instance *i, const struct wanted *w)
+{
+	i->job = i->life.once = true;
+	i->group = w->group;
+	i->index = w->index;
+	i->payload = w->payload;
+	i->payload_len = w->payload_len;
+}
+
 struct instance *instance_new(struct host *h, const struct wanted *w, json_t *assignment)
 {
 	struct instance *i = calloc(1, sizeof(*i));
 
 	if (!i)
 		return NULL;
-	i->member.fn = fn_get(&h->functions, w->namespace, w->function, w->version);
-	if (!i->member.fn) {
+	i->host = h;
+	if (!w->job && !join_function(i, w)) {
 		free(i);
 		return NULL;
 	}
-	i->host = h;
 	strcpy(i->id, w->id);
+	strcpy(i->namespace, w->namespace);
+	strcpy(i->name, w->function);
+	i->version = w->version;
 	i->assignment = json_incref(assignment);
 	i->spec = w->spec;
 	i->limits = (struct cgroup_limits){w->cpu_milli, w->memory_bytes};
-	i->member.concurrency = w->concurrency;
-	i->member.fn->queue_max = w->queue;
-	i->member.fn->timeout_ms = w->timeout_ms;
 	i->timer.fire = on_timer;
 	i->hang.fire = on_hang;
 	i->shim.loop = h->loop;
 	i->shim.ops = &shim_ops;
 	record_dir(&h->options, i->id, i->shim.dir, sizeof(i->shim.dir));
 	life_init(&i->life, w->drain_ms * NS_PER_MS, seed_of(i->id), now_of(i));
+	if (w->job)
+		take_job(i, w);
 	list_push(&h->instances, &i->all);
 	h->instances_count++;
 	return i;

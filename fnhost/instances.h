@@ -2,9 +2,12 @@
 // The instances of a host: what is wanted of each (from the agent, or from its record after a restart of the
 // host), its life, its shim, and the connection to its program.
 //
-// A record is a folder STATE/instances/ID: spec.json, lock, shim.sock, fn.sock, status; stop once it was told to, failed once
-// it was given up. It is there before the program is started, so there is never one that a restarted host does not know of. Logs
-// are STATE/logs/ID.log.
+// A record is a folder STATE/instances/ID: spec.json, payload, lock, shim.sock, fn.sock, status; stop once it was told to,
+// failed once it was given up. It is there before the program is started, so there is never one that a restarted host does
+// not know of. Logs are STATE/logs/ID.log.
+//
+// One of a job has no connection and no function: it is ready when it runs, and over when its program has ended. Its record
+// stays until the control plane has taken note of that and says that it is gone.
 #pragma once
 
 #include <jansson.h>
@@ -23,12 +26,18 @@ struct instance {
 	char id[INSTANCE_ID_MAX + 1];
 	json_t *assignment;
 	json_t *spec; // in it: what each start needs
+	char namespace[FN_NAME_MAX + 1], name[FN_NAME_MAX + 1]; // of the function or job
+	uint32_t version;
+	bool job;
+	const char *group, *payload; // in spec; payload: base64, NULL: none
+	size_t payload_len;          // of its bytes
+	uint32_t index;
 	struct cgroup_limits limits;
 	struct life life;
 	struct timer timer; // life.deadline
 	struct timer hang;
 	struct shim shim;
-	struct fn_member member; // its fn is referenced
+	struct fn_member member; // its fn is referenced; of a job NULL
 	// The program's connection, dialled as long as the program runs.
 	struct link link;
 	bool linked;     // the link's memory is in use
@@ -81,7 +90,7 @@ const char *instance_reason(const struct instance *instance);
 // Something that agents report has changed; agent.c.
 void agent_changed(struct host *h);
 
-// record.c: the folder of an instance, and what its program is started with.
+// record.c: the folder of an instance.
 int record_init(const struct options *o); // makes the folders
 void record_dir(const struct options *o, const char *id, char *path, size_t room);
 void record_log(const struct options *o, const char *id, char *path, size_t room);
@@ -98,6 +107,7 @@ void record_trim_logs(struct host *h);
 // The assignment in a record. NULL: none that can be read.
 json_t *record_read(const struct options *o, const char *id);
 
+// program.c: what its program is started with.
 struct program {
 	char **argv, **envp; // NULL-terminated
 };

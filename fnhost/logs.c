@@ -72,7 +72,7 @@ static bool runs(const struct log_reader *r)
 {
 	const struct instance *i = instance_find(r->host, r->id);
 
-	return i && i->life.state != LIFE_ENDED;
+	return i && !life_over(&i->life);
 }
 
 // The end of the file: what next. False: nothing, the reader is gone or sleeps.

@@ -105,6 +105,7 @@ int old_logs_trim(const char *dir, const struct old_logs *max,
 	char id[ID_MAX + 1];
 	struct dirent *entry;
 	DIR *folder = opendir(dir);
+	int removed = 0;
 
 	if (!folder)
 		return -errno;
@@ -122,10 +123,11 @@ int old_logs_trim(const char *dir, const struct old_logs *max,
 			sum.bytes += log->bytes;
 		} else {
 			remove_log(dir, log->id);
+			removed++;
 		}
 	}
 	free(found.list);
 	if (kept)
 		*kept = sum;
-	return 0;
+	return removed;
 }

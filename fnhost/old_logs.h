@@ -12,6 +12,7 @@ struct old_logs {
 };
 
 // Removes from the folder what exceeds the limits. lives() tells whose logs are not to be touched. Fills *kept (may
-// be NULL) with what is left of those that are gone. 0 or -E... (the folder cannot be read).
+// be NULL) with what is left of those that are gone. How many instances' logs were removed, or -E... (the folder cannot
+// be read).
 int old_logs_trim(const char *dir, const struct old_logs *max,
 	bool (*lives)(void *user, const char *id), void *user, struct old_logs *kept);

@@ -37,6 +37,11 @@ static const struct {
 	COUNT(instances_hung, "instances killed because all places were held by hanging calls"),
 	COUNT(instances_out_of_memory, "ends of instances by their memory limit"),
 	COUNT(instances_failed, "instances given up: they ended again and again, or did not become ready"),
+	COUNT(instances_refused, "instances refused: all places were taken"),
+	COUNT(jobs_completed, "ends of jobs' instances with exit status 0"),
+	COUNT(jobs_failed, "other ends of jobs' instances, or they could not be started"),
+	COUNT(jobs_stopped, "ends of jobs' instances that were told to stop"),
+	COUNT(logs_removed, "logs of instances that are gone which were removed to keep within the limits"),
 	COUNT(assigns_applied, "assignments applied"),
 	COUNT(assigns_invalid, "assignments not as the protocol says"),
 	COUNT(assigns_unknown, "assignments of a kind not known here"),
@@ -61,9 +66,11 @@ static json_t *instance_json(const struct instance *i, ns_t now)
 		(json_int_t)i->life.restarts, "since_ms",
 		(json_int_t)((now - i->life.since) / NS_PER_MS), "reason", instance_reason(i));
 
+	if (i->job && i->life.stopped && life_over(&i->life))
+		json_object_set_new(json, "stopped", json_true());
 	if (i->pid)
 		json_object_set_new(json, "pid", json_integer(i->pid));
-	else
+	else if (!i->job || life_over(&i->life))
 		json_object_set_new(json, "exit",
 			json_pack("{s:i, s:i}", "code", i->exit_code, "signal", i->exit_signal));
 	return json;

@@ -39,8 +39,11 @@ static void on_line(struct shim *shim, const char *line)
 	int a = 0, b = 0;
 
 	if (sscanf(line, "running %d", &a) == 1) {
-		if (!shim->released)
-			shim->ops->running(shim, a);
+		if (shim->released)
+			return;
+		shim->ops->running(shim, a);
+		if (shim->term_due)
+			shim_term(shim);
 	} else if (sscanf(line, "failed %d", &a) == 1) {
 		finish(shim, -a, 0, 0);
 	} else if (sscanf(line, "exited %d %d", &a, &b) == 2) {
@@ -162,7 +165,7 @@ int shim_spawn(struct shim *shim, const struct shim_start *start)
 
 	if (lock_fd < 0)
 		return lock_fd;
-	shim->over = false;
+	shim->over = shim->term_due = false;
 	shim->len = 0;
 	shim->attempts = ATTEMPTS_MAX;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control))
@@ -202,63 +205,69 @@ static void on_timer(struct timer *timer, ns_t now)
 		connect_again(shim);
 }
 
-static void read_status(const struct shim *shim, int *code, int *signal)
+void shim_read_status(const struct shim *shim, struct shim_status *status)
 {
 	char path[sizeof(shim->dir) + 16], line[SHIM_LINE_MAX] = "";
+	int a = 0, b = 0;
 	FILE *file;
 
 	snprintf(path, sizeof(path), "%s/status", shim->dir);
 	file = fopen(path, "re");
-	if (!file || !fgets(line, sizeof(line), file) ||
-		sscanf(line, "exited %d %d", code, signal) != 2) {
-		*code = 0;
-		*signal = SIGKILL;
-	}
-	if (file)
-		fclose(file);
+	*status = (struct shim_status){.known = file != NULL, .signal = SIGKILL};
+	if (!file)
+		return;
+	if (!fgets(line, sizeof(line), file))
+		line[0] = 0;
+	fclose(file);
+	if (sscanf(line, "exited %d %d", &a, &b) == 2)
+		*status = (struct shim_status){.known = true, .code = a, .signal = b};
+	else if (sscanf(line, "failed %d", &a) == 1)
+		*status = (struct shim_status){.known = true, .error = -a};
 }
 
-int shim_adopt(struct shim *shim, int *code, int *signal)
+int shim_adopt(struct shim *shim, struct shim_status *status)
 {
 	int lock_fd = lock(shim);
 
 	if (lock_fd >= 0) {
 		close(lock_fd);
-		read_status(shim, code, signal);
+		shim_read_status(shim, status);
 		return -ESRCH;
 	}
 	if (lock_fd != -EAGAIN)
 		return lock_fd;
-	shim->over = false;
+	shim->over = shim->term_due = false;
 	shim->len = 0;
 	shim->attempts = 0;
 	shim->timer.fire = on_timer;
 	return dial(shim);
 }
 
-static void say(struct shim *shim, const char *word)
+// False: it could not be said.
+static bool say(struct shim *shim, const char *word)
 {
 	struct chain out = {0};
 
 	if (!shim->conn)
-		return;
+		return false;
 	// These few bytes always fit: a send in flight is the word before.
 	if (loop_conn_idle(shim->conn)) {
 		chain_push(&out, NULL, (const uint8_t *)word, (uint32_t)strlen(word));
 		loop_send(shim->conn, &out);
-	} else if (send(loop_conn_fd(shim->conn), word, strlen(word), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
-		return; // the timer of its life says it again, louder
+		return true;
 	}
+	return send(loop_conn_fd(shim->conn), word, strlen(word), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
 }
 
 void shim_term(struct shim *shim)
 {
-	say(shim, "term\n");
+	shim->term_due = !say(shim, "term\n");
 }
 
 void shim_kill(struct shim *shim)
 {
-	say(shim, "kill\n");
+	if (!say(shim, "kill\n"))
+		return; // the timer of its life says it again
 }
 
 void shim_release(struct shim *shim)

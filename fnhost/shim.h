@@ -16,6 +16,13 @@ struct shim_ops {
 	void (*closed)(struct shim *shim);
 };
 
+// What a shim has left about its program.
+struct shim_status {
+	bool known;       // else there is nothing: it was never started
+	int error;        // -E...: it could not be
+	int code, signal; // SIGKILL also if the shim ended without a word, and its program with it
+};
+
 struct shim_start {
 	const char *program; // penstock-shim
 	const char *log;
@@ -35,15 +42,16 @@ struct shim {
 	size_t len;
 	bool over;
 	bool released;
+	bool term_due; // said before there was a connection
 	unsigned attempts;
 	struct timer timer; // to try again to connect
 };
 
 // 0 or -E...; events follow.
 int shim_spawn(struct shim *shim, const struct shim_start *start);
-// 0: there is one, events follow. -ESRCH: there is none, and *code and *signal are the program's last status, if known, else
-// 0 and 9.
-int shim_adopt(struct shim *shim, int *code, int *signal);
+// 0: there is one, events follow. -ESRCH: there is none, and *status tells of the program.
+int shim_adopt(struct shim *shim, struct shim_status *status);
+void shim_read_status(const struct shim *shim, struct shim_status *status);
 void shim_term(struct shim *shim);
 void shim_kill(struct shim *shim);
 // Closes the connection; the program goes on.

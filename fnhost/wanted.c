@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fnhost/functions.h"
+#include "lib/base/base64.h"
 
 static bool name_valid(const char *name, size_t max)
 {
@@ -70,6 +71,56 @@ static bool size_valid(json_t *resources, const char *name, uint64_t *out)
 	return true;
 }
 
+static bool meta_valid(json_t *meta)
+{
+	const char *key;
+	json_t *value;
+
+	if (!meta || json_is_null(meta))
+		return true;
+	if (!json_is_object(meta) || json_object_size(meta) > META_MAX)
+		return false;
+	json_object_foreach(meta, key, value)
+	{
+		if (!name_valid(key, META_KEY_MAX) || !json_is_string(value))
+			return false;
+	}
+	return true;
+}
+
+static bool payload_valid(struct wanted *w, json_t *payload)
+{
+	ssize_t len;
+
+	if (!payload || json_is_null(payload))
+		return true;
+	if (!json_is_string(payload))
+		return false;
+	len = base64_decode(json_string_value(payload), json_string_length(payload), NULL);
+	if (len < 0 || len > PAYLOAD_BYTES_MAX)
+		return false;
+	w->payload = json_string_value(payload);
+	w->payload_len = (size_t)len;
+	return true;
+}
+
+static bool kind_valid(struct wanted *w)
+{
+	const struct number index = {"index", 0, INT32_MAX, &w->index};
+	json_t *kind = json_object_get(w->spec, "kind"), *group = json_object_get(w->spec, "group");
+
+	if (!kind || (json_is_string(kind) && strcmp(json_string_value(kind), "function") == 0))
+		return true;
+	if (!json_is_string(kind) || strcmp(json_string_value(kind), "job") != 0)
+		return false;
+	w->job = true;
+	if (group && !name_valid(json_string_value(group), FN_NAME_MAX))
+		return false;
+	w->group = group ? json_string_value(group) : "";
+	return numbers_valid(w->spec, &index, 1) && meta_valid(json_object_get(w->spec, "meta")) &&
+	       payload_valid(w, json_object_get(w->spec, "payload"));
+}
+
 static bool spec_valid(struct wanted *w)
 {
 	const struct number numbers[] = {
@@ -86,7 +137,7 @@ static bool spec_valid(struct wanted *w)
 	return json_is_object(w->spec) && command_valid(json_object_get(w->spec, "command")) &&
 	       numbers_valid(w->spec, numbers, sizeof(numbers) / sizeof(numbers[0])) &&
 	       size_valid(resources, "cpu_milli", &w->cpu_milli) &&
-	       size_valid(resources, "memory", &w->memory_bytes);
+	       size_valid(resources, "memory", &w->memory_bytes) && kind_valid(w);
 }
 
 int wanted_read(struct wanted *w, json_t *assignment)

@@ -10,13 +10,22 @@
 #define INSTANCE_ID_MAX 64
 #define COMMAND_MAX 256
 #define CONCURRENCY_MAX 256
+#define PAYLOAD_BYTES_MAX 65536u // of a job
+#define META_MAX 128u             // keys
+#define META_KEY_MAX 127u
 
 struct wanted {
-	const char *id, *namespace, *function; // the assignment's own
+	const char *id, *namespace, *function; // the assignment's own; function: or the job's name
 	bool run;                              // else stop
 	uint32_t version, concurrency, queue, timeout_ms, drain_ms;
 	uint64_t cpu_milli, memory_bytes; // 0: without limit
 	json_t *spec;                     // borrowed
+	// Of jobs (spec.kind), which run once and take no calls:
+	bool job;
+	const char *group; // "": none was told
+	uint32_t index;
+	const char *payload; // as it came, base64; NULL: none
+	size_t payload_len;  // of its bytes
 };
 
 // {"id", "namespace", "function", "version", "desired", "spec"}. 0 or -EINVAL.

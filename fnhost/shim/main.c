@@ -9,7 +9,8 @@
 // restarted host knows whether there is one; 4 is the first control connection. More are accepted on
 // DIR/shim.sock. The shim says "running PID" or "failed ERRNO" at the beginning of a connection and "exited CODE
 // SIGNAL" at the end, each a line; it takes "term" and "kill". DIR/status holds the newest of these
-// lines. The program dies with its shim (PR_SET_PDEATHSIG), and what it has started with the program, so nothing
+// lines, "starting" before the first: without room for it nothing is started. The program's standard input is
+// DIR/payload, if there is one. The program dies with its shim (PR_SET_PDEATHSIG), and what it has started with the program, so nothing
 // runs that nobody owns.
 #include <errno.h>
 #include <fcntl.h>
@@ -59,25 +60,46 @@ static void tell(struct client *c, const char *line)
 	}
 }
 
-// The file first: who is told may look at it.
-static void set_status(struct shim *s, const char *line)
+static int write_line(const char *path, int flags, const char *line)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC | flags, 0640), fault = 0;
+
+	if (fd < 0)
+		return errno;
+	errno = 0;
+	if (write(fd, line, strlen(line)) != (ssize_t)strlen(line))
+		fault = errno ? errno : ENOSPC;
+	close(fd);
+	return fault;
+}
+
+// 0 or errno.
+static int store_status(const struct shim *s, const char *line)
 {
 	char path[4096], fresh[4096];
-	int fd;
+	int fault;
 
-	snprintf(s->status, sizeof(s->status), "%s", line);
 	snprintf(path, sizeof(path), "%s/status", s->dir);
 	snprintf(fresh, sizeof(fresh), "%s/status.new", s->dir);
-	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-	if (fd >= 0) {
-		bool good = write(fd, line, strlen(line)) == (ssize_t)strlen(line);
+	fault = write_line(fresh, O_CREAT | O_TRUNC, line);
+	if (!fault && rename(fresh, path))
+		fault = errno;
+	if (!fault)
+		return 0;
+	unlink(fresh);
+	// On a full disk there still is the room of the line before. What is left of it is another line.
+	return write_line(path, 0, line);
+}
 
-		close(fd);
-		if (!good || rename(fresh, path))
-			unlink(fresh);
-	}
+// The file first: who is told may look at it.
+static int set_status(struct shim *s, const char *line)
+{
+	int fault = store_status(s, line);
+
+	snprintf(s->status, sizeof(s->status), "%s", line);
 	for (int i = 0; i < CLIENTS_MAX; i++)
 		tell(&s->clients[i], line);
+	return fault;
 }
 
 static int listen_control(struct shim *s)
@@ -113,20 +135,33 @@ static int enter_cgroup(const char *path)
 	return fault;
 }
 
+// 0 or errno.
+static int set_input(const struct shim *s)
+{
+	char path[4096];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/payload", s->dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return fd >= 0 && dup2(fd, STDIN_FILENO) >= 0 ? 0 : errno;
+}
+
 static void run_program(const struct shim *s, char **argv, const int *out, const int *error)
 {
 	sigset_t none;
-	int null = open("/dev/null", O_RDONLY);
 	int fault;
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	setpgid(0, 0);
-	dup2(null, STDIN_FILENO);
 	dup2(out[1], STDOUT_FILENO);
 	dup2(out[1], STDERR_FILENO);
-	fault = enter_cgroup(s->cgroup);
+	fault = set_input(s);
+	if (!fault)
+		fault = enter_cgroup(s->cgroup);
 	if (!fault) {
 		execvp(argv[0], argv);
 		fault = errno;
@@ -349,7 +384,9 @@ int main(int argc, char **argv)
 		s.clients[i].fd = i == 0 ? CONTROL_FD : -1;
 	watch_signals(&s);
 	log_file_open(&s.log, argv[2], strtoull(argv[3], NULL, 10));
-	fault = -listen_control(&s);
+	fault = set_status(&s, "starting\n");
+	if (!fault)
+		fault = -listen_control(&s);
 	if (!fault)
 		fault = start_program(&s, argv + 6);
 	if (fault)

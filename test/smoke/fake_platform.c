@@ -6,6 +6,7 @@
 //
 // PEER: where to listen as control plane. HOST: the host to dial as gateway. Lines on standard input:
 //   run ID FUNCTION VERSION SPEC   assign; SPEC is JSON
+//   never ID FUNCTION VERSION SPEC the same, and it is to be stopped
 //   stop ID                        want it stopped
 //   gone ID                        forget it
 //   logs ID LINES                  ask for a log; its text goes to standard output
@@ -285,12 +286,12 @@ static void run_line(char *line)
 	if (!verb || !id)
 		return;
 	platform.seq++;
-	if (strcmp(verb, "run") == 0) {
+	if (strcmp(verb, "run") == 0 || strcmp(verb, "never") == 0) {
 		char *function = strtok_r(NULL, " ", &save), *version = strtok_r(NULL, " ", &save);
 
 		json = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:o}", "op", "instance", "id", id,
 			"namespace", "default", "function", function, "version", atoi(version),
-			"desired", "run", "spec", json_loads(save, 0, NULL));
+			"desired", verb[0] == 'r' ? "run" : "stop", "spec", json_loads(save, 0, NULL));
 		json_object_set(platform.wanted, id, json);
 	} else if (strcmp(verb, "stop") == 0) {
 		json = json_incref(json_object_get(platform.wanted, id));

@@ -16,6 +16,7 @@
 
 #include "fnhost/old_logs.h"
 #include "fnhost/wanted.h"
+#include "lib/base/base64.h"
 
 // Assignments
 
@@ -113,6 +114,53 @@ static void wrong_assignments_are_refused(void **state)
 	assert_false(wanted_id_valid(NULL));
 }
 
+static void assignments_of_jobs_are_understood(void **state)
+{
+	json_t *json = json_loads("{" HEAD "\"spec\":{\"command\":[\"tile\"],\"kind\":\"job\",\"group\":\"main\","
+				  "\"index\":3,\"job\":\"tiles\",\"payload\":\"c2NlbmU=\",\"meta\":{\"scene\":\"a\"}}}",
+		0, NULL);
+	struct wanted w;
+
+	assert_int_equal(wanted_read(&w, json), 0);
+	assert_true(w.job);
+	assert_string_equal(w.group, "main");
+	assert_int_equal(w.index, 3);
+	assert_string_equal(w.payload, "c2NlbmU=");
+	assert_int_equal(w.payload_len, 5);
+	json_decref(json);
+	assert_int_equal(read_spec(&w, "{\"command\":[\"a\"],\"kind\":\"job\"}"), 0);
+	assert_true(w.job && !w.payload && w.index == 0 && w.payload_len == 0);
+	assert_string_equal(w.group, "");
+	assert_int_equal(read_spec(&w, "{\"command\":[\"a\"],\"kind\":\"function\",\"payload\":7}"), 0);
+	assert_false(w.job);
+}
+
+static void wrong_jobs_are_refused(void **state)
+{
+	static const char *const members[] = {
+		"\"kind\":\"daemon\"", "\"kind\":7", "\"payload\":7", "\"payload\":\"c2NlbmU\"", "\"payload\":{}",
+		"\"meta\":[]", "\"meta\":{\"a\":7}", "\"meta\":{\"a b\":\"x\"}", "\"meta\":{\"a=b\":\"x\"}",
+		"\"meta\":{\"\":\"x\"}", "\"group\":\"a/b\"", "\"group\":7", "\"index\":-1", "\"index\":\"1\"",
+	};
+	char spec[256], *large = calloc(1, 2 * PAYLOAD_BYTES_MAX), *bytes = calloc(1, PAYLOAD_BYTES_MAX + 1);
+	json_t *json = json_loads("{" HEAD "\"spec\":{\"command\":[\"a\"],\"kind\":\"job\"}}", 0, NULL);
+	struct wanted w;
+
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+		snprintf(spec, sizeof(spec), "{\"command\":[\"a\"],\"kind\":\"job\",%s}", members[i]);
+		assert_int_equal(read_spec(&w, spec), -EINVAL);
+	}
+	base64_encode(bytes, PAYLOAD_BYTES_MAX, large);
+	json_object_set_new(json_object_get(json, "spec"), "payload", json_string(large));
+	assert_int_equal(wanted_read(&w, json), 0);
+	base64_encode(bytes, PAYLOAD_BYTES_MAX + 1, large);
+	json_object_set_new(json_object_get(json, "spec"), "payload", json_string(large));
+	assert_int_equal(wanted_read(&w, json), -EINVAL);
+	json_decref(json);
+	free(bytes);
+	free(large);
+}
+
 // Old logs
 
 static char dir[64];
@@ -184,12 +232,12 @@ static void the_oldest_logs_go_first(void **state)
 	assert_int_equal(old_logs_trim(dir, &(struct old_logs){3, 2000}, lives, NULL, &kept), 0);
 	assert_int_equal(kept.instances, 3);
 	assert_int_equal(kept.bytes, 1030);
-	assert_int_equal(old_logs_trim(dir, &(struct old_logs){2, 2000}, lives, NULL, &kept), 0);
+	assert_int_equal(old_logs_trim(dir, &(struct old_logs){2, 2000}, lives, NULL, &kept), 1);
 	assert_int_equal(kept.instances, 2);
 	assert_false(there("a.log"));
 	assert_true(there("b.log") && there("b.log.1") && there("c.log"));
 	assert_true(there("live.log") && there("live.log.1") && there("notes.txt"));
-	assert_int_equal(old_logs_trim(dir, &(struct old_logs){0, 2000}, lives, NULL, NULL), 0);
+	assert_int_equal(old_logs_trim(dir, &(struct old_logs){0, 2000}, lives, NULL, NULL), 2);
 	assert_false(there("b.log") || there("b.log.1") || there("c.log"));
 	assert_true(there("live.log") && there("notes.txt"));
 }
@@ -199,7 +247,7 @@ static void bytes_count_as_well(void **state)
 	struct old_logs kept;
 
 	// The largest does not fit, older ones that are small do.
-	assert_int_equal(old_logs_trim(dir, &(struct old_logs){9, 500}, lives, NULL, &kept), 0);
+	assert_int_equal(old_logs_trim(dir, &(struct old_logs){9, 500}, lives, NULL, &kept), 1);
 	assert_int_equal(kept.instances, 2);
 	assert_int_equal(kept.bytes, 20);
 	assert_false(there("b.log") || there("b.log.1"));
@@ -216,6 +264,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(assignments_are_understood),
 		cmocka_unit_test(wrong_assignments_are_refused),
+		cmocka_unit_test(assignments_of_jobs_are_understood),
+		cmocka_unit_test(wrong_jobs_are_refused),
 		cmocka_unit_test_setup_teardown(the_oldest_logs_go_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(bytes_count_as_well, setup, teardown),
 		cmocka_unit_test(a_folder_that_is_not_there),

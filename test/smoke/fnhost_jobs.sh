@@ -1,0 +1,163 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Instances of jobs on a function host alone, with a control plane that is a fake: payload, environment, exit status,
+# stopping, kill -9 of the host before, while and after they run, logs. Over Unix sockets; needs jq, not root.
+#
+# usage: fnhost_jobs.sh BUILD_DIR [options of run.sh, which mean nothing here]
+set -uo pipefail
+
+[ $# -ge 1 ] && [ -d "$1" ] || { echo "usage: ${0##*/} BUILD_DIR" >&2; exit 2; }
+build=$(cd "$1" && pwd)
+. "${0%/*}/lib/fnhost.sh"
+
+spec() { # spec SCRIPT [MORE JSON]
+	jq -cn --arg script "$1" \
+		"{kind: \"job\", command: [\"bash\", \"-c\", \$script], group: \"main\", index: 3, drain_ms: 400${2:+, $2}}"
+}
+job() { say "run $1 tiles 7 $(spec "${@:2}")"; } # job ID SCRIPT [MORE JSON]
+output() { grep -qsxF -- "$2" "$dir/state/logs/$1.log"; }
+ended() { is "$1" '"\(.state) \(.exit.code) \(.exit.signal) \(.reason)"' "$2"; }
+kill_host() {
+	kill -KILL "$host"
+	wait "$host" 2>/dev/null
+}
+begun() { grep -c begun "$dir/state/logs/$1.log"; }
+recorded() { [ -d "$dir/state/instances/$1" ]; }
+forgotten() { gone "$1" && ! recorded "$1"; }
+
+folder=$dir/cgroup
+mkdir "$folder"
+echo "cpu memory pids" >"$folder/cgroup.controllers"
+platform_start
+host_start --cgroup "$folder"
+
+echo "what a job is given"
+# shellcheck disable=SC2016
+job p1 'echo "in: $(cat)"; echo "file: $(cat "$PENSTOCK_PAYLOAD") $(stat -c %a "$PENSTOCK_PAYLOAD")"
+	echo "$PENSTOCK_JOB $PENSTOCK_NAMESPACE $PENSTOCK_GROUP $PENSTOCK_INDEX $PENSTOCK_META_SCENE_NAME $PENSTOCK_META_Level"
+	echo "$PENSTOCK_INSTANCE $PENSTOCK_META_LEVEL $LEVEL $HOME ${PENSTOCK_SOCKET:-no socket}"' \
+	'payload: "c2NlbmUgNw==", meta: {"scene-name": "alps", "Level": "9"}, env: {LEVEL: "x", HOME: "/tmp", PENSTOCK_JOB: "y"}'
+expect "it ends, and all is well" soon 10 ended p1 "exited 0 0 "
+expect "the payload is its standard input" output p1 "in: scene 7"
+expect "and a file for it alone" output p1 "file: scene 7 400"
+expect "it is told who it is and its metadata" output p1 "tiles default main 3 alps "
+expect "and its environment" output p1 "p1 9 x /tmp no socket"
+# shellcheck disable=SC2016
+job p2 'read -r line || echo "at end, ${PENSTOCK_PAYLOAD:-no file}"; cat /proc/self/cgroup >/dev/null; exit 7'
+expect "without one there is neither" soon 10 ended p2 "failed 7 0 exit status 7"
+expect "which it sees" output p2 "at end, no file"
+expect "it is not started again" is p2 .restarts 0
+expect "and is counted" soon 3 counted jobs_failed 1
+expect "as is what is through" counted jobs_completed 1
+expect "none is a function" same "$(report '.functions | length')" 0
+job s1 'kill -SEGV $$'
+expect "a signal is told" soon 10 ended s1 "failed 0 11 killed by signal 11 (SIGSEGV)"
+say 'run s2 tiles 7 {"kind": "job", "command": ["/nonexistent"]}'
+expect "a program that is not there" soon 10 ended s2 "failed 0 0 the program could not be started: No such file or directory"
+say 'run s3 tiles 7 {"kind": "job", "command": ["x"], "payload": "no base64"}'
+expect "nonsense is counted" soon 3 counted assigns_invalid 1
+expect "and not begun" gone s3
+
+echo "limits"
+mkfifo "$dir/m1" "$dir/a1" "$dir/a2"
+# shellcheck disable=SC2016
+job m1 'echo begun; read -r line <"$FIFO"; kill -KILL $$' "env: {FIFO: \"$dir/m1\"}, resources: {memory: 67108864}"
+expect "it runs" soon 10 output m1 begun
+expect "in a group of its own" same "$(<"$folder/fn-m1/memory.max")" 67108864
+echo "oom_kill 1" >"$folder/fn-m1/memory.events"
+echo >"$dir/m1"
+expect "an end for want of memory is told as such" soon 10 ended m1 "failed 0 9 out of memory: it needed more than its limit of 64 MiB"
+
+echo "stopping"
+job t1 'trap "echo asked; exit 3" TERM; echo begun; while :; do sleep 0.05; done'
+job t2 'trap "echo asked" TERM; echo begun; while :; do sleep 0.05; done'
+for id in t1 t2; do expect "$id runs" soon 10 output $id begun; done
+expect "and is ready as such" soon 3 ready t1
+say "stop t1"
+say "stop t2"
+expect "one that ends on SIGTERM has stopped, and not failed" soon 10 ended t1 "exited 3 0 stopped"
+expect "which is told apart from an end of its own" is t1 .stopped true
+expect "one that does not is killed" soon 10 ended t2 "exited 0 9 stopped: killed, since it had not ended 400 ms after SIGTERM"
+expect "it had been asked" output t2 asked
+expect "both are counted" soon 3 counted jobs_stopped 2
+say "never n1 tiles 7 $(spec 'echo begun')"
+expect "one that was to stop before it was there" soon 3 is n1 .state exited
+job n1 'echo begun'
+job n2 'echo begun'
+expect "never begins" soon 10 ended n2 "exited 0 0 "
+expect "so it has no log" test ! -e "$dir/state/logs/n1.log"
+
+echo "kill -9 of the host"
+# shellcheck disable=SC2016
+job a1 'echo begun; read -r line <"$FIFO"; echo "$line"; exit 4' "env: {FIFO: \"$dir/a1\"}"
+# shellcheck disable=SC2016
+job a2 'echo begun; read -r line <"$FIFO"; echo "$line"' "env: {FIFO: \"$dir/a2\"}"
+job a3 'trap "echo asked; exit 0" TERM; echo begun; while :; do sleep 0.05; done'
+for id in a1 a2 a3; do soon 10 output $id begun; done
+kill_host
+echo "while it was away" >"$dir/a1"
+expect "what runs ends without it" soon 10 grep -q "^exited 4 0" "$dir/state/instances/a1/status"
+touch "$dir/state/instances/a3/stop" # it was told to, and had no time to say so
+# A record without a shim: it was killed in between.
+for id in w1 w2; do
+	job $id 'echo begun'
+	mkdir "$dir/state/instances/$id"
+	jq -cn --arg id $id '{id: $id, namespace: "default", function: "tiles", version: 7, desired: "run",
+		spec: {kind: "job", command: ["bash", "-c", "echo begun"]}}' >"$dir/state/instances/$id/spec.json"
+done
+touch "$dir/state/instances/w2/stop"
+before=$(grep -c '^report ' "$dir/platform.log")
+host_start --cgroup "$folder"
+reported() { [ "$(grep -c '^report ' "$dir/platform.log")" -gt "$before" ]; }
+expect "a new host" soon 10 reported
+expect "tells how it ended meanwhile" soon 10 ended a1 "failed 4 0 exit status 4"
+expect "and how others had before" ended p1 "exited 0 0 "
+expect "with the reason" ended m1 "failed 0 9 out of memory: it needed more than its limit of 64 MiB"
+expect "and the status" ended p2 "failed 7 0 exit status 7"
+expect "it goes on with what runs" soon 10 is a2 .state running
+echo "adopted" >"$dir/a2"
+expect "to its end" soon 10 ended a2 "exited 0 0 "
+expect "it goes on with stopping" soon 10 ended a3 "exited 0 0 stopped"
+expect "and says SIGTERM first" output a3 asked
+expect "what was not begun is begun" soon 10 output w1 begun
+expect "but if it was to stop" soon 3 is w2 .state exited
+expect "it is not" test ! -e "$dir/state/logs/w2.log"
+for id in a1 a2 a3; do expect "$id was begun once" same "$(begun $id)" 1; done
+
+echo "logs"
+say "logs a1 1"
+expect "of what has ended can be read" soon 3 grep -q "^log while it was away" "$dir/platform.log"
+for id in p1 p2 s1 s2 m1 t1 t2 n1 n2 a1 a2 a3 w1 w2; do say "gone $id"; done
+for id in p1 p2 a1 a3 w2; do expect "$id is forgotten when the control plane says so" soon 5 forgotten $id; done
+expect "its output is not" output a2 adopted
+say "logs a2 1"
+expect "and can be read" soon 3 grep -q "^log adopted" "$dir/platform.log"
+kill -TERM "$host"
+wait "$host"
+host_start --cgroup "$folder" --logs-kept 2
+logs_left() { [ "$(find "$dir/state/logs" -name '*.log' | wc -l)" = 2 ]; }
+expect "but has its limits" soon 5 logs_left
+expect "and what they cost is counted" soon 3 counted logs_removed 5
+
+echo "kill -9 of a shim"
+job k1 'echo begun; sleep 60'
+expect "a job runs" soon 10 output k1 begun
+shim=$(pgrep -f "penstock-shim $dir/state/instances/k1 ")
+pid=$(of k1 .pid)
+kill -KILL "$shim"
+expect "it dies with its shim" soon 3 dead "$pid"
+expect "and has failed" soon 10 ended k1 "failed 0 9 killed by signal 9 (SIGKILL)"
+
+echo "places"
+places() { report '[.instances[] | select(.state == "starting" or .state == "running")] | length'; }
+expect "the control plane is told how many there are" grep -q '"capacity":{[^}]*"instances":1024' "$dir/platform.log"
+
+kill -TERM "$host"
+wait "$host"
+expect "the host leaves with 0" same $? 0
+quiet() { ! grep -rqE 'Sanitizer|runtime error' "$dir"/*.log "$dir/state/logs"; }
+expect "no sanitizer spoke up" quiet
+host=
+exec 5>&-
+echo "fnhost_jobs: $passed passed, $failed failed"
+[ "$failed" = 0 ]
