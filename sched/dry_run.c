@@ -10,6 +10,7 @@
 
 #include "sched/block.h"
 #include "sched/core_internal.h"
+#include "sched/deploy.h"
 
 #define PAGES_VERSION UINT64_MAX
 
@@ -53,6 +54,42 @@ static void set_versions(struct sched_dry_run *d, const struct sched_job *old)
 	}
 }
 
+// Whether all that the job wants now is ready: then its version is a stable one.
+static bool all_ready(const struct sched_dry_run *d, const struct sched_job *j)
+{
+	uint64_t ready = 0, total = sched_deploy_total(sched_job_spec(j));
+
+	for (uint32_t at = j->first_instance; at != SCHED_NONE;) {
+		const struct sched_instance *i = sched_instance_at(d->before, at);
+
+		ready += sched_live(i) && sched_ready(i) &&
+			 i->version == sched_job_spec(j)->version &&
+			 !(i->flags & SCHED_INSTANCE_CANARY);
+		at = i->next_in_job;
+	}
+	return total && ready >= total;
+}
+
+// As sched_deploy_put() and sched_deploy_unchanged() leave it.
+static const struct sched_deployment *deployment_of(
+	struct sched_dry_run *d, const struct sched_job *old)
+{
+	const struct sched_deployment *now = old ? old->deployment : NULL;
+	bool is_version = !old || sched_job_spec(old)->version != d->spec->version;
+
+	if (is_version && sched_deployment_start(old, d->spec,
+				  old && sched_deploys(d->spec, false) && all_ready(d, old),
+				  &d->deployment))
+		return &d->deployment;
+	if (!now || (!is_version && !d->spec->stopped) ||
+		(now->status != SCHED_DEPLOYMENT_RUNNING &&
+			now->status != SCHED_DEPLOYMENT_PAUSED))
+		return now;
+	d->deployment = *now;
+	d->deployment.status = SCHED_DEPLOYMENT_CANCELLED;
+	return &d->deployment;
+}
+
 static int put_job(struct sched_dry_run *d, uint32_t slot)
 {
 	const struct sched_job *old = sched_job_at(d->before, slot);
@@ -75,6 +112,7 @@ static int put_job(struct sched_dry_run *d, uint32_t slot)
 			.create_index = d->after.index,
 			.in_use = true};
 	j->versions = &d->versions;
+	j->deployment = deployment_of(d, old);
 	j->type = d->spec->type;
 	j->priority = d->spec->priority;
 	return 0;

@@ -17,6 +17,7 @@ struct sched_dry_run {
 	struct sched_pages *pages;
 	struct sched_spec *spec; // as it would be kept
 	struct sched_versions versions;
+	struct sched_deployment deployment;
 	struct sched_worker *worker;
 	const struct sched_plan *plan;
 	uint32_t job; // its row in `after`
