@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The API's table of routes, the way of a request through it, and errors. Main thread; no I/O.
 #include "controlplane/api_internal.h"
+#include "controlplane/api_scheduler.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -76,6 +77,9 @@ const struct api_route api_routes[] = {
 	LISTING(KIND_FUNCTION, "/v1/functions", "Lists functions."),
 	GETTING(KIND_FUNCTION, "/v1/functions/{namespace}/{name}", "A function."),
 	WRITING(KIND_FUNCTION, "/v1/functions/{namespace}/{name}", "a function"),
+	{"POST", "/v1/functions/{namespace}/{name}/deployment", api_deployment, KIND_FUNCTION,
+		"Promotes, pauses, resumes or fails the rollout of a function's version.", NULL,
+		API_BODY_DEPLOYMENT, NULL},
 	LISTING(KIND_ENDPOINT, "/v1/endpoints", "Lists endpoints."),
 	GETTING(KIND_ENDPOINT, "/v1/endpoints/{name}",
 		"An endpoint, with the state of its addresses."),
@@ -86,6 +90,12 @@ const struct api_route api_routes[] = {
 	LISTING(KIND_JOB, "/v1/jobs", "Lists jobs."),
 	GETTING(KIND_JOB, "/v1/jobs/{namespace}/{name}", "A job."),
 	WRITING(KIND_JOB, "/v1/jobs/{namespace}/{name}", "a job"),
+	{"POST", "/v1/jobs/{namespace}/{name}/dispatch", api_dispatch, KIND_JOB,
+		"Makes a job of a templated one, with a payload and meta.", NULL,
+		API_BODY_DISPATCH, NULL},
+	{"POST", "/v1/jobs/{namespace}/{name}/deployment", api_deployment, KIND_JOB,
+		"Promotes, pauses, resumes or fails the rollout of a job's version.", NULL,
+		API_BODY_DEPLOYMENT, NULL},
 	LISTING(KIND_QUOTA, "/v1/quotas", "Lists quotas."),
 	GETTING(KIND_QUOTA, "/v1/quotas/{name}", "A quota, with what its namespace has."),
 	WRITING(KIND_QUOTA, "/v1/quotas/{name}", "a quota"),
@@ -193,8 +203,29 @@ void api_error(struct api_response *r, unsigned status, const char *code, const 
 	set_body(r, status, body);
 }
 
+bool api_settled(const struct api *api, const struct api_response *r)
+{
+	return r->wait_seq <= api->registry->durable &&
+	       (!r->wait_index || r->wait_index <= api->scheduler->durable(api->scheduler_user));
+}
+
+// What the scheduler did stays, and is stored when the store takes something again.
+static void not_yet_stored(struct api_response *r, int error)
+{
+	r->wait_index = 0;
+	api_error(r, error == -ENOSPC ? 507 : 500, error == -ENOSPC ? "storage_full" : "storage_failed",
+		NULL,
+		"it was done, but could not be stored yet (%s), so a crash would undo it; see the disk "
+		"of the state directory, then ask again: with the same token nothing is done twice",
+		strerror(-error));
+}
+
 void api_storage_failed(struct api_response *r, int error)
 {
+	if (r->wait_index) {
+		not_yet_stored(r, error);
+		return;
+	}
 	r->wait_seq = 0;
 	r->allow[0] = 0;
 	if (error == -ENOSPC)

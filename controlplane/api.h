@@ -62,6 +62,7 @@ struct api_response {
 	char *body;  // malloc'ed
 	size_t body_len;
 	uint64_t wait_seq;
+	uint64_t wait_index;  // of the scheduler's transactions; 0: none
 	char etag[24];  // "" if none
 	char allow[64];
 	bool follow;  // an event stream: body is empty, lines are the events behind follow_after
@@ -79,6 +80,8 @@ void api_fini(struct api *api);
 
 void api_handle(struct api *api, const struct api_request *request, struct api_response *response);
 void api_response_clear(struct api_response *response);
+// Whether all that the response tells of is durable.
+bool api_settled(const struct api *api, const struct api_response *response);
 // Replaces the response by an error, for what the transport finds out.
 void api_error(struct api_response *response, unsigned status, const char *code, const char *field,
 	const char *format, ...) __attribute__((format(printf, 5, 6)));

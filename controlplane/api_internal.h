@@ -22,7 +22,13 @@ struct api_call {
 	char namespace[256], name[256];  // from the path; "" where the route has none
 };
 
-enum api_body { API_BODY_NONE, API_BODY_RESOURCE, API_BODY_PATCH };
+enum api_body {
+	API_BODY_NONE,
+	API_BODY_RESOURCE,
+	API_BODY_PATCH,
+	API_BODY_DISPATCH,
+	API_BODY_DEPLOYMENT,
+};
 
 struct api_route {
 	const char *method;
@@ -64,6 +70,9 @@ bool api_query_flag(const struct api_call *call, const char *name);
 
 void api_list_evaluations(struct api_call *call);
 void api_get_evaluation(struct api_call *call);
+
+void api_dispatch(struct api_call *call);
+void api_deployment(struct api_call *call);
 
 void api_events(struct api_call *call);
 void api_health(struct api_call *call);

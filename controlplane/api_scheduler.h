@@ -10,8 +10,6 @@
 
 struct evaluation_query;
 
-#define API_PAYLOAD_MAX ((size_t)16 << 10)
-
 // A job to be made of a template.
 struct api_dispatch {
 	const char *namespace, *name;
@@ -19,8 +17,9 @@ struct api_dispatch {
 	size_t payload_len;
 	const json_t *meta;  // an object of strings, or NULL
 	const char *token;   // NULL: none
-	char child[64];      // its name
-	char why[300];       // a sentence, when it is refused
+	char child[64];      // out: its name
+	uint64_t index;      // out: the answer may go when durable() has reached it
+	char why[200];       // out: a sentence, when it is refused
 };
 
 struct api_scheduler {
@@ -32,10 +31,13 @@ struct api_scheduler {
 	json_t *(*plan)(
 		void *user, enum kind kind, const struct resource *before, const json_t *object);
 	// 0; -EEXIST: the child is there, by its token; -ENOENT: no such job; -E2BIG: the payload is
-	// too long; -EDQUOT: too many children; -EINVAL. With `why`, but for the first two.
+	// too long; -EDQUOT: too many children; -EINVAL; -ENOMEM. The last three but one with `why`.
 	int (*dispatch)(void *user, struct api_dispatch *d);
-	// action: promote, pause, resume, fail. 0; -ENOENT: no such job, or it has no deployment;
-	// -EINVAL: not in this state; why is a sentence then.
+	// The transaction of the scheduler up to which all is durable.
+	uint64_t (*durable)(void *user);
+	// action: promote, pause, resume, fail. As scheduler_deployment_act().
 	int (*deployment)(void *user, const char *namespace, const char *name, const char *action,
-		char *why, size_t room);
+		uint64_t *index, char *why, size_t room);
+	// How a function or job is rolled out; NULL: it is not.
+	json_t *(*deployment_of)(void *user, const char *namespace, const char *name);
 };

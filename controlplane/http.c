@@ -340,7 +340,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 	if (!x->handled) {
 		x->handled = true;
 		handle(x, url, method);
-		if (x->response.wait_seq > h->api->registry->durable) {
+		if (!api_settled(h->api, &x->response)) {
 			list_push(&h->waiting, &x->link);
 			MHD_suspend_connection(connection);
 			return MHD_YES;
@@ -368,12 +368,10 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **st
 
 void http_settled(struct http *h, int error)
 {
-	const struct registry *r = h->api->registry;
-
 	list_for_each_safe (at, after, &h->waiting) {
 		struct exchange *x = list_entry(at, struct exchange, link);
 
-		if (!error && x->response.wait_seq > r->durable)
+		if (!error && !api_settled(h->api, &x->response))
 			continue;
 		if (error)
 			api_storage_failed(&x->response, error);

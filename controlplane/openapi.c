@@ -246,6 +246,12 @@ static json_t *header_parameter(const char *name, const char *help)
 		help, "schema", "type", "string");
 }
 
+// Does something rather than writes a resource.
+static bool acts(const struct api_route *route)
+{
+	return strcmp(route->method, "POST") == 0;
+}
+
 static json_t *parameters(const struct api_route *route)
 {
 	json_t *out = json_array();
@@ -258,7 +264,7 @@ static json_t *parameters(const struct api_route *route)
 		json_array_append_new(
 			out, json_pack("{s:s, s:s, s:s, s:{s:s}}", "name", p->name, "in", "query",
 				     "description", p->help, "schema", "type", p->type));
-	if (route->kind != KIND_COUNT && strcmp(route->method, "GET") != 0) {
+	if (route->kind != KIND_COUNT && strcmp(route->method, "GET") != 0 && !acts(route)) {
 		json_array_append_new(
 			out, header_parameter(
 				     "If-Match", "Only if it is still at this version (an ETag)."));
@@ -272,7 +278,12 @@ static json_t *good_schema(const struct api_route *route)
 {
 	char name[64];
 
-	if (route->kind == KIND_COUNT)
+	if (route->body == API_BODY_DISPATCH)
+		return json_pack("{s:s, s:{s:{s:s}, s:{s:s, s:s}, s:{s:s, s:s}}}", "type", "object",
+			"properties", "namespace", "type", "string", "job", "type", "string",
+			"description", "The job that was made.", "created", "type", "boolean",
+			"description", "False: it was there, by its token.");
+	if (route->kind == KIND_COUNT || acts(route))
 		return json_pack("{s:s}", "type", route->type ? "string" : "object");
 	snprintf(name, sizeof(name), "%s%s", kinds[route->kind].name,
 		strchr(route->pattern, '{') ? "" : "List");
@@ -284,21 +295,27 @@ static json_t *responses(const struct api_route *route)
 	json_t *out = json_object(), *good = good_schema(route);
 	bool writes = strcmp(route->method, "GET") != 0;
 
-	if (writes)
+	if (writes && !acts(route))
 		good = json_pack("{s:[o,o]}", "oneOf", good, reference("schemas", "DryRun"));
 	json_object_set_new(out, "200",
 		answer(writes ? "Done, or what would change." : route->summary,
 			route->type ? route->type : "application/json", good));
-	if (strcmp(route->method, "PUT") == 0)
+	if (strcmp(route->method, "PUT") == 0 || route->body == API_BODY_DISPATCH)
 		json_object_set_new(
 			out, "201", answer("Created.", "application/json", good_schema(route)));
 	json_object_set_new(out, "400", error_answer("A parameter or a field is wrong."));
 	if (strstr(route->pattern, "{name}") && strcmp(route->method, "PUT") != 0)
 		json_object_set_new(out, "404", error_answer("There is none of this name."));
-	if (writes) {
+	if (route->body == API_BODY_DEPLOYMENT)
+		json_object_set_new(out, "409", error_answer("Not as its rollout is now."));
+	if (acts(route))
+		json_object_set_new(out, "503", error_answer("Not now: try again later."));
+	if (writes && !acts(route)) {
 		json_object_set_new(
 			out, "409", error_answer("A route or name belongs to another resource."));
 		json_object_set_new(out, "412", error_answer("It is at another version."));
+	}
+	if (writes) {
 		json_object_set_new(out, "413", error_answer("The body is longer than 1 MiB."));
 		json_object_set_new(
 			out, "500", error_answer("It could not be stored; nothing was changed."));
@@ -315,9 +332,32 @@ static json_t *responses(const struct api_route *route)
 	return out;
 }
 
+static json_t *dispatch_schema(void)
+{
+	return json_pack("{s:s, s:{s:{s:s, s:s}, s:{s:s, s:s}, s:{s:s, s:{s:s}, s:s}, s:{s:s, s:s}}, "
+			 "s:b}",
+		"type", "object", "properties", "payload", "type", "string", "description",
+		"The payload's bytes as Base64.", "text", "type", "string", "description",
+		"The payload as text.", "meta", "type", "object", "additionalProperties", "type",
+		"string", "description", "What the template asks for.", "token", "type", "string",
+		"description", "A second dispatch with the same token makes nothing.",
+		"additionalProperties", 0);
+}
+
+static json_t *deployment_schema(void)
+{
+	return json_pack("{s:s, s:[s], s:{s:{s:s, s:[s,s,s,s]}}, s:b}", "type", "object",
+		"required", "action", "properties", "action", "type", "string", "enum", "promote",
+		"pause", "resume", "fail", "additionalProperties", 0);
+}
+
 static json_t *request_body(const struct api_route *route)
 {
-	json_t *body = route->body == API_BODY_PATCH
+	json_t *body = route->body == API_BODY_DISPATCH
+			       ? content("application/json", dispatch_schema())
+		       : route->body == API_BODY_DEPLOYMENT
+			       ? content("application/json", deployment_schema())
+		       : route->body == API_BODY_PATCH
 			       ? content("application/merge-patch+json",
 					 json_pack("{s:s}", "type", "object"))
 			       : content("application/json",

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the API asks of the scheduler (api_scheduler.h). Main thread.
 #include "controlplane/api_scheduler.h"
+
+#include <errno.h>
+#include <stdio.h>
+
 #include "controlplane/job_spec.h"
 #include "controlplane/orchestrator.h"
 
@@ -39,8 +43,69 @@ static json_t *plan(
 		      : scheduler_plan_stop(&o->scheduler, before->namespace, before->name);
 }
 
+// Names and values of an object; both live as long as it.
+static uint32_t meta_of(const json_t *object, struct sched_meta *meta, uint32_t room)
+{
+	const char *key;
+	json_t *value;
+	uint32_t n = 0;
+
+	json_object_foreach((json_t *)(uintptr_t)object, key, value)
+	{
+		if (n < room)
+			meta[n] = (struct sched_meta){key, json_string_value(value)};
+		n++;
+	}
+	return n;
+}
+
+static int dispatch(void *user, struct api_dispatch *a)
+{
+	struct sched_meta meta[2 * SCHED_META_MAX];
+	struct sched_dispatch d = {.payload = a->payload,
+		.payload_len = (uint32_t)a->payload_len,
+		.meta = meta,
+		.meta_count = meta_of(a->meta, meta, 2 * SCHED_META_MAX),
+		.token = a->token};
+	struct scheduler_child child;
+	int rc;
+
+	if (d.meta_count > 2 * SCHED_META_MAX) {
+		snprintf(a->why, sizeof(a->why), "there are more than %d names in meta",
+			2 * SCHED_META_MAX);
+		return -EINVAL;
+	}
+	rc = scheduler_dispatch(
+		&((struct orchestrator *)user)->scheduler, a->namespace, a->name, &d, &child);
+	snprintf(a->child, sizeof(a->child), "%s", child.name);
+	snprintf(a->why, sizeof(a->why), "%s", d.why);
+	a->index = child.index;
+	return rc;
+}
+
+static int deployment(void *user, const char *namespace, const char *name, const char *action,
+	uint64_t *index, char *why, size_t room)
+{
+	return scheduler_deployment_act(&((struct orchestrator *)user)->scheduler, namespace, name,
+		action, index, why, room);
+}
+
+static json_t *deployment_of(void *user, const char *namespace, const char *name)
+{
+	return scheduler_deployment(&((struct orchestrator *)user)->scheduler, namespace, name);
+}
+
+static uint64_t durable(void *user)
+{
+	return ((struct orchestrator *)user)->scheduler.durable_index;
+}
+
 const struct api_scheduler orchestrator_api = {
 	.evaluations = evaluations,
 	.evaluation = evaluation,
 	.plan = plan,
+	.dispatch = dispatch,
+	.durable = durable,
+	.deployment = deployment,
+	.deployment_of = deployment_of,
 };

@@ -198,10 +198,15 @@ static char *event_line(const struct registry *r, const char *type, enum kind ki
 	json_object_set_new(event, "time", time_json(wall_ns));
 	json_object_set_new(event, "type", json_string(type));
 	if (kind < KIND_COUNT) {
+		const char *slash = kinds[kind].key_namespace ? strchr(name, '/') : NULL;
+
 		json_object_set_new(event, "kind", json_string(kinds[kind].name));
 		if (kinds[kind].namespaced && res)
 			json_object_set_new(event, "namespace", json_string(res->namespace));
-		json_object_set_new(event, "name", json_string(name));
+		else if (slash)
+			json_object_set_new(
+				event, "namespace", json_stringn(name, (size_t)(slash - name)));
+		json_object_set_new(event, "name", json_string(slash ? slash + 1 : name));
 	}
 	if (text)
 		json_object_set_new(event, "text", json_string(text));

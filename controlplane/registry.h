@@ -115,7 +115,7 @@ int registry_put(struct registry *r, enum kind kind, const json_t *object, ns_t 
 // 0, -ENOENT, -EBUSY.
 int registry_delete(struct registry *r, enum kind kind, const char *key, ns_t wall_ns);
 // Records an event that changes no resource, such as a gateway that connected. KIND_COUNT: it
-// concerns none, and name may be NULL. 0 or -EBUSY.
+// concerns none, and name may be NULL. name: NAMESPACE/NAME where that is the key. 0 or -EBUSY.
 int registry_note(struct registry *r, const char *type, enum kind kind, const char *name,
 	const char *text, ns_t wall_ns);
 

@@ -157,10 +157,27 @@ struct evaluation_query {
 json_t *scheduler_evaluations(
 	struct scheduler *s, const struct evaluation_query *q, uint64_t *next);
 // One; NULL if it is not there any more. A new reference.
+// ---- requests (scheduler_requests.c) ----
+
+struct scheduler_child {
+	char name[64];
+	uint64_t index;  // durable once durable_index has reached it
+};
+// As sched_core_dispatch(); *out is filled for 0 and -EEXIST.
+int scheduler_dispatch(struct scheduler *s, const char *namespace, const char *name,
+	struct sched_dispatch *d, struct scheduler_child *out);
+
+// action: promote, pause, resume, fail. 0: *index as above; -ESRCH: no such job; -EDOM: no such
+// action; -ENOENT: nothing is rolled out; -EINVAL, -EBUSY: not now; -ENOMEM. With a sentence in why,
+// but for -ESRCH.
+int scheduler_deployment_act(struct scheduler *s, const char *namespace, const char *name,
+	const char *action, uint64_t *index, char *why, size_t room);
+
 json_t *scheduler_evaluation(struct scheduler *s, uint64_t id);
 json_t *scheduler_why(const struct sched_instance *i);
 // Why an instance was put where it is. A new reference.
-json_t *scheduler_why(const struct sched_instance *i);
+// How the current version of a job is rolled out; NULL: it is not. A new reference.
+json_t *scheduler_deployment(struct scheduler *s, const char *namespace, const char *name);
 
 // What would be done if the job were put; NULL: it is beyond a limit. It takes as long as one
 // evaluation. A new reference.

@@ -201,6 +201,7 @@ int scheduler_load(struct scheduler *s, struct store *store)
 		rc = sched_replay(s->core->state, s->riding.data, s->riding.len);
 	s->riding.len = 0;
 	if (rc == 0)
+	s->durable_index = s->core->state->head.index;
 		tell_state(s);
 	return rc;
 }

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// What people ask of the scheduler beyond resources: children of templated and periodic jobs, a word
+// on a deployment. Each is one transaction; whoever answers waits until it is durable. Main thread.
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "controlplane/scheduler_internal.h"
+
+// After a request: whatever it calls for is done by the threads.
+static void done(struct scheduler *s)
+{
+	scheduler_kick(s);
+	pthread_cond_signal(&s->apply);
+	pthread_mutex_unlock(&s->lock);
+}
+
+int scheduler_dispatch(struct scheduler *s, const char *namespace, const char *name,
+	struct sched_dispatch *d, struct scheduler_child *out)
+{
+	const struct sched_job *j = NULL;
+	uint32_t parent, child;
+	int rc = -ENOENT;
+
+	*out = (struct scheduler_child){0};
+	pthread_mutex_lock(&s->lock);
+	parent = sched_job_find(s->core->state, namespace, name);
+	if (parent != SCHED_NONE)
+		rc = sched_core_dispatch(s->core, parent, d, scheduler_now(s), &child);
+	if (!rc || rc == -EEXIST)
+		j = sched_job_at(&s->core->state->head, child);
+	if (j) {
+		snprintf(out->name, sizeof(out->name), "%s", sched_job_spec(j)->name);
+		out->index = j->create_index;
+	}
+	done(s);
+	return rc;
+}
