@@ -47,6 +47,9 @@ enum cli_words {
 	WORDS_EXPLAIN,
 	WORDS_FUNCTION,
 	WORDS_NODE,
+	WORDS_JOB,
+	WORDS_ROLLOUT,
+	WORDS_LOGS,
 	WORDS_PORT
 };
 
@@ -86,5 +89,5 @@ enum cli_exit cli_usage(struct cli *cli, const char *format, ...)
 const char *cli_namespace(const struct cli *cli);
 
 extern const struct verb verb_status, verb_apply, verb_plan, verb_get, verb_describe, verb_delete,
-	verb_scale, verb_drain, verb_logs, verb_call, verb_stats, verb_top, verb_events, verb_explain, verb_doctor, verb_test, verb_port, verb_completion,
+	verb_scale, verb_run, verb_rollout, verb_drain, verb_logs, verb_call, verb_stats, verb_top, verb_events, verb_explain, verb_doctor, verb_test, verb_port, verb_completion,
 	verb_help;

@@ -75,9 +75,9 @@ static void write_words(FILE *out)
 	if (write_case(out, WORDS_SHELL, 0))
 		fputs("echo \"bash zsh\" ;;\n", out);
 	if (write_case(out, WORDS_EXPLAIN, 0))
-		fputs("echo \"route instance\" ;;\n", out);
+		fputs("echo \"route instance job function evaluation\" ;;\n", out);
 	if (write_case(out, WORDS_EXPLAIN, 1))
-		fputs("[[ $noun == instance ]] && penstock get instances -o name 2>/dev/null "
+		fputs("[[ $noun == route ]] || penstock get \"$noun\" -o name 2>/dev/null "
 		      "| sed 's,^[^/]*/,,' ;;\n",
 			out);
 	if (write_case(out, WORDS_PORT, 0))
@@ -86,6 +86,22 @@ static void write_words(FILE *out)
 		fputs("[[ $noun == list ]] || penstock port list -o name 2>/dev/null ;;\n", out);
 	if (write_case(out, WORDS_FUNCTION, 0))
 		fputs("penstock get functions -o name 2>/dev/null | sed 's,^[^/]*/,,' ;;\n", out);
+	if (write_case(out, WORDS_JOB, 0))
+		fputs("echo \"job\" ;;\n", out);
+	if (write_case(out, WORDS_JOB, 1))
+		fputs("penstock get jobs -o name 2>/dev/null | sed 's,^[^/]*/,,' ;;\n", out);
+	if (write_case(out, WORDS_ROLLOUT, 0))
+		fputs("echo \"promote pause resume fail\" ;;\n", out);
+	if (write_case(out, WORDS_ROLLOUT, 1))
+		fputs("echo \"function job\" ;;\n", out);
+	if (write_case(out, WORDS_ROLLOUT, 2))
+		fputs("penstock get \"$noun\" -o name 2>/dev/null | sed 's,^[^/]*/,,' ;;\n", out);
+	if (write_case(out, WORDS_LOGS, 0))
+		fputs("echo \"function job instance $(penstock get functions -o name 2>/dev/null | sed "
+		      "'s,^[^/]*/,,')\" ;;\n",
+			out);
+	if (write_case(out, WORDS_LOGS, 1))
+		fputs("penstock get \"$noun\" -o name 2>/dev/null | sed 's,^[^/]*/,,' ;;\n", out);
 	if (write_case(out, WORDS_NODE, 0))
 		fputs("penstock get nodes -o name 2>/dev/null | sed 's,^[^/]*/,,' ;;\n", out);
 }

@@ -12,6 +12,8 @@ const struct verb *const cli_verbs[] = {
 	&verb_describe,
 	&verb_delete,
 	&verb_scale,
+	&verb_run,
+	&verb_rollout,
 	&verb_drain,
 	&verb_logs,
 	&verb_call,
