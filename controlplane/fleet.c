@@ -25,6 +25,18 @@ static void copy_text(char *out, size_t room, const char *text)
 
 // ---- the feed of a node ----
 
+// A new reference.
+static json_t *spec_of(const struct fleet_instance *i)
+{
+	json_t *spec;
+
+	if (!i->job)
+		return json_incref(i->spec);
+	spec = json_copy(i->spec);
+	json_object_set_new(spec, "index", json_integer(i->index));
+	return spec;
+}
+
 static char *item(const struct feed_entry *e, uint64_t seq)
 {
 	const struct fleet_instance *i = instance_of(e);
@@ -32,10 +44,10 @@ static char *item(const struct feed_entry *e, uint64_t seq)
 	if (e->gone)
 		return feed_text("instance_gone", seq, json_pack("{s:s}", "id", i->id));
 	return feed_text("instance", seq,
-		json_pack("{s:s, s:s, s:s, s:I, s:s, s:O}", "id", i->id, "namespace",
+		json_pack("{s:s, s:s, s:s, s:I, s:s, s:o}", "id", i->id, "namespace",
 			i->function->namespace, "function", i->function->name, "version",
 			(json_int_t)i->version, "desired", i->intent == INTENT_STOP ? "stop" : "run",
-			"spec", i->spec));
+			"spec", spec_of(i)));
 }
 
 // The host is told by a snapshot instead; the instance itself is kept as long as it is known.
@@ -118,6 +130,7 @@ struct fleet_node *fleet_node_add(struct fleet *f, const char *name, bool wait, 
 	n = must(calloc(1, sizeof(*n)));
 	n->fleet = f;
 	n->eligible = true;
+	n->drain_until = NS_NEVER;
 	n->attributes = json_object();
 	n->functions = json_object();
 	list_init(&n->instances);
@@ -214,6 +227,7 @@ int fleet_connected(struct fleet *f, const struct fleet_hello *hello, ns_t now, 
 	n->attributes = json_incref(hello->attributes);
 	n->connected = n->known = n->up = true;
 	n->reported = false;
+	n->back = !was_up;
 	n->since_wall_ns = wall_ns;
 	list_del(&n->leases);
 	f->events->node(f->user, n);
@@ -258,6 +272,13 @@ struct fleet_instance *fleet_instance(const struct fleet *f, const char *id)
 	return node ? container_of(node, struct fleet_instance, node) : NULL;
 }
 
+static bool is_job(const json_t *spec)
+{
+	const char *kind = json_string_value(json_object_get(spec, "kind"));
+
+	return kind && strcmp(kind, "job") == 0;
+}
+
 void fleet_place(struct fleet *f, const struct fleet_placement *p)
 {
 	struct fleet_node *n = fleet_node(f, p->node);
@@ -275,7 +296,10 @@ void fleet_place(struct fleet *f, const struct fleet_placement *p)
 	i->function->count++;
 	n->count++;
 	i->version = p->version;
+	i->index = p->index;
 	i->spec = p->spec;
+	i->job = is_job(p->spec);
+	i->function->jobs += i->job;
 	i->why = p->why;
 	i->created_wall_ns = i->since_wall_ns = p->created_wall_ns;
 	i->presumed = f->starting && n->waited_for;
@@ -321,6 +345,7 @@ static void instance_free(struct fleet *f, struct fleet_instance *i)
 	list_del(&i->unrouting);
 	list_del(&i->routing);
 	i->host->count--;
+	fn->jobs -= i->job;
 	if (--fn->count == 0) {
 		strmap_remove(&f->functions, &fn->node);
 		free(fn);

@@ -54,6 +54,7 @@ struct fleet_function {
 	struct strmap_node node;
 	struct list instances;
 	size_t count;
+	size_t jobs;    // instances of a job of this name
 	size_t takers;  // instances that take calls
 	uint64_t seq;   // under which gateways were told of it last
 	char namespace[64], name[64];
@@ -75,6 +76,8 @@ struct fleet_node {
 	bool reported;   // on this connection
 	bool waited_for; // not heard of since the start of this program, and may still be
 	bool eligible, draining;
+	bool back;         // it was down before this connection
+	ns_t drain_until;  // what is left then is stopped; NS_NEVER. Kept by the orchestrator
 	ns_t lease_until;  // while it is up and not connected
 	ns_t since_wall_ns;
 	json_t *functions;  // of the last report, by NAMESPACE/NAME@VERSION
@@ -87,15 +90,17 @@ struct fleet_instance {
 	bool lost;      // its node was given up
 	bool presumed;  // placed before this start, and its host has not spoken since: may serve
 	bool cold;      // placed since this start, and was never ready
+	bool job;       // of a job: no calls go there
 	struct fleet_node *host;
 	struct fleet_function *function;
 	char id[FLEET_ID_BYTES];
 	uint64_t version;  // of the function
+	uint32_t index;    // of a job's: within its group
 	enum instance_intent intent;
 	uint64_t unrouted_seq;  // of the service without it
 	ns_t unroute_until;
 	bool unrouted;  // gateways act by it
-	json_t *spec;  // as the host is told
+	json_t *spec;  // as the host is told; shared, of a job without the index
 	json_t *why;   // it was put there
 	ns_t created_wall_ns;
 	// observed
@@ -151,7 +156,8 @@ struct fleet {
 struct fleet_placement {
 	const char *id, *namespace, *function, *node;
 	uint64_t version;
-	json_t *spec, *why;  // new references are taken
+	uint32_t index;
+	json_t *spec, *why;  // new references are taken; spec.kind is "job" if it is of a job
 	ns_t created_wall_ns;
 };
 

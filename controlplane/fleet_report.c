@@ -47,8 +47,10 @@ static void observe(struct fleet *f, struct fleet_instance *i, enum instance_sta
 	bool ready, ns_t now)
 {
 	bool retarget = ready != i->ready;
+	// The scheduler has not heard of it since its node was lost sight of.
+	bool news = i->host->back && i->intent == INTENT_RUN;
 
-	if (state == i->state && !retarget)
+	if (state == i->state && !retarget && !news)
 		return;
 	f->failures += state == INSTANCE_FAILED && i->state != INSTANCE_FAILED;
 	i->state = state;
@@ -197,6 +199,7 @@ int fleet_report(
 	if (first) {
 		miss_others(f, n, now);
 		presume_nothing(f, n);
+		n->back = false;
 	}
 	take_functions(n, json_object_get(report, "functions"));
 	fleet_node_heard(n);

@@ -14,6 +14,10 @@ static ns_t later(ns_t a, ns_t b)
 void fleet_retarget(struct fleet *f, struct fleet_function *fn)
 {
 	fn->takers = 0;
+	fn->seq = 0;
+	// Calls go to functions alone.
+	if (fn->jobs == fn->count)
+		return;
 	list_for_each (at, &fn->instances)
 		fn->takers += fleet_takes_calls(
 			list_entry(at, struct fleet_instance, of_function));
@@ -42,6 +46,10 @@ void fleet_unroute(struct fleet *f, struct fleet_instance *i, ns_t now)
 
 	fleet_set_intent(f, i, INTENT_UNROUTING);
 	list_del(&i->routing);
+	if (i->job) {
+		unrouted(f, i);
+		return;
+	}
 	fleet_retarget(f, i->function);
 	i->unrouted_seq = f->held ? UINT64_MAX : i->function->seq;
 	if (!f->settled && i->unrouted_seq < f->first_seq)

@@ -42,13 +42,15 @@ static int compare_targets(const void *a, const void *b)
 
 bool fleet_takes_calls(const struct fleet_instance *i)
 {
-	return i->ready && i->intent == INTENT_RUN && i->host->up;
+	return i->ready && !i->job && i->intent == INTENT_RUN && i->host->up;
 }
 
 // On a node that the control plane does not hear of, and ready when it last did: it may be cut off
 // from the control plane alone. Or back, and not replaced yet; or not heard of since this start.
 static bool may_take_calls(const struct fleet_instance *i)
 {
+	if (i->job)
+		return false;
 	if (i->presumed)
 		return i->intent == INTENT_RUN || i->lost;
 	if (!i->ready)
@@ -248,7 +250,11 @@ json_t *fleet_instance_json(const struct fleet_instance *i)
 	set_text(metadata, "namespace", i->function->namespace);
 	json_object_set_new(metadata, "labels", json_object());
 	set_time(metadata, "created", i->created_wall_ns);
-	set_text(spec, "function", i->function->name);
+	set_text(spec, i->job ? "job" : "function", i->function->name);
+	if (i->job) {
+		json_object_set(spec, "group", json_object_get(i->spec, "group"));
+		set_count(spec, "index", i->index);
+	}
 	set_count(spec, "version", i->version);
 	set_text(spec, "node", i->host->name);
 	set_text(spec, "desired", i->intent == INTENT_RUN ? "run" : "stop");

@@ -16,7 +16,7 @@ json_t *job_host_of_function(const json_t *spec)
 	const json_t *resources = part(spec, "resources");
 	json_int_t timeout_ms = number(call, "timeout_ms");
 
-	return json_pack("{s:O, s:O?, s:O?, s:O?, s:{s:O?, s:I}, s:O?, s:O?, s:I, s:I}", "runtime",
+	return json_pack("{s:O?, s:O?, s:O?, s:O?, s:{s:O?, s:I}, s:O?, s:O?, s:I, s:I}", "runtime",
 		part(spec, "runtime"), "command", part(spec, "command"), "image",
 		part(spec, "image"), "env", part(spec, "env"), "resources", "cpu_milli",
 		part(resources, "cpu_milli"), "memory",
@@ -32,7 +32,7 @@ json_t *job_host_of_group(const char *name, const json_t *job, const json_t *gro
 
 	json_object_update(env, (json_t *)(uintptr_t)part(job, "env"));
 	json_object_update(env, (json_t *)(uintptr_t)part(group, "env"));
-	return json_pack("{s:s, s:s, s:O?, s:O?, s:O?, s:o, s:{s:O?, s:I}, s:I}", "kind", "job",
+	return json_pack("{s:s, s:s, s:O*, s:O*, s:O*, s:o, s:{s:O*, s:I}, s:I}", "kind", "job",
 		"group", name, "runtime", part(job, "runtime"), "command",
 		command ? command : part(job, "command"), "image",
 		image ? image : part(job, "image"), "env", env, "resources", "cpu_milli", cpu,

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sched/cron.h"
 #include "sched/types.h"
 
 static const char *const types[] = {"batch", "service", "system", "sysbatch", NULL};
@@ -43,7 +44,7 @@ const struct field job_fields[] = {
 		.help = "When it runs. Each time a job of its own is made: NAME-SECONDS."},
 	{"spec.schedule.cron", FIELD_ARRAY, FIELD_REQUIRED, 1, 8,
 		.help = "Minute, hour, day, month and weekday in UTC; any of several."},
-	{"spec.schedule.cron[]", FIELD_STRING, 0, 9, 200, .format = &format_cron,
+	{"spec.schedule.cron[]", FIELD_STRING, 0, 1, 100, .format = &format_cron,
 		.help = "Such as \"*/5 * * * *\"."},
 	{"spec.schedule.overlap", FIELD_BOOL, .def = "false",
 		.help = "False: not while the one before has not ended."},
@@ -63,8 +64,20 @@ const struct field job_fields[] = {
 	NO_MORE_ROWS,
 };
 
-// Parent's name, a hyphen, and 16 digits.
-#define PARENT_NAME_MAX 46
+static bool cron_list_check(const json_t *list, struct schema_error *error)
+{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const char *text = json_string_value(json_array_get(list, i));
+		char why[200], field[48];
+		const char *wrong = cron_check(text, why, sizeof(why));
+
+		snprintf(field, sizeof(field), "spec.schedule.cron[%zu]", i);
+		if (wrong)
+			return schema_fail(error, "invalid_field", field, "%s is '%s': %s", field,
+				text, wrong);
+	}
+	return true;
+}
 
 static bool launch_check(const json_t *object, const char *type, struct schema_error *error)
 {
@@ -80,15 +93,15 @@ static bool launch_check(const json_t *object, const char *type, struct schema_e
 	if (schedule && template)
 		return schema_fail(error, "invalid_field", "spec.template",
 			"spec.template and spec.schedule exclude each other: make two jobs");
-	if (strcmp(type, "batch") != 0 && strcmp(type, "sysbatch") != 0)
+	if (strcmp(type, "batch") != 0)
 		return schema_fail(error, "invalid_field", field,
-			"%s is for what ends: set spec.type to batch or sysbatch", field);
-	if (name && strlen(name) > PARENT_NAME_MAX)
+			"%s is for what ends: set spec.type to batch", field);
+	if (name && strlen(name) > SCHED_PARENT_NAME_MAX)
 		return schema_fail(error, "invalid_field", "metadata.name",
 			"metadata.name must have at most %d characters with %s, but has %zu: the "
 			"names of the jobs that are made begin with it",
-			PARENT_NAME_MAX, field, strlen(name));
-	return true;
+			SCHED_PARENT_NAME_MAX, field, strlen(name));
+	return cron_list_check(json_object_get(schedule, "cron"), error);
 }
 
 // A name that is required cannot be optional; - and _ are the same in the environment.

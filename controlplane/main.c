@@ -110,12 +110,17 @@ static void metrics(void *user, const struct prom *p)
 
 static bool start_core(struct server *s)
 {
+	const struct orchestrator_config config = {
+		.workers = s->options.workers,
+		.lease_ns = s->options.lease_s * NS_PER_SEC,
+		.planning = s->options.planning,
+	};
 	int rc;
 
 	publisher_init(&s->publisher, &s->registry);
 	s->telemetry = telemetry_new(clock_now());
-	rc = orchestrator_start(&s->orchestrator, &s->registry, &s->publisher, s->store,
-		s->options.workers, s->options.lease_s * NS_PER_SEC);
+	rc = orchestrator_start(
+		&s->orchestrator, &s->registry, &s->publisher, s->store, &config);
 	if (rc) {
 		log_error(SUBSYSTEM, "cannot start the scheduler: %s%s", strerror(-rc),
 			rc == -EBADMSG || rc == -EPROTO

@@ -10,9 +10,24 @@
 #pragma once
 
 #include "controlplane/fleet.h"
+#include "controlplane/job_spec.h"
 #include "controlplane/publish.h"
 #include "controlplane/registry.h"
 #include "controlplane/scheduler.h"
+
+#define ORCHESTRATOR_TEXTS 256
+
+// What hosts are told of a group's instances, as long as it is being placed.
+struct orchestrator_text {
+	struct job_spec_digest digest;
+	json_t *spec;
+};
+
+struct orchestrator_config {
+	unsigned workers;
+	ns_t lease_ns;
+	struct sched_worker_config planning;
+};
 
 struct orchestrator {
 	struct registry *registry;
@@ -20,12 +35,14 @@ struct orchestrator {
 	struct fleet fleet;
 	struct scheduler scheduler;
 	struct registry_rider rider;
+	struct orchestrator_text texts[ORCHESTRATOR_TEXTS];
+	ns_t drain_next;  // the first deadline of a drain; NS_NEVER
 	ns_t now;
 };
 
 // After the publisher was made and before anybody watches. 0 or -E... .
 int orchestrator_start(struct orchestrator *o, struct registry *registry,
-	struct publisher *publisher, struct store *store, unsigned workers, ns_t lease_ns);
+	struct publisher *publisher, struct store *store, const struct orchestrator_config *config);
 void orchestrator_stop(struct orchestrator *o);
 // What the API asks (api_scheduler.h); the user is the orchestrator.
 extern const struct api_scheduler orchestrator_api;

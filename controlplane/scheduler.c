@@ -16,6 +16,7 @@
 
 #include "controlplane/registry_internal.h"
 #include "controlplane/scheduler_internal.h"
+#include "sched/block.h"
 
 #define APPLY_BUDGET 16
 #define SLEEP_MAX (60 * NS_PER_SEC)
@@ -176,6 +177,30 @@ static void done(struct scheduler *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
+// But for its version.
+static bool same_spec(const struct sched_spec *a, const struct sched_spec *b)
+{
+	struct sched_spec as_b = *a;
+	struct sched_bytes x = {0}, y = {0};
+	bool same;
+
+	as_b.version = b->version;
+	sched_spec_encode(&x, &as_b);
+	sched_spec_encode(&y, b);
+	same = !x.failed && !y.failed && x.len == y.len && memcmp(x.data, y.data, x.len) == 0;
+	sched_bytes_fini(&x);
+	sched_bytes_fini(&y);
+	return same;
+}
+
+static const struct sched_spec *spec_of(
+	struct scheduler *s, const char *namespace, const char *name, uint32_t *slot)
+{
+	*slot = sched_job_find(s->core->state, namespace, name);
+	return *slot == SCHED_NONE ? NULL
+				   : sched_job_spec(sched_job_at(&s->core->state->head, *slot));
+}
+
 int scheduler_job_put(struct scheduler *s, const struct sched_spec *spec)
 {
 	const struct sched_spec *old;
@@ -183,18 +208,28 @@ int scheduler_job_put(struct scheduler *s, const struct sched_spec *spec)
 	int rc = 0;
 
 	pthread_mutex_lock(&s->lock);
-	slot = sched_job_find(s->core->state, spec->namespace, spec->name);
-	old = slot == SCHED_NONE ? NULL
-				 : sched_job_spec(sched_job_at(&s->core->state->head, slot));
-	// The same again, as after a restart, is no event.
-	if (!old || old->stopped || old->groups[0].count != spec->groups[0].count ||
-		old->groups[0].max_parallel != spec->groups[0].max_parallel ||
-		memcmp(&old->groups[0].ask, &spec->groups[0].ask, sizeof(struct sched_res)) != 0 ||
-		old->opaque_len != spec->opaque_len ||
-		memcmp(old->opaque, spec->opaque, spec->opaque_len) != 0)
+	old = spec_of(s, spec->namespace, spec->name, &slot);
+	if (old && old->parent && !old->stopped)
+		rc = -EEXIST;
+	else if (!old || !same_spec(spec, old))
 		rc = sched_core_job_put(s->core, spec, scheduler_now(s), &slot);
 	done(s);
 	return rc;
+}
+
+bool scheduler_job_parent(
+	struct scheduler *s, const char *namespace, const char *name, char parent[64])
+{
+	const struct sched_spec *spec;
+	uint32_t slot;
+	bool has;
+
+	pthread_mutex_lock(&s->lock);
+	spec = spec_of(s, namespace, name, &slot);
+	has = spec && spec->parent;
+	snprintf(parent, 64, "%s", has ? spec->parent : "");
+	pthread_mutex_unlock(&s->lock);
+	return has;
 }
 
 void scheduler_job_delete(struct scheduler *s, const char *namespace, const char *name)
@@ -205,6 +240,26 @@ void scheduler_job_delete(struct scheduler *s, const char *namespace, const char
 	slot = sched_job_find(s->core->state, namespace, name);
 	if (slot != SCHED_NONE)
 		sched_core_job_stop(s->core, slot, true, scheduler_now(s));
+	done(s);
+}
+
+void scheduler_quota_put(
+	struct scheduler *s, const char *namespace, const struct sched_res *limit)
+{
+	const struct sched_quota *old;
+
+	pthread_mutex_lock(&s->lock);
+	old = sched_quota_at(
+		&s->core->state->head, sched_quota_find(s->core->state, namespace));
+	if (!old || memcmp(&old->limit, limit, sizeof(*limit)) != 0)
+		sched_core_quota_put(s->core, namespace, limit, scheduler_now(s));
+	done(s);
+}
+
+void scheduler_quota_delete(struct scheduler *s, const char *namespace)
+{
+	pthread_mutex_lock(&s->lock);
+	sched_core_quota_del(s->core, namespace, scheduler_now(s));
 	done(s);
 }
 
@@ -231,6 +286,49 @@ void scheduler_node_state(
 		sched_core_node_state(s->core, slot,
 			status == SCHEDULER_NODE_STATUS_KEPT ? n->status : (uint8_t)status,
 			eligible, draining, scheduler_now(s));
+	done(s);
+}
+
+// Whether an instance there waits for its node to come back.
+static bool waited_for(const struct sched_snapshot *now, const struct sched_node *n)
+{
+	for (uint32_t at = n->first_instance; at != SCHED_NONE;) {
+		const struct sched_instance *i = sched_instance_at(now, at);
+		const struct sched_spec *spec =
+			sched_job_version(sched_job_at(now, i->job), i->version);
+
+		if (sched_live(i) && spec && i->group < spec->group_count &&
+			spec->groups[i->group].lost_after_ns)
+			return true;
+		at = i->next_on_node;
+	}
+	return false;
+}
+
+void scheduler_node_silent(struct scheduler *s, const char *name, bool eligible, bool draining)
+{
+	const struct sched_snapshot *now = &s->core->state->head;
+	const struct sched_node *n;
+	uint32_t slot;
+
+	pthread_mutex_lock(&s->lock);
+	slot = sched_node_find(s->core->state, name);
+	n = sched_node_at(now, slot);
+	if (n)
+		sched_core_node_state(s->core, slot,
+			waited_for(now, n) ? SCHED_NODE_DISCONNECTED : SCHED_NODE_DOWN, eligible,
+			draining, scheduler_now(s));
+	done(s);
+}
+
+void scheduler_node_drain_now(struct scheduler *s, const char *name)
+{
+	uint32_t slot;
+
+	pthread_mutex_lock(&s->lock);
+	slot = sched_node_find(s->core->state, name);
+	if (slot != SCHED_NONE)
+		sched_core_node_drain_now(s->core, slot, scheduler_now(s));
 	done(s);
 }
 
@@ -304,11 +402,19 @@ static void init_locks(struct scheduler *s)
 int scheduler_start(struct scheduler *s, struct store *store, unsigned workers, uint64_t seed,
 	const struct scheduler_deeds *deeds, void *user)
 {
+	return scheduler_start_with(s, store, workers, seed, NULL, deeds, user);
+}
+
+int scheduler_start_with(struct scheduler *s, struct store *store, unsigned workers, uint64_t seed,
+	const struct sched_worker_config *planning, const struct scheduler_deeds *deeds, void *user)
+{
 	int rc;
 
 	*s = (struct scheduler){.deeds = deeds,
 		.user = user,
 		.checkpoint_after = SCHEDULER_CHECKPOINT_AFTER};
+	if (planning)
+		s->planning = *planning;
 	init_locks(s);
 	s->wall_offset_ns = clock_wall() - clock_now();
 	s->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

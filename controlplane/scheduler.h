@@ -32,6 +32,7 @@ struct scheduler_placement {
 	uint32_t version;
 	const void *opaque;  // of the job's version
 	size_t opaque_len;
+	const struct sched_spec *spec;  // the job's version
 	const struct sched_instance *instance;
 };
 
@@ -108,23 +109,41 @@ struct scheduler {
 // Reads the log; tells the deeds of what is there; starts the threads. 0 or -E... .
 int scheduler_start(struct scheduler *s, struct store *store, unsigned workers, uint64_t seed,
 	const struct scheduler_deeds *deeds, void *user);
+// The same, but how workers choose: NULL is the least loaded node, without preemption.
+int scheduler_start_with(struct scheduler *s, struct store *store, unsigned workers, uint64_t seed,
+	const struct sched_worker_config *planning, const struct scheduler_deeds *deeds, void *user);
 // Stops the threads. What was not durable is lost.
 void scheduler_stop(struct scheduler *s);
 
 // ---- events ----
 
-// 0; -EINVAL: beyond a limit of the scheduler; -ENOMEM.
+// The same again is no event. 0; -EINVAL: beyond a limit of the scheduler; -EEXIST: a job has made
+// one of this name; -ENOMEM.
 int scheduler_job_put(struct scheduler *s, const struct sched_spec *spec);
-// Stops all its instances and forgets it.
+// Stops all its instances, and the jobs it has made, and forgets it.
 void scheduler_job_delete(struct scheduler *s, const char *namespace, const char *name);
 // Calls each for the jobs that are not stopped.
 void scheduler_each_job(struct scheduler *s,
 	void (*each)(void *user, const char *namespace, const char *name), void *user);
+// The job that has made this one. False: none has.
+bool scheduler_job_parent(
+	struct scheduler *s, const char *namespace, const char *name, char parent[64]);
+// What the jobs of a namespace may have together.
+void scheduler_quota_put(
+	struct scheduler *s, const char *namespace, const struct sched_res *limit);
+void scheduler_quota_delete(struct scheduler *s, const char *namespace);
+void scheduler_each_quota(
+	struct scheduler *s, void (*each)(void *user, const char *namespace), void *user);
 void scheduler_node_put(struct scheduler *s, const char *name,
 	const struct sched_attribute *attributes, uint32_t count, const struct sched_res *capacity);
 // status: enum sched_node_status, or SCHEDULER_NODE_STATUS_KEPT.
 void scheduler_node_state(
 	struct scheduler *s, const char *name, int status, bool eligible, bool draining);
+// Its lease is over: it is down, or disconnected if any job there waits for such nodes.
+void scheduler_node_silent(
+	struct scheduler *s, const char *name, bool eligible, bool draining);
+// The time to drain it is over: what is left there is stopped.
+void scheduler_node_drain_now(struct scheduler *s, const char *name);
 void scheduler_node_delete(struct scheduler *s, const char *name);
 // Calls each for the nodes.
 void scheduler_each_node(
@@ -137,6 +156,22 @@ void scheduler_report(
 
 // Clears event_fd: its bytes are about to be looked at.
 void scheduler_quiet(struct scheduler *s);
+
+// ---- requests (scheduler_requests.c) ----
+
+struct scheduler_child {
+	char name[64];
+	uint64_t index;  // durable once durable_index has reached it
+};
+// As sched_core_dispatch(); *out is filled for 0 and -EEXIST.
+int scheduler_dispatch(struct scheduler *s, const char *namespace, const char *name,
+	struct sched_dispatch *d, struct scheduler_child *out);
+
+// action: promote, pause, resume, fail. 0: *index as above; -ESRCH: no such job; -EDOM: no such
+// action; -ENOENT: nothing is rolled out; -EINVAL, -EBUSY: not now; -ENOMEM. With a sentence in why,
+// but for -ESRCH.
+int scheduler_deployment_act(struct scheduler *s, const char *namespace, const char *name,
+	const char *action, uint64_t *index, char *why, size_t room);
 
 // ---- durability: the registry's rider (registry.h) ----
 
@@ -157,27 +192,11 @@ struct evaluation_query {
 json_t *scheduler_evaluations(
 	struct scheduler *s, const struct evaluation_query *q, uint64_t *next);
 // One; NULL if it is not there any more. A new reference.
-// ---- requests (scheduler_requests.c) ----
-
-struct scheduler_child {
-	char name[64];
-	uint64_t index;  // durable once durable_index has reached it
-};
-// As sched_core_dispatch(); *out is filled for 0 and -EEXIST.
-int scheduler_dispatch(struct scheduler *s, const char *namespace, const char *name,
-	struct sched_dispatch *d, struct scheduler_child *out);
-
-// action: promote, pause, resume, fail. 0: *index as above; -ESRCH: no such job; -EDOM: no such
-// action; -ENOENT: nothing is rolled out; -EINVAL, -EBUSY: not now; -ENOMEM. With a sentence in why,
-// but for -ESRCH.
-int scheduler_deployment_act(struct scheduler *s, const char *namespace, const char *name,
-	const char *action, uint64_t *index, char *why, size_t room);
-
 json_t *scheduler_evaluation(struct scheduler *s, uint64_t id);
-json_t *scheduler_why(const struct sched_instance *i);
-// Why an instance was put where it is. A new reference.
 // How the current version of a job is rolled out; NULL: it is not. A new reference.
 json_t *scheduler_deployment(struct scheduler *s, const char *namespace, const char *name);
+// Why an instance was put where it is. A new reference.
+json_t *scheduler_why(const struct sched_instance *i);
 
 // What would be done if the job were put; NULL: it is beyond a limit. It takes as long as one
 // evaluation. A new reference.

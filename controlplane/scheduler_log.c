@@ -63,6 +63,7 @@ static void tell_placed(
 			.version = i->version,
 			.opaque = spec->opaque,
 			.opaque_len = spec->opaque_len,
+			.spec = spec,
 			.instance = i});
 }
 
@@ -200,8 +201,8 @@ int scheduler_load(struct scheduler *s, struct store *store)
 	if (rc == 0 && s->riding.len)
 		rc = sched_replay(s->core->state, s->riding.data, s->riding.len);
 	s->riding.len = 0;
-	if (rc == 0)
 	s->durable_index = s->core->state->head.index;
+	if (rc == 0)
 		tell_state(s);
 	return rc;
 }

@@ -87,6 +87,17 @@ void scheduler_each_job(struct scheduler *s,
 	sched_reader_unpin(s->reader);
 }
 
+void scheduler_each_quota(
+	struct scheduler *s, void (*each)(void *user, const char *namespace), void *user)
+{
+	const struct sched_snapshot *now = sched_snapshot_pin(s->reader, s->core->state);
+
+	for (uint32_t k = 0; k < now->tables[SCHED_TABLE_QUOTAS].high; k++)
+		if (sched_quota_at(now, k))
+			each(user, sched_quota_at(now, k)->namespace);
+	sched_reader_unpin(s->reader);
+}
+
 void scheduler_each_node(
 	struct scheduler *s, void (*each)(void *user, const char *name), void *user)
 {

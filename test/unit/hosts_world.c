@@ -210,7 +210,8 @@ void start(struct env *e)
 	publisher_init(&e->publisher, &e->registry);
 	e->telemetry = telemetry_new(clock_now());
 	assert_int_equal(orchestrator_start(&e->orchestrator, &e->registry, &e->publisher, e->store,
-				 2, e->lease),
+				 &(struct orchestrator_config){
+					 .workers = 2, .lease_ns = e->lease}),
 		0);
 	registry_observe(&e->registry, on_changed, e);
 	e->server_loop = loop_new(NULL, &error);
