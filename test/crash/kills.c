@@ -181,7 +181,7 @@ static bool listen_until_dead(struct kills *k)
 	return false;
 }
 
-static void count_phase(struct kills *k, uint64_t found)
+static void count_phase(struct kills *k, int found)
 {
 	const struct shadow *s = &k->shadow;
 
@@ -196,7 +196,7 @@ static void count_phase(struct kills *k, uint64_t found)
 	else
 		k->at_rest++;
 	if (s->begun_count)
-		*(found >= s->begun[0].number ? &k->found_whole : &k->found_not) += 1;
+		*(found >= 0 ? &k->found_whole : &k->found_not) += 1;
 }
 
 static void remove_store(const char *directory)
@@ -208,6 +208,12 @@ static void remove_store(const char *directory)
 		snprintf(path, sizeof(path), "%s/%s", directory, files[i]);
 		unlink(path);
 	}
+}
+
+static void remove_all(const char *directory)
+{
+	remove_store(directory);
+	rmdir(directory);
 }
 
 static int round_of(struct kills *k)
@@ -233,9 +239,9 @@ static int round_of(struct kills *k)
 		memcpy(k->shadow.wrong, found.wrong, sizeof(found.wrong));
 		return -EBADMSG;
 	}
-	count_phase(k, found.number);
-	if (k->shadow.known)
-		shadow_advance(&k->shadow, found.number);
+	count_phase(k, found.begun);
+	if (found.begun >= 0)
+		shadow_advance(&k->shadow, (size_t)found.begun);
 	shadow_forget_begun(&k->shadow);
 	return 0;
 }
@@ -292,6 +298,9 @@ int main(int argc, char **argv)
 		if (round_of(&k)) {
 			printf("WRONG in round %u, killed %s: %s; see %s\n", round,
 				moment_names[k.moment], k.shadow.wrong, k.directory);
+			// It was asked for.
+			if (argc > 5 && strcmp(argv[5], "--tell-early") == 0)
+				remove_all(k.directory);
 			return 1;
 		}
 		if (round % FRESH_EVERY == 0) {
@@ -306,8 +315,7 @@ int main(int argc, char **argv)
 	add_up(&sum, &k.shadow);
 	shadow_fini(&k.shadow);
 	sched_bytes_fini(&k.in);
-	remove_store(k.directory);
-	rmdir(k.directory);
+	remove_all(k.directory);
 	print_sum(&k, &sum, rounds);
 	return 0;
 }

@@ -15,6 +15,7 @@ enum mark {
 	MARK_READY,       // the start is over
 	MARK_BATCH,       // goes to the store now: its number, last seq, records
 	MARK_DURABLE,     // the store took it: its number
+	MARK_REFUSED,     // the store did not take it
 	MARK_ENCODING,    // a checkpoint is being encoded
 	MARK_SEQ,         // a client is told that this change is stored: seq
 	MARK_JOB,         // and that the scheduler has it: namespace, name, text of its version

@@ -31,12 +31,18 @@ void shadow_init(struct shadow *s)
 		abort();
 }
 
-void shadow_forget_begun(struct shadow *s)
+static void drop_begun(struct shadow *s)
 {
 	for (size_t i = 0; i < s->begun_count; i++)
 		sched_bytes_fini(&s->begun[i].records);
 	s->begun_count = 0;
-	s->checkpoint_begun = s->encoding = s->ready = false;
+	s->checkpoint_begun = false;
+}
+
+void shadow_forget_begun(struct shadow *s)
+{
+	drop_begun(s);
+	s->encoding = s->ready = false;
 }
 
 static void remove_record(struct shadow *s, struct shadow_record *r)
@@ -110,27 +116,23 @@ static int begin_batch(struct shadow *s, struct reader r)
 	return 0;
 }
 
-void shadow_advance(struct shadow *s, uint64_t number)
+// The others were refused, or never came to the store.
+void shadow_advance(struct shadow *s, size_t k)
 {
-	while (s->begun_count && s->begun[0].number <= number) {
-		struct shadow_batch b = s->begun[0];
+	struct shadow_batch *b = &s->begun[k];
 
-		take_records(s, reader_of(b.records.data, b.records.len));
-		s->durable = b.number;
-		s->seq = b.seq;
-		s->batches++;
-		sched_bytes_fini(&b.records);
-		memmove(s->begun, s->begun + 1, --s->begun_count * sizeof(s->begun[0]));
-	}
-	if (!s->begun_count)
-		s->checkpoint_begun = false;
+	take_records(s, reader_of(b->records.data, b->records.len));
+	s->durable = b->number;
+	s->seq = b->seq;
+	s->batches++;
+	drop_begun(s);
 }
 
 static int durable(struct shadow *s, uint64_t number)
 {
-	if (!s->begun_count || s->begun[s->begun_count - 1].number < number)
+	if (!s->begun_count || s->begun[s->begun_count - 1].number != number)
 		return complain(s, "a batch is durable that was never begun");
-	shadow_advance(s, number);
+	shadow_advance(s, s->begun_count - 1);
 	return s->wrong[0] ? -EBADMSG : 0;
 }
 
@@ -208,6 +210,9 @@ int shadow_take(struct shadow *s, enum mark type, const void *body, size_t len)
 		return begin_batch(s, r);
 	case MARK_DURABLE:
 		return durable(s, sched_get_uint(&r));
+	case MARK_REFUSED:
+		s->refused++;
+		return 0;
 	case MARK_SEQ:
 		return sched_get_uint(&r) <= s->seq
 			       ? 0

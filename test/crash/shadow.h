@@ -10,7 +10,7 @@
 #include "sched/state.h"
 #include "test/crash/mark.h"
 
-#define SHADOW_BEGUN_MAX 4
+#define SHADOW_BEGUN_MAX 8
 
 struct shadow_record {
 	struct strmap_node node;
@@ -33,7 +33,7 @@ struct shadow {
 	struct shadow_batch begun[SHADOW_BEGUN_MAX];
 	size_t begun_count;
 	bool checkpoint_begun; // it is in a batch that has begun
-	uint64_t batches, deeds, jobs, checkpoints;
+	uint64_t batches, refused, deeds, jobs, checkpoints;
 	char wrong[400]; // the first thing that was told and is not so; "" if all is well
 };
 
@@ -41,7 +41,7 @@ void shadow_init(struct shadow *s);
 void shadow_fini(struct shadow *s);
 // A mark that came. 0, or -EBADMSG: s->wrong says why.
 int shadow_take(struct shadow *s, enum mark type, const void *body, size_t len);
-// The batches that have begun, up to this number, are stored.
-void shadow_advance(struct shadow *s, uint64_t number);
+// The store is at the k-th of the batches that have begun.
+void shadow_advance(struct shadow *s, size_t k);
 // Forgets those that have begun: the victim is dead, and they are not in the store.
 void shadow_forget_begun(struct shadow *s);

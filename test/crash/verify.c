@@ -53,30 +53,8 @@ static int compare_record(void *user, const struct store_record *r)
 	return 0;
 }
 
-// Where the store is; moves the shadow there.
-static int find_number(struct store *store, struct shadow *shadow, struct verify_result *out)
-{
-	uint64_t last = shadow->begun_count ? shadow->begun[shadow->begun_count - 1].number
-					    : shadow->durable;
-	size_t len;
-	void *value;
-	int rc = store_get(store, REGISTRY_META_KEY, &value, &len, &out->number);
-
-	if (rc)
-		return complain(out, "there is no batch at all: %s", strerror(-rc));
-	free(value);
-	if (out->number < shadow->durable)
-		return complain(out,
-			"batch %llu was acknowledged and is lost: the store is at %llu",
-			(unsigned long long)shadow->durable, (unsigned long long)out->number);
-	if (out->number > last)
-		return complain(out, "the store is at batch %llu, which was never begun",
-			(unsigned long long)out->number);
-	shadow_advance(shadow, out->number);
-	return shadow->wrong[0] ? complain(out, "%s", shadow->wrong) : 0;
-}
-
-static int check_records(struct store *store, struct shadow *shadow, struct verify_result *out)
+static int check_records(
+	struct store *store, const struct shadow *shadow, struct verify_result *out)
 {
 	struct comparison c = {shadow, out, 0};
 	int rc = store_list(store, "", NULL, compare_record, &c);
@@ -86,6 +64,73 @@ static int check_records(struct store *store, struct shadow *shadow, struct veri
 	if (c.seen != shadow->records.count)
 		return complain(out, "%zu records are missing", shadow->records.count - c.seen);
 	return 0;
+}
+
+// A later write of a key wins.
+static bool comes_again(struct reader r, const char *key)
+{
+	char other[STORE_KEY_MAX + 1];
+	struct mark_record m;
+
+	while (mark_get_record(&r, other, &m))
+		if (strcmp(other, key) == 0)
+			return true;
+	return false;
+}
+
+// Whether the batch is there with all its records as they are written. A batch that was refused has
+// the number of the next one, so the number alone does not tell.
+static bool is_at(struct store *store, const struct shadow_batch *b)
+{
+	struct reader r = reader_of(b->records.data, b->records.len);
+	char key[STORE_KEY_MAX + 1];
+	struct mark_record m;
+	bool same = true;
+
+	while (same && mark_get_record(&r, key, &m)) {
+		uint64_t version, hash;
+		size_t len;
+		void *value;
+		int rc;
+
+		if (comes_again(r, key))
+			continue;
+		rc = store_get(store, key, &value, &len, &version);
+		hash = rc ? 0 : mark_hash(value, len);
+		same = m.version ? !rc && version == m.version && hash == m.hash : rc == -ENOENT;
+		if (!rc)
+			free(value);
+	}
+	return same;
+}
+
+// Finds the batch that the store is at, and moves the shadow there.
+static int find_batch(struct store *store, struct shadow *shadow, struct verify_result *out)
+{
+	uint64_t number = 0;
+	size_t len;
+	void *value;
+	int rc = store_get(store, REGISTRY_META_KEY, &value, &len, &number);
+
+	if (rc)
+		return complain(out, "there is no batch at all: %s", strerror(-rc));
+	free(value);
+	out->begun = -1;
+	if (number == shadow->durable)
+		return 0;
+	if (number < shadow->durable)
+		return complain(out,
+			"batch %llu was acknowledged and is lost: the store is at %llu",
+			(unsigned long long)shadow->durable, (unsigned long long)number);
+	for (size_t k = 0; k < shadow->begun_count; k++) {
+		if (shadow->begun[k].number != number || !is_at(store, &shadow->begun[k]))
+			continue;
+		out->begun = (int)k;
+		shadow_advance(shadow, k);
+		return shadow->wrong[0] ? complain(out, "%s", shadow->wrong) : 0;
+	}
+	return complain(out, "the store is at batch %llu, which is not whole, or was never begun",
+		(unsigned long long)number);
 }
 
 // ---- the scheduler ----
@@ -177,7 +222,7 @@ static int verify(
 	if (!store)
 		return complain(out, "the store cannot be opened: %s", strerror(-rc));
 	if (shadow->known) {
-		rc = find_number(store, shadow, out);
+		rc = find_batch(store, shadow, out);
 		if (!rc)
 			rc = check_records(store, shadow, out);
 		if (rc)
@@ -186,7 +231,6 @@ static int verify(
 	rc = registry_init(&registry, store);
 	if (rc)
 		return complain(out, "the registry cannot be read: %s", strerror(-rc));
-	out->number = registry.meta_version;
 	if (shadow->known && registry.durable != shadow->seq)
 		return complain(out, "the registry is at seq %llu instead of %llu",
 			(unsigned long long)registry.durable, (unsigned long long)shadow->seq);
@@ -204,7 +248,7 @@ int verify_store(
 	int fds[2], status;
 	pid_t pid;
 
-	*out = (struct verify_result){0};
+	*out = (struct verify_result){.begun = -1};
 	if (pipe(fds) != 0 || (pid = fork()) < 0)
 		abort();
 	if (pid == 0) {

@@ -5,7 +5,7 @@
 #include "test/crash/shadow.h"
 
 struct verify_result {
-	uint64_t number; // of the batch that the store is at
+	int begun;       // which of the batches that had begun the store is at; -1: none of them
 	char wrong[400]; // "" if all is well
 };
 

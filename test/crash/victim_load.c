@@ -27,7 +27,7 @@ static void tell_deed(struct victim *v, enum mark_deed deed, const char *id)
 {
 	struct sched_bytes body = {0};
 
-	sched_put_u8(&body, deed);
+	sched_put_u8(&body, (uint8_t)deed);
 	mark_put_text(&body, id);
 	tell(v, MARK_DEED, &body);
 }
