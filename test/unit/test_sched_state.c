@@ -223,6 +223,34 @@ static void readers_see_whole_transactions(void **state)
 
 // ---- the log ----
 
+// A job with a schedule, and one that is dispatched, with a child each.
+static void launch(struct world *w)
+{
+	static const char *const key = "scene";
+	struct sched_launch launches = {.templated = true,
+		.payload = SCHED_PAYLOAD_REQUIRED,
+		.meta_required = &key,
+		.meta_required_count = 1};
+	struct sched_meta meta = {"scene", "s1"};
+	struct sched_dispatch d = {
+		.payload = "p\0q", .payload_len = 3, .meta = &meta, .meta_count = 1, .token = "t"};
+	uint32_t slot, child;
+
+	w->spec.type = SCHED_TYPE_BATCH;
+	w->spec.launch = &launches;
+	slot = world_job(w, "template", 1);
+	assert_int_equal(sched_core_dispatch(w->core, slot, &d, w->now, &child), 0);
+	launches = (struct sched_launch){.cron = "* * * * *", .overlap = true};
+	slot = world_job(w, "periodic", 1);
+	w->now += 60 * NS_PER_SEC;
+	world_settle(w);
+	assert_int_equal(sched_job_at(world_head(w), slot)->children, 1);
+	world_report(w, world_named(w, child, 0), SCHED_COMPLETE, false);
+	assert_true(sched_job_at(world_head(w), child)->ended_ns > 0);
+	w->spec.type = SCHED_TYPE_SERVICE;
+	w->spec.launch = NULL;
+}
+
 static struct sched_bytes make_log(uint64_t *hash)
 {
 	struct sched_constraint c = {"rack", "r1", SCHED_OP_NE};
@@ -242,6 +270,7 @@ static struct sched_bytes make_log(uint64_t *hash)
 	world_settle(&w);
 	world_report(&w, world_named(&w, 0, 3), SCHED_FAILED, false);
 	world_settle(&w);
+	launch(&w);
 	w.group.restart_hash = 2;
 	world_job(&w, "j", 4);
 	world_settle(&w);
