@@ -270,7 +270,6 @@ static struct sched_bytes make_log(uint64_t *hash)
 	world_settle(&w);
 	world_report(&w, world_named(&w, 0, 3), SCHED_FAILED, false);
 	world_settle(&w);
-	launch(&w);
 	w.group.restart_hash = 2;
 	world_job(&w, "j", 4);
 	world_settle(&w);
@@ -279,6 +278,7 @@ static struct sched_bytes make_log(uint64_t *hash)
 	sched_core_node_del(w.core, 1, w.now);
 	sched_core_job_stop(w.core, 1, true, w.now);
 	world_settle(&w);
+	launch(&w);
 	*hash = sched_state_hash(world_head(&w));
 	sched_log_take(w.core, &log);
 	world_fini(&w);
