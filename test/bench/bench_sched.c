@@ -18,7 +18,7 @@ void bench_must(int rc, const char *what)
 	}
 }
 
-static void add_nodes(struct bench *b, uint32_t nodes, uint32_t slots)
+void bench_nodes(struct bench *b, uint32_t nodes, uint32_t slots)
 {
 	struct sched_res capacity = {slots * 100, slots * 64, UINT32_MAX, UINT32_MAX};
 
@@ -37,7 +37,7 @@ static void add_nodes(struct bench *b, uint32_t nodes, uint32_t slots)
 	}
 }
 
-static void add_job(struct bench *b, uint32_t k, uint32_t count)
+void bench_job(struct bench *b, uint32_t k, uint32_t count)
 {
 	char name[32];
 	struct sched_group group = {.name = "main",
@@ -143,11 +143,11 @@ static void run(uint32_t jobs, uint32_t count, uint32_t nodes, uint32_t workers)
 	ns_t start, submitted, done, cpu;
 
 	// Room for a quarter more than is asked for.
-	add_nodes(&b, nodes, (uint32_t)((uint64_t)jobs * count / nodes * 5 / 4 + 2));
+	bench_nodes(&b, nodes, (uint32_t)((uint64_t)jobs * count / nodes * 5 / 4 + 2));
 	empty = sched_state_bytes(b.core->state);
 	start = clock_now();
 	for (uint32_t k = 0; k < jobs; k++)
-		add_job(&b, k, count);
+		bench_job(&b, k, count);
 	submitted = clock_now();
 	cpu = bench_cpu();
 	bench_work_off(&b);
@@ -183,9 +183,9 @@ static void fill(uint32_t nodes, uint32_t slots, uint32_t workers)
 	struct bench b = bench_start(workers, SCHED_LEAST_LOADED);
 	struct sched_applier_stats stats;
 
-	add_nodes(&b, nodes, slots);
+	bench_nodes(&b, nodes, slots);
 	for (uint32_t k = 0; k < 40; k++)
-		add_job(&b, k, nodes * slots / 40);
+		bench_job(&b, k, nodes * slots / 40);
 	bench_work_off(&b);
 	stats = sched_applier_stats(b.core->applier);
 	printf(bench_json
@@ -221,9 +221,9 @@ static void load_unevenly(struct bench *b, uint32_t nodes)
 	struct rng rng;
 
 	rng_seed(&rng, 5);
-	add_nodes(b, nodes, 100);
+	bench_nodes(b, nodes, 100);
 	for (uint32_t k = 0; k < nodes / 4; k++)
-		add_job(b, k, 1 + rng_below(&rng, 300));
+		bench_job(b, k, 1 + rng_below(&rng, 300));
 	bench_work_off(b);
 	for (uint32_t k = 0; k < nodes; k++)
 		if (rng_below(&rng, 2))
@@ -231,7 +231,7 @@ static void load_unevenly(struct bench *b, uint32_t nodes)
 					   b->core, k, SCHED_NODE_READY, false, false, 1),
 				"state");
 	for (uint32_t k = 0; k < nodes / 8; k++)
-		add_job(b, 100000 + k, 1 + rng_below(&rng, 100));
+		bench_job(b, 100000 + k, 1 + rng_below(&rng, 100));
 	bench_work_off(b);
 	for (uint32_t k = 0; k < nodes; k++)
 		bench_must(sched_core_node_state(b->core, k, SCHED_NODE_READY, true, false, 1),
@@ -254,7 +254,7 @@ static void quality(uint32_t nodes, enum sched_algorithm algorithm)
 		uint32_t slot;
 		char job[32];
 
-		add_job(&b, 200000 + k, 1);
+		bench_job(&b, 200000 + k, 1);
 		bench_round(&b);
 		snprintf(job, sizeof(job), "job-%u", 200000 + k);
 		slot = sched_job_at(s, sched_job_find(b.core->state, "default", job))
@@ -299,6 +299,8 @@ static int help(void)
 	     "  rate [JOBS COUNT NODES [WORKERS]]   placements/s, memory, log\n"
 	     "  fill                                a cluster filled to the last slot\n"
 	     "  score                               of the node chosen against the best of all\n"
+	     "  conflicts [quick | WORKERS COUNT [AGE_US]]\n"
+	     "                                      how often workers collide, in simulated time\n"
 	     "Without WHAT: rate, fill, score. Numbers are at least 1, WORKERS at most 16.");
 	return 2;
 }
@@ -342,6 +344,11 @@ int main(int argc, char **argv)
 		rates();
 	else if (strcmp(what, "fill") == 0)
 		fill(100, 100, 8);
+	else if (strcmp(what, "conflicts") == 0 && argc >= 4)
+		bench_conflicts_of(number(argv[2], BENCH_WORKERS_MAX), number(argv[3], 1000),
+			argc > 4 ? number(argv[4], 1000000) : 0);
+	else if (strcmp(what, "conflicts") == 0)
+		bench_conflicts(argc > 2);
 	else if (strcmp(what, "score") == 0)
 		scores();
 	else if (strcmp(what, "all") != 0)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What bench_sched.c and bench_sched_grid.c share: a scheduler in one thread, and how results are
+// What the files of bench-sched share: a scheduler in one thread, and how results are
 // told.
 #pragma once
 
@@ -27,9 +27,16 @@ void bench_end(struct bench *b);
 // they collide as they would in parallel. Returns how many worked.
 uint32_t bench_round(struct bench *b);
 void bench_work_off(struct bench *b);
+// Each with room for `slots` instances of these jobs.
+void bench_nodes(struct bench *b, uint32_t nodes, uint32_t slots);
+void bench_job(struct bench *b, uint32_t k, uint32_t count);
 // CPU time of this process: others may use the machine at the same time.
 ns_t bench_cpu(void);
 
 // Nomad's grid: one evaluation, planned and not submitted.
 void bench_grid(uint32_t nodes, uint32_t racks, uint32_t count);
 void bench_grid_all(bool quick);
+
+// How often workers collide: in simulated time, with measured planning times.
+void bench_conflicts(bool quick);
+void bench_conflicts_of(uint32_t workers, uint32_t count, uint32_t age_us);

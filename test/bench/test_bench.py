@@ -13,6 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 # pylint: disable=wrong-import-position
 import compare  # noqa: E402
+import conflicts  # noqa: E402
 import gateway  # noqa: E402
 import profile_table  # noqa: E402
 import reading  # noqa: E402
@@ -100,6 +101,23 @@ class CompareTest(unittest.TestCase):
         with contextlib.redirect_stderr(io.StringIO()):
             self.assertEqual(compare.main(["/dev/null", "/dev/null"]), 1)
             self.assertEqual(compare.main(["/dev/null"]), 2)
+
+
+class ConflictsTest(unittest.TestCase):
+    def test_a_row_a_setting_and_a_column_a_number_of_workers(self):
+        found = results.Results("sched", {})
+        line = {"algorithm": "bin-pack", "fill": "half-full", "count": 100, "age_us": 10000.0}
+        for workers, plans in ((16, 3.5), (2, 1.25)):
+            conflicts.add(found, [{**line, **dict.fromkeys(conflicts.METRICS, 7.0), "workers": workers,
+                                   "plans_per_job": plans}])
+        conflicts.add(found, [{**line, **dict.fromkeys(conflicts.METRICS, 9.0), "workers": 2, "age_us": 0.0}])
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            conflicts.show(found)
+        rows = [row.split() for row in out.getvalue().splitlines()]
+        self.assertIn("setting a job view ms old 2 16".split(), rows)
+        self.assertIn("bin-pack-half-full 100 10 1.25 3.5".split(), rows)
+        self.assertIn("bin-pack-half-full 100 0 9 -".split(), rows)
 
 
 class PlanTest(unittest.TestCase):

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 
+import conflicts
 import machine
 import results
 
@@ -280,9 +281,10 @@ def measure(found, o):
     if o.only != "pure":
         measure_durable(found, o)
     if o.only != "durable":
-        print("  one thread: grid, memory, scores", flush=True)
+        print("  one thread: grid, memory, scores, conflicts", flush=True)
         measure_grid(found, o)
         measure_rest(found, o)
+        conflicts.add(found, lines_of(o, "conflicts", *(["quick"] if o.quick else [])))
 
 
 def show(found, o):
@@ -292,6 +294,7 @@ def show(found, o):
         show_count(found)
         show_nomad(found)
         show_rest(found)
+        conflicts.show(found)
         print()
     if o.only != "pure":
         add_nomad_rates(found)
