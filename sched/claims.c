@@ -31,6 +31,14 @@ static uint64_t claimed(const struct sched_spec *spec, uint32_t group, const cha
 	return n;
 }
 
+static uint64_t claimed_by(const struct sched_snapshot *s, const struct sched_plan *plan,
+	const struct sched_plan_place *p, const char *name)
+{
+	const struct sched_spec *spec = sched_place_spec(s, plan, p);
+
+	return spec ? claimed(spec, p->group, name) : 0;
+}
+
 static uint64_t there_are(const struct sched_node_info *info, const char *name)
 {
 	const char *value = sched_node_attribute(info, name);
@@ -86,7 +94,7 @@ uint32_t sched_claims_room(const struct sched_snapshot *s, uint32_t node,
 		used = all < each ? 0 : in_use(s, n, name, plan);
 		for (uint32_t k = 0; k < places; k++)
 			if (plan->places[k].node == node)
-				used += claimed(spec, plan->places[k].group, name);
+				used += claimed_by(s, plan, &plan->places[k], name);
 		if (all < used + each)
 			return 0;
 		room = (all - used) / each < room ? (all - used) / each : room;

@@ -8,7 +8,7 @@
 
 bool sched_deploys(const struct sched_spec *spec, bool first)
 {
-	if (spec->type != SCHED_TYPE_SERVICE || spec->stopped)
+	if (spec->type != SCHED_TYPE_SERVICE || spec->stopped || spec->launch)
 		return false;
 	for (uint32_t g = 0; g < spec->group_count; g++) {
 		const struct sched_group *group = &spec->groups[g];
@@ -57,7 +57,7 @@ uint32_t sched_deploy_canaries(
 
 // ---- starting ----
 
-static const struct sched_group *group_named(const struct sched_spec *spec, const char *name)
+const struct sched_group *sched_group_named(const struct sched_spec *spec, const char *name)
 {
 	for (uint32_t g = 0; g < spec->group_count; g++)
 		if (strcmp(spec->groups[g].name, name) == 0)
@@ -72,7 +72,7 @@ static uint32_t canary_groups(const struct sched_spec *from, const struct sched_
 
 	for (uint32_t g = 0; from && g < next->group_count; g++) {
 		const struct sched_group *new = &next->groups[g];
-		const struct sched_group *old = group_named(from, new->name);
+		const struct sched_group *old = sched_group_named(from, new->name);
 
 		if (!old || !new->canaries)
 			continue;
@@ -120,8 +120,8 @@ bool sched_deployment_start(const struct sched_job *old, const struct sched_spec
 		out->canary_groups = canary_groups(sched_job_version(old, out->from), next);
 	if (before) {
 		out->before = before->version;
-		out->before_status = ended(before->status) ? before->status
-							   : SCHED_DEPLOYMENT_CANCELLED;
+		out->before_status =
+			ended(before->status) ? before->status : SCHED_DEPLOYMENT_CANCELLED;
 	}
 	return true;
 }

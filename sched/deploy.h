@@ -34,6 +34,9 @@ uint64_t sched_deploy_identity(const struct sched_spec *spec);
 // What all groups want together.
 uint64_t sched_deploy_total(const struct sched_spec *spec);
 
+// NULL: it has none of that name.
+const struct sched_group *sched_group_named(const struct sched_spec *spec, const char *name);
+
 // The deployment of the job's current version, NULL.
 static inline const struct sched_deployment *sched_deployment_current(const struct sched_job *job)
 {

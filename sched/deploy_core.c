@@ -234,6 +234,18 @@ int sched_deploy_settle(struct sched_core *c, uint32_t job, ns_t now)
 	return rc ? rc : committed;
 }
 
+// Only a group that was told to be careful gives up at the first failure: others try again, with
+// the usual delays. Nor does a first version: it has nothing to go back to.
+static bool fails(const struct sched_spec *spec, const struct sched_deployment *d,
+	const struct sched_instance *i)
+{
+	const struct sched_group *g = i->group < spec->group_count ? &spec->groups[i->group] : NULL;
+
+	return g && (g->canaries || g->auto_revert) && (d->from || d->stable) &&
+	       i->desired == SCHED_RUN && i->create_index > d->create_index &&
+	       (i->status == SCHED_FAILED || i->status == SCHED_COMPLETE);
+}
+
 int sched_deploy_reported(struct sched_core *c, const struct sched_id *id, ns_t now)
 {
 	const struct sched_instance *i = sched_instance_by_id(&c->state->head, id);
@@ -244,9 +256,7 @@ int sched_deploy_reported(struct sched_core *c, const struct sched_id *id, ns_t 
 
 	if (!d || i->version != d->version)
 		return 0;
-	// What the first version does is nobody's fault but its own, and there is no other.
-	if (sched_terminal(i->status) && i->status != SCHED_LOST && i->desired == SCHED_RUN &&
-		i->create_index > d->create_index && (d->from || d->stable))
+	if (fails(sched_job_spec(job_of(c, job)), d, i))
 		return fail(c, job, SCHED_DEPLOYMENT_INSTANCE_FAILED, now);
 	if (sched_ready(i))
 		rc = progress(c, job, now);
@@ -285,6 +295,35 @@ int sched_deploy_put(struct sched_core *c, uint32_t slot, struct sched_deploymen
 	return rc ? rc : progress(c, slot, now);
 }
 
+struct sched_spec *sched_deploy_refuse(
+	const struct sched_job *old, const struct sched_spec *put, bool *same, int *rc)
+{
+	const struct sched_deployment *d = old ? sched_deployment_current(old) : NULL;
+	struct sched_spec *spec;
+
+	*rc = 0;
+	if (!d || !d->refused || put->stopped || d->refused != sched_deploy_identity(put))
+		return NULL;
+	spec = sched_spec_copy(sched_job_spec(old));
+	if (!spec) {
+		*rc = -ENOMEM;
+		return NULL;
+	}
+	*same = spec->priority == put->priority && !spec->stopped;
+	spec->priority = put->priority;
+	spec->stopped = false;
+	for (uint32_t g = 0; g < spec->group_count; g++) {
+		struct sched_group *group = (struct sched_group *)(uintptr_t)&spec->groups[g];
+		const struct sched_group *wanted = sched_group_named(put, group->name);
+
+		if (!wanted || wanted->count == group->count)
+			continue;
+		group->count = wanted->count;
+		*same = false;
+	}
+	return spec;
+}
+
 // Its counts or its deadline may be others.
 static int go_on(struct sched_core *c, uint32_t job, ns_t now)
 {
@@ -299,8 +338,8 @@ int sched_deploy_unchanged(struct sched_core *c, uint32_t slot, ns_t now)
 	const struct sched_deployment *old = j->deployment;
 	struct sched_deployment d;
 
-	if (!old || (old->status != SCHED_DEPLOYMENT_RUNNING &&
-			    old->status != SCHED_DEPLOYMENT_PAUSED))
+	if (!old ||
+		(old->status != SCHED_DEPLOYMENT_RUNNING && old->status != SCHED_DEPLOYMENT_PAUSED))
 		return 0;
 	if (old->version == sched_job_spec(j)->version && !sched_job_spec(j)->stopped)
 		return old->status == SCHED_DEPLOYMENT_RUNNING ? go_on(c, slot, now) : 0;
@@ -357,8 +396,7 @@ static int allowed(const struct sched_core *c, uint32_t job, enum sched_deployme
 	return -EINVAL;
 }
 
-static int act(
-	struct sched_core *c, uint32_t job, enum sched_deployment_action action, ns_t now)
+static int act(struct sched_core *c, uint32_t job, enum sched_deployment_action action, ns_t now)
 {
 	switch (action) {
 	case SCHED_DEPLOYMENT_PROMOTE:

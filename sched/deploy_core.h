@@ -13,6 +13,11 @@
 bool sched_deploy_begin(const struct sched_core *c, uint32_t slot, const struct sched_spec *next,
 	ns_t now, struct sched_deployment *out);
 int sched_deploy_put(struct sched_core *c, uint32_t slot, struct sched_deployment *d, ns_t now);
+// A spec whose version has failed and was taken back is put again, as by a host that wants another
+// count of what it knows: the current spec with the counts of that. NULL: it is another one, or out
+// of memory (*rc). *same: nothing would change.
+struct sched_spec *sched_deploy_refuse(
+	const struct sched_job *old, const struct sched_spec *put, bool *same, int *rc);
 // The job was put without a deployment of its own: what of the one it has?
 int sched_deploy_unchanged(struct sched_core *c, uint32_t slot, ns_t now);
 

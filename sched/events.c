@@ -51,11 +51,37 @@ static int put_spec(struct sched_core *c, uint32_t slot, struct sched_spec *spec
 	return rc ? rc : committed;
 }
 
+// The spec that a put comes to, of the next version or, if nothing new is in it, of the same. NULL
+// with *rc 0: nothing changes.
+static struct sched_spec *next_spec(
+	const struct sched_job *old, const struct sched_spec *put, int *rc)
+{
+	bool same = false;
+	struct sched_spec *spec = sched_deploy_refuse(old, put, &same, rc);
+
+	if (same || *rc) {
+		free(spec);
+		return NULL;
+	}
+	if (!spec)
+		spec = sched_spec_copy(put);
+	if (!spec) {
+		*rc = -ENOMEM;
+		return NULL;
+	}
+	spec->version = 1;
+	if (old)
+		spec->version = sched_job_spec(old)->version +
+				!sched_same_instances(sched_job_spec(old), spec);
+	return spec;
+}
+
 int sched_core_job_put(
 	struct sched_core *c, const struct sched_spec *spec, ns_t now, uint32_t *slot)
 {
 	struct sched_spec *copy;
 	const struct sched_job *old;
+	int rc;
 
 	if (sched_spec_check(spec) || spec->parent)
 		return -EINVAL;
@@ -63,14 +89,10 @@ int sched_core_job_put(
 	old = sched_job_at(&c->state->head, *slot);
 	if (old && old->parent != SCHED_NONE)
 		return -EEXIST;
-	copy = sched_spec_copy(spec);
+	copy = next_spec(old, spec, &rc);
 	if (!copy)
-		return -ENOMEM;
-	copy->version = 1;
-	if (old)
-		copy->version = sched_job_spec(old)->version +
-				!sched_same_instances(sched_job_spec(old), copy);
-	else
+		return rc;
+	if (!old)
 		*slot = sched_slot_new(c->state, SCHED_TABLE_JOBS);
 	return put_spec(c, *slot, copy, false, SCHED_JOB_PUT, now);
 }

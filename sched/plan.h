@@ -35,6 +35,7 @@ struct sched_plan_place {
 	uint32_t node;
 	uint32_t name_index;
 	uint32_t previous;
+	uint32_t version; // of the job; 0: the plan's
 	float score, runner_up;
 	uint16_t reschedules;
 	uint8_t group;
@@ -79,6 +80,19 @@ struct sched_plan {
 	uint32_t rejected[SCHED_PLAN_REJECTED_SHOWN];
 	void *user; // the host's
 };
+
+// The spec of whose groups a placement of the plan is. s: in which the plan's version is the
+// current one. NULL: it is not kept any more.
+static inline const struct sched_spec *sched_place_spec(const struct sched_snapshot *s,
+	const struct sched_plan *plan, const struct sched_plan_place *p)
+{
+	const struct sched_job *j = sched_job_at(s, plan->job);
+	const struct sched_spec *spec = j ? sched_job_spec(j) : NULL;
+
+	if (spec && p->version)
+		spec = sched_job_version(j, p->version);
+	return spec && p->group < spec->group_count ? spec : NULL;
+}
 
 // ---- the queue: priority, then first come ----
 

@@ -168,14 +168,15 @@ static void propose_leaving(struct sched_applier *a, const struct sched_plan *pl
 	}
 }
 
-// Returns how many placements are for nodes that are gone.
-static uint32_t propose_coming(
-	struct sched_applier *a, const struct sched_plan *plan, const struct sched_spec *spec)
+// Returns how many placements are for nodes, or of versions, that are gone.
+static uint32_t propose_coming(struct sched_applier *a, const struct sched_plan *plan)
 {
 	uint32_t missing = 0;
 
 	for (uint32_t k = 0; k < plan->place_count; k++) {
-		struct touched *t = touch(a, plan->places[k].node);
+		const struct sched_spec *spec =
+			sched_place_spec(&a->st->head, plan, &plan->places[k]);
+		struct touched *t = spec ? touch(a, plan->places[k].node) : NULL;
 
 		if (!t) {
 			missing++;
@@ -225,8 +226,7 @@ static void blame(struct sched_applier *a, const struct sched_plan *plan, uint32
 }
 
 // The whole plan must be within the quota of the job's namespace, or none of it is.
-static bool within_quota(
-	const struct sched_applier *a, const struct sched_plan *plan, const struct sched_spec *spec)
+static bool within_quota(const struct sched_applier *a, const struct sched_plan *plan)
 {
 	uint32_t slot = sched_job_at(&a->st->head, plan->job)->quota;
 	const struct sched_quota *q = sched_quota_at(&a->st->head, slot);
@@ -234,8 +234,13 @@ static bool within_quota(
 
 	if (!q)
 		return true;
-	for (uint32_t k = 0; k < plan->place_count; k++)
-		sched_grow(&growth, &spec->groups[plan->places[k].group].ask, 1);
+	for (uint32_t k = 0; k < plan->place_count; k++) {
+		const struct sched_plan_place *p = &plan->places[k];
+		const struct sched_spec *spec = sched_place_spec(&a->st->head, plan, p);
+
+		if (spec)
+			sched_grow(&growth, &spec->groups[p->group].ask, 1);
+	}
 	for (uint32_t k = 0; k < plan->update_count; k++) {
 		const struct sched_instance *i = wanted(a, &plan->updates[k].id);
 
@@ -334,23 +339,23 @@ static int commit_updates(struct sched_applier *a, struct sched_plan *plan)
 	return 0;
 }
 
-static int commit_places(
-	struct sched_applier *a, struct sched_plan *plan, const struct sched_spec *spec)
+static int commit_places(struct sched_applier *a, struct sched_plan *plan)
 {
-	struct sched_instance i = {
-		.job = plan->job, .version = plan->version, .changed_ns = plan->now};
+	struct sched_instance i = {.job = plan->job, .changed_ns = plan->now};
 
 	i.id.nonce = plan->nonce;
 	i.why.eval = plan->done.id;
 	i.why.trigger = plan->trigger;
 	for (uint32_t k = 0; k < plan->place_count; k++) {
 		const struct sched_plan_place *p = &plan->places[k];
+		const struct sched_spec *spec = sched_place_spec(&a->st->head, plan, p);
 		int rc;
 
-		if (rejected(a, p->node))
+		if (!spec || rejected(a, p->node))
 			continue;
 		i.id.seq = k;
 		i.id.slot = sched_slot_new(a->st, SCHED_TABLE_INSTANCES);
+		i.version = spec->version;
 		i.node = p->node;
 		i.name_index = p->name_index;
 		i.previous = p->previous;
@@ -390,7 +395,7 @@ static int commit_evals(struct sched_applier *a, struct sched_plan *plan)
 	return rc;
 }
 
-static int commit(struct sched_applier *a, struct sched_plan *plan, const struct sched_spec *spec)
+static int commit(struct sched_applier *a, struct sched_plan *plan)
 {
 	int rc;
 
@@ -404,7 +409,7 @@ static int commit(struct sched_applier *a, struct sched_plan *plan, const struct
 	if (!rc)
 		rc = commit_updates(a, plan);
 	if (!rc)
-		rc = commit_places(a, plan, spec);
+		rc = commit_places(a, plan);
 	if (!rc && plan->full)
 		rc = commit_evals(a, plan);
 	// What was applied stays applied and is in the log; a plan that ran out of memory half way
@@ -450,13 +455,13 @@ void sched_applier_apply(struct sched_applier *a, struct sched_plan *plan)
 		a->stats.empty++;
 		return;
 	}
-	if (!within_quota(a, plan, spec)) {
+	if (!within_quota(a, plan)) {
 		plan->refresh_index = a->st->head.index;
 		a->stats.over_quota++;
 		return;
 	}
 	propose_leaving(a, plan);
-	missing = propose_coming(a, plan, spec);
+	missing = propose_coming(a, plan);
 	judge(a, plan);
 	plan->rejected_nodes += missing;
 	plan->full = !plan->rejected_nodes;
@@ -466,7 +471,7 @@ void sched_applier_apply(struct sched_applier *a, struct sched_plan *plan)
 		a->stats.empty++;
 		return;
 	}
-	plan->error = commit(a, plan, spec);
+	plan->error = commit(a, plan);
 	if (!plan->full)
 		plan->refresh_index = a->st->head.index;
 	a->stats.full += plan->full;

@@ -19,9 +19,14 @@ static struct sched_res used_after(
 {
 	struct sched_res used = n->used;
 
-	for (uint32_t k = 0; k < q->plan->place_count; k++)
-		if (q->plan->places[k].node == node)
-			sched_res_add(&used, &q->spec->groups[q->plan->places[k].group].ask);
+	for (uint32_t k = 0; k < q->plan->place_count; k++) {
+		const struct sched_plan_place *p = &q->plan->places[k];
+		const struct sched_spec *spec =
+			p->node == node ? sched_place_spec(q->s, q->plan, p) : NULL;
+
+		if (spec)
+			sched_res_add(&used, &spec->groups[p->group].ask);
+	}
 	for (uint32_t k = 0; k < q->plan->stop_count; k++) {
 		const struct sched_instance *i = sched_instance_by_id(q->s, &q->plan->stops[k].id);
 

@@ -141,8 +141,10 @@ static void count_kept(const struct sched_prefer *p, struct sched_property *y,
 	for (uint32_t i = 0; i < q->rec->kept_count; i++)
 		if (all_groups || q->rec->kept[i].group == q->group)
 			y->count[value_at(y->column, unit_of(p, q->s, q->rec->kept[i].node))]++;
-	for (uint32_t i = 0; all_groups && i < plan->place_count; i++)
-		y->count[value_at(y->column, unit_of(p, q->s, plan->places[i].node))]++;
+	// Of the group itself if it is placed in two versions.
+	for (uint32_t i = 0; i < plan->place_count; i++)
+		if (all_groups || plan->places[i].group == q->group)
+			y->count[value_at(y->column, unit_of(p, q->s, plan->places[i].node))]++;
 }
 
 static int add_limits(struct sched_prefer *p, const struct sched_prefer_request *q,

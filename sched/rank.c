@@ -522,6 +522,25 @@ int sched_ranking_next(
 	return 0;
 }
 
+int sched_ranking_on(struct sched_ranking *r, uint32_t node, struct sched_plan_place *out)
+{
+	const struct sched_node *n = sched_node_at(r->s, node);
+	struct sched_prefer *prefer = r->strata.prefers ? &r->strata.prefer : NULL;
+	struct sched_candidate c;
+	uint32_t unit;
+
+	// What ended may have been on a node that is gone.
+	if (!n || !sched_node_takes(n))
+		return -ENOSPC;
+	unit = prefer && !prefer->by_node ? n->class_id : node;
+	if ((prefer && sched_prefer_full(prefer, unit) != SCHED_FEASIBLE) || !look(r, node, 0, &c))
+		return -ENOSPC;
+	if (prefer)
+		sched_prefer_take(prefer, unit);
+	*out = (struct sched_plan_place){.node = node, .score = c.score};
+	return 0;
+}
+
 void sched_ranking_end(struct sched_ranking *r)
 {
 	struct sched_favourites *f = r->favourites;

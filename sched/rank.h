@@ -63,6 +63,9 @@ int sched_ranking_init(struct sched_ranking *r, const struct sched_spec *spec, u
 // -ENOMEM.
 int sched_ranking_next(
 	struct sched_ranking *r, uint32_t wants_left, uint32_t avoid, struct sched_plan_place *out);
+// This node, if it has room for one more, before the first sched_ranking_next(): the caller counts
+// it in `planned` and rec->own. 0 or -ENOSPC.
+int sched_ranking_on(struct sched_ranking *r, uint32_t node, struct sched_plan_place *out);
 // No more placements of the group: keeps what the next evaluation may use.
 void sched_ranking_end(struct sched_ranking *r);
 // The score of a node with this used after the placement; higher is better, 0 to 1 without the

@@ -12,6 +12,7 @@
 //   old alone           a replacement is placed, at most max_parallel such at a time
 //   failed alone        is placed again when its delay is over, or at once if the version is new
 //   nothing             is placed
+// A group that a deployment holds has its own rules (reconcile_held.c).
 // Whatever is beyond the count, of a stopped job, of a dropped group or there twice is stopped. So
 // for each index there is exactly one at rest, and while something is replaced never fewer serve
 // than before.
@@ -59,8 +60,7 @@ void sched_want_update(struct sched_work *w, const struct sched_instance *i)
 		(struct sched_plan_update){.id = i->id, .version = w->spec->version, .ask = i->ask};
 }
 
-// previous: what it takes the place of; last: what failed there.
-static void want_place(
+void sched_want_place(
 	struct sched_work *w, uint32_t group, uint32_t index, uint32_t previous, uint32_t last)
 {
 	const struct sched_instance *p = sched_instance_at(w->s, previous);
@@ -75,11 +75,12 @@ static void want_place(
 	*want = (struct sched_want){.name_index = index,
 		.previous = previous,
 		.avoid = SCHED_NONE,
+		.version = w->placing == w->spec ? 0 : w->placing->version,
 		.group = (uint8_t)group};
 	// What another version did says nothing of this one.
-	if (p && p->version == w->spec->version)
+	if (p && p->version == w->placing->version)
 		want->reschedules = p->reschedules;
-	if (l && l->version == w->spec->version && sched_work_ended_itself(l)) {
+	if (l && l->version == w->placing->version && sched_work_ended_itself(l)) {
 		want->reschedules = l->reschedules + 1;
 		want->avoid = l->node;
 	}
@@ -122,8 +123,7 @@ static bool better(const struct sched_instance *a, const struct sched_instance *
 						  : a->name_index < b->name_index;
 }
 
-// Takes the place, or is stopped; what held it before and is worse is stopped.
-static void claim(struct sched_work *w, uint32_t *at, const struct sched_instance *i)
+void sched_work_claim(struct sched_work *w, uint32_t *at, const struct sched_instance *i)
 {
 	const struct sched_instance *other = sched_instance_at(w->s, *at);
 
@@ -136,8 +136,7 @@ static void claim(struct sched_work *w, uint32_t *at, const struct sched_instanc
 	*at = i->id.slot;
 }
 
-// Another one has taken its place: nobody waits for it to be placed again.
-static void settle_ended(struct sched_work *w, const struct sched_instance *i)
+void sched_work_settle_ended(struct sched_work *w, const struct sched_instance *i)
 {
 	if (i && i->desired == SCHED_RUN && sched_terminal(i->status))
 		sched_want_stop(w, i, false);
@@ -149,6 +148,11 @@ static void sort_ended(struct sched_work *w, const struct sched_instance *i)
 	const struct sched_instance *other;
 	struct sched_place *p;
 
+	// Canaries are placed anew without a look back.
+	if (i->flags & SCHED_INSTANCE_CANARY) {
+		sched_work_settle_ended(w, i);
+		return;
+	}
 	if (group == SCHED_NONE || i->name_index >= w->spec->groups[group].count) {
 		// Nobody asks for it any more: settled.
 		if (i->desired == SCHED_RUN)
@@ -162,14 +166,17 @@ static void sort_ended(struct sched_work *w, const struct sched_instance *i)
 	}
 	if (i->desired != SCHED_RUN && i->status != SCHED_LOST)
 		return;
-	if (sched_instance_at(w->s, i->next))
-		return;
-	other = sched_instance_at(w->s, p->last);
-	if (other && other->create_index > i->create_index) {
-		settle_ended(w, i);
+	// It ended after its replacement was placed.
+	if (sched_instance_at(w->s, i->next)) {
+		sched_work_settle_ended(w, i);
 		return;
 	}
-	settle_ended(w, other);
+	other = sched_instance_at(w->s, p->last);
+	if (other && other->create_index > i->create_index) {
+		sched_work_settle_ended(w, i);
+		return;
+	}
+	sched_work_settle_ended(w, other);
 	p->last = i->id.slot;
 }
 
@@ -199,6 +206,14 @@ static bool wait_for(struct sched_work *w, const struct sched_instance *i, uint3
 	return true;
 }
 
+void sched_work_stays(struct sched_work *w, const struct sched_instance *i, uint32_t group)
+{
+	if (w->out->own && w->out->own[i->node] < UINT16_MAX)
+		w->out->own[i->node]++;
+	if (w->out->kept)
+		w->out->kept[w->out->kept_count++] = (struct sched_kept){i->node, (uint8_t)group};
+}
+
 static void sort_live(struct sched_work *w, const struct sched_instance *i)
 {
 	const struct sched_node *n = sched_node_at(w->s, i->node);
@@ -207,6 +222,8 @@ static void sort_live(struct sched_work *w, const struct sched_instance *i)
 	struct sched_place *p;
 	bool gone;
 
+	if (i->flags & SCHED_INSTANCE_CANARY && sched_held_canary(w, i, group))
+		return;
 	if (n && n->status != SCHED_NODE_DOWN && wanted && is_away(i, n) && wait_for(w, i, group)) {
 		w->places[group][i->name_index].away = i->id.slot;
 		return;
@@ -226,17 +243,20 @@ static void sort_live(struct sched_work *w, const struct sched_instance *i)
 		return;
 	}
 	p = &w->places[group][i->name_index];
+	if (sched_held(w, group) && !n->draining && i->version != w->spec->version &&
+		!sched_work_in_place(w, i, group)) {
+		sched_work_claim(w, &p->base, i);
+		sched_work_stays(w, i, group);
+		return;
+	}
 	if (n->draining || (i->version != w->spec->version && !sched_work_in_place(w, i, group))) {
-		claim(w, &p->old, i);
+		sched_work_claim(w, &p->old, i);
 		return;
 	}
 	if (i->version != w->spec->version)
 		sched_want_update(w, i);
-	claim(w, &p->current, i);
-	if (w->out->own && w->out->own[i->node] < UINT16_MAX)
-		w->out->own[i->node]++;
-	if (w->out->kept)
-		w->out->kept[w->out->kept_count++] = (struct sched_kept){i->node, (uint8_t)group};
+	sched_work_claim(w, &p->current, i);
+	sched_work_stays(w, i, group);
 }
 
 // ---- deciding ----
@@ -265,7 +285,7 @@ bool sched_work_may_reschedule(struct sched_work *w, const struct sched_instance
 {
 	ns_t due;
 
-	if (!last || !sched_work_ended_itself(last) || last->version != w->spec->version)
+	if (!last || !sched_work_ended_itself(last) || last->version != w->placing->version)
 		return true;
 	due = last->changed_ns + sched_reschedule_delay(last->reschedules);
 	if (due <= w->now)
@@ -287,18 +307,27 @@ static void fill(struct sched_work *w, uint32_t group)
 		const struct sched_place *p = &w->places[group][k];
 
 		if (p->current != SCHED_NONE)
-			settle_ended(w, sched_instance_at(w->s, p->last));
+			sched_work_settle_ended(w, sched_instance_at(w->s, p->last));
 		if (p->current != SCHED_NONE || p->done)
 			continue;
 		if (!sched_work_may_reschedule(w, sched_instance_at(w->s, p->last)))
 			continue;
 		if (p->old == SCHED_NONE) {
-			want_place(w, group, k, p->away == SCHED_NONE ? p->last : p->away, p->last);
+			sched_want_place(
+				w, group, k, p->away == SCHED_NONE ? p->last : p->away, p->last);
 		} else if (budget) {
 			budget--;
-			want_place(w, group, k, p->old, p->last);
+			sched_want_place(w, group, k, p->old, p->last);
 		}
 	}
+}
+
+static bool any_sticky(const struct sched_spec *spec)
+{
+	for (uint32_t g = 0; g < spec->group_count; g++)
+		if (spec->groups[g].sticky)
+			return true;
+	return false;
 }
 
 static int prepare(struct sched_work *w)
@@ -312,9 +341,9 @@ static int prepare(struct sched_work *w)
 		if (!w->places[g])
 			return -ENOMEM;
 		for (uint32_t k = 0; k < count; k++)
-			w->places[g][k] = (struct sched_place){
-				SCHED_NONE, SCHED_NONE, SCHED_NONE, SCHED_NONE, false};
-		most += count;
+			w->places[g][k] = (struct sched_place){SCHED_NONE, SCHED_NONE, SCHED_NONE,
+				SCHED_NONE, SCHED_NONE, SCHED_NONE, false};
+		most += count + w->canaries[g];
 	}
 	if (most > w->limit)
 		most = w->limit;
@@ -325,7 +354,7 @@ static int prepare(struct sched_work *w)
 	w->out->unknowns = sched_arena_take(w->arena, most * sizeof(struct sched_id));
 	if (!w->out->wants || !w->out->stops || !w->out->updates || !w->out->unknowns)
 		return -ENOMEM;
-	if (!w->job->live)
+	if (!w->job->live && !w->held && !any_sticky(w->spec))
 		return 0;
 	w->out->own = sched_arena_zeroed(w->arena, high * sizeof(uint16_t));
 	if (!w->out->own)
@@ -349,6 +378,7 @@ int sched_reconcile(struct sched_arena *arena, const struct sched_snapshot *s, u
 	*out = (struct sched_reconciled){
 		.reschedule_at = NS_NEVER, .node_high = s->tables[SCHED_TABLE_NODES].high};
 	w.spec = sched_job_spec(w.job);
+	sched_held_prepare(&w);
 	if (prepare(&w))
 		return -ENOMEM;
 	for (uint32_t at = w.job->first_instance; at != SCHED_NONE;) {
@@ -360,7 +390,11 @@ int sched_reconcile(struct sched_arena *arena, const struct sched_snapshot *s, u
 			sort_ended(&w, i);
 		at = i->next_in_job;
 	}
-	for (uint32_t g = 0; g < w.spec->group_count && !sched_job_rests(w.job); g++)
-		fill(&w, g);
+	for (uint32_t g = 0; g < w.spec->group_count && !sched_job_rests(w.job); g++) {
+		if (!sched_held(&w, g))
+			fill(&w, g);
+		else if (sched_held_fill(&w, g))
+			return -ENOMEM;
+	}
 	return 0;
 }

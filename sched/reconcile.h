@@ -13,7 +13,8 @@
 struct sched_want {
 	uint32_t name_index;
 	uint32_t previous;
-	uint32_t avoid; // a node on which it failed, SCHED_NONE
+	uint32_t avoid;   // a node on which it failed, SCHED_NONE
+	uint32_t version; // 0: the current one
 	uint16_t reschedules;
 	uint8_t group;
 };

@@ -9,7 +9,8 @@
 struct sched_place {
 	uint32_t current, old, last;
 	uint32_t away; // on a node that is disconnected, or was and has not said that it still runs
-	bool done;     // it has run to its end
+	uint32_t base, canary; // of a group that is held (reconcile_held.c)
+	bool done;             // it has run to its end
 };
 
 struct sched_work {
@@ -21,7 +22,17 @@ struct sched_work {
 	struct sched_place *places[SCHED_GROUPS_MAX];
 	ns_t now;
 	uint32_t limit;
+	const struct sched_spec *placing; // the version that is placed: the current one, or `from`
+	const struct sched_deployment *deployment; // NULL: none of the current version
+	const struct sched_spec *from;             // what runs until it is there
+	uint32_t held; // bits: groups in which nothing of the current version is placed
+	uint32_t canaries[SCHED_GROUPS_MAX]; // but these
 };
+
+static inline bool sched_held(const struct sched_work *w, uint32_t group)
+{
+	return w->held >> group & 1;
+}
 
 void sched_want_stop(struct sched_work *w, const struct sched_instance *i, bool lost);
 // The instance goes on under the current version.
@@ -34,3 +45,20 @@ bool sched_work_in_place(
 bool sched_work_ended_itself(const struct sched_instance *i);
 // True if it may be placed again now; notes when otherwise.
 bool sched_work_may_reschedule(struct sched_work *w, const struct sched_instance *last);
+// A group of w->placing. previous: what it takes the place of; last: what failed there.
+void sched_want_place(
+	struct sched_work *w, uint32_t group, uint32_t index, uint32_t previous, uint32_t last);
+// Takes the place, or is stopped; what held it before and is worse is stopped.
+void sched_work_claim(struct sched_work *w, uint32_t *at, const struct sched_instance *i);
+// It counts where it is when places are chosen.
+void sched_work_stays(struct sched_work *w, const struct sched_instance *i, uint32_t group);
+// Another one has taken its place: nobody waits for it to be placed again.
+void sched_work_settle_ended(struct sched_work *w, const struct sched_instance *i);
+
+// ---- groups that a deployment holds (reconcile_held.c) ----
+
+void sched_held_prepare(struct sched_work *w);
+// What becomes of a live canary. False: it is an instance like others.
+bool sched_held_canary(struct sched_work *w, const struct sched_instance *i, uint32_t group);
+// 0 or -1: out of memory.
+int sched_held_fill(struct sched_work *w, uint32_t group);

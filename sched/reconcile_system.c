@@ -195,7 +195,7 @@ int sched_reconcile_system(struct sched_arena *arena, const struct sched_snapsho
 		.count = node == SCHED_NONE ? high : node < high};
 
 	*out = (struct sched_reconciled){.reschedule_at = NS_NEVER, .node_high = high};
-	y.w.spec = sched_job_spec(y.w.job);
+	y.w.spec = y.w.placing = sched_job_spec(y.w.job);
 	if (prepare(&y))
 		return -ENOMEM;
 	sort(&y);

@@ -32,8 +32,10 @@ struct planning {
 	const struct sched_spec *spec;
 	const struct sched_eval *eval;
 	struct sched_reconciled rec;
-	struct sched_res *planned; // by node, if there are several groups
+	uint32_t version;          // that is being placed, if not the current one; else 0
+	struct sched_res *planned; // by node, if places of several groups or versions are chosen
 	struct sched_eligibility eligibility;
+	bool counts_own; // the same for rec.own
 	bool group_failed[SCHED_GROUPS_MAX];
 	uint32_t failed;
 	uint32_t failed_nodes[SCHED_PLAN_NODES_MAX]; // of a system job: the first ones
@@ -133,6 +135,7 @@ static bool make_room(struct planning *p, struct sched_ranking *r, const struct 
 	plan->places[plan->place_count++] = (struct sched_plan_place){.node = node,
 		.name_index = want->name_index,
 		.previous = want->previous,
+		.version = p->version,
 		.reschedules = want->reschedules,
 		.group = want->group};
 	if (p->planned)
@@ -142,7 +145,46 @@ static bool make_room(struct planning *p, struct sched_ranking *r, const struct 
 
 // ---- placing ----
 
-static int choose(struct planning *p, uint32_t group, const struct sched_want *wants, uint32_t n)
+// Fills in what the ranking does not know.
+static void take_place(struct planning *p, const struct sched_want *want)
+{
+	struct sched_plan *plan = &p->w->plan;
+	struct sched_plan_place *place = &plan->places[plan->place_count++];
+
+	place->name_index = want->name_index;
+	place->previous = want->previous;
+	place->version = p->version;
+	place->reschedules = want->reschedules;
+	place->group = want->group;
+	if (p->planned)
+		sched_res_add(&p->planned[place->node], &p->spec->groups[want->group].ask);
+	if (p->counts_own && p->rec.own && p->rec.own[place->node] < UINT16_MAX)
+		p->rec.own[place->node]++;
+}
+
+// Those that would go where their data is come first, before others take the room there. The wants
+// that are left stand at the end; returns how many do not.
+static uint32_t stick(
+	struct planning *p, struct sched_ranking *r, struct sched_want *wants, uint32_t n)
+{
+	struct sched_plan *plan = &p->w->plan;
+	uint32_t placed = 0;
+
+	for (uint32_t k = 0; k < n; k++) {
+		const struct sched_instance *old = sched_instance_at(p->s, wants[k].previous);
+		struct sched_plan_place *place = &plan->places[plan->place_count];
+		struct sched_want want = wants[k];
+
+		if (!old || sched_ranking_on(r, old->node, place))
+			continue;
+		take_place(p, &want);
+		wants[k] = wants[placed];
+		wants[placed++] = want;
+	}
+	return placed;
+}
+
+static int choose(struct planning *p, uint32_t group, struct sched_want *wants, uint32_t n)
 {
 	struct sched_plan *plan = &p->w->plan;
 	struct sched_ranking r = {.s = p->s,
@@ -160,20 +202,14 @@ static int choose(struct planning *p, uint32_t group, const struct sched_want *w
 	if (r.algorithm == SCHED_BIN_PACK)
 		r.favourites = &p->w->favourites;
 	rc = sched_ranking_init(&r, p->spec, group);
-
+	if (!rc && p->spec->groups[group].sticky)
+		k = stick(p, &r, wants, n);
 	for (; !rc && k < n; k++) {
-		struct sched_plan_place *place = &plan->places[plan->place_count];
-
-		rc = sched_ranking_next(&r, n - k, wants[k].avoid, place);
+		rc = sched_ranking_next(
+			&r, n - k, wants[k].avoid, &plan->places[plan->place_count]);
 		if (rc)
 			break;
-		place->name_index = wants[k].name_index;
-		place->previous = wants[k].previous;
-		place->reschedules = wants[k].reschedules;
-		place->group = (uint8_t)group;
-		if (p->planned)
-			sched_res_add(&p->planned[place->node], &p->spec->groups[group].ask);
-		plan->place_count++;
+		take_place(p, &wants[k]);
 	}
 	sched_ranking_end(&r);
 	plan->why[group] = r.why;
@@ -188,28 +224,53 @@ static int choose(struct planning *p, uint32_t group, const struct sched_want *w
 	return 0;
 }
 
-static int place_groups(struct planning *p)
+// Wants of one group and version, as if that were the current one.
+static int choose_version(struct planning *p, struct sched_want *wants, uint32_t n)
+{
+	const struct sched_spec *current = p->spec;
+	int rc;
+
+	p->version = wants->version;
+	if (p->version)
+		p->spec = sched_job_version(p->job, p->version);
+	rc = choose(p, wants->group, wants, n);
+	p->spec = current;
+	p->version = 0;
+	return rc;
+}
+
+static int need_planned(struct planning *p)
 {
 	const struct sched_reconciled *rec = &p->rec;
 	uint32_t high = p->s->tables[SCHED_TABLE_NODES].high;
+
+	for (uint32_t g = 0; g < p->spec->group_count; g++)
+		p->counts_own |= p->spec->groups[g].sticky;
+	for (uint32_t k = 0; p->job->deployment && k < rec->want_count; k++)
+		p->counts_own |= rec->wants[k].version != 0;
+	if (!(p->spec->group_count > 1 || p->counts_own) || !rec->want_count)
+		return 0;
+	p->planned = sched_arena_zeroed(&p->w->arena, high * sizeof(*p->planned));
+	return p->planned ? 0 : -ENOMEM;
+}
+
+static int place_groups(struct planning *p)
+{
+	const struct sched_reconciled *rec = &p->rec;
 	struct sched_plan *plan = &p->w->plan;
 
 	plan->places = sched_arena_take(&p->w->arena, rec->want_count * sizeof(*plan->places));
-	if (!plan->places)
+	if (!plan->places || need_planned(p))
 		return -ENOMEM;
-	if (p->spec->group_count > 1 && rec->want_count) {
-		p->planned = sched_arena_zeroed(&p->w->arena, high * sizeof(*p->planned));
-		if (!p->planned)
-			return -ENOMEM;
-	}
 	// Wants come group by group.
 	for (uint32_t at = 0, end; at < rec->want_count; at = end) {
-		uint32_t group = rec->wants[at].group;
+		const struct sched_want *first = &rec->wants[at];
 		int rc;
 
-		for (end = at + 1; end < rec->want_count && rec->wants[end].group == group;)
+		for (end = at + 1; end < rec->want_count && rec->wants[end].group == first->group &&
+				   rec->wants[end].version == first->version;)
 			end++;
-		rc = choose(p, group, rec->wants + at, end - at);
+		rc = choose_version(p, rec->wants + at, end - at);
 		if (rc)
 			return rc;
 	}
@@ -429,7 +490,11 @@ static void keep_to_quota(struct planning *p)
 			sched_grow(&growth, &i->ask, -1);
 	}
 	for (; q && k < p->rec.want_count; k++) {
-		sched_grow(&growth, &p->spec->groups[p->rec.wants[k].group].ask, 1);
+		const struct sched_want *want = &p->rec.wants[k];
+		const struct sched_spec *spec =
+			want->version ? sched_job_version(p->job, want->version) : p->spec;
+
+		sched_grow(&growth, &spec->groups[want->group].ask, 1);
 		if (!sched_quota_allows(q, &growth))
 			break;
 	}
