@@ -49,6 +49,8 @@ static void put_node(struct sim *s)
 		"node state");
 }
 
+static const char *const images[IMAGES] = {"a@1", "b@1", "b@2", "c@1", "d@7"};
+
 static uint32_t some_node(struct sim *s)
 {
 	uint32_t high = head(s)->tables[SCHED_TABLE_NODES].high, slot;
@@ -79,6 +81,19 @@ static void change_node(struct sim *s)
 			"node state");
 }
 
+static void tell_images(struct sim *s)
+{
+	uint32_t slot = some_node(s), n = 0;
+	const char *has[IMAGES];
+
+	if (slot == SCHED_NONE)
+		return;
+	for (uint32_t i = 0; i < IMAGES; i++)
+		if (below(s, 2))
+			has[n++] = images[i];
+	must(s, sched_core_node_images(s->core, slot, has, n), "images");
+}
+
 static void put_job(struct sim *s)
 {
 	uint32_t number = below(s, JOBS_MAX), slot;
@@ -87,7 +102,8 @@ static void put_job(struct sim *s)
 	struct sched_constraint few = {"unique.node.name", FEW_TEXT, SCHED_OP_DISTINCT_PROPERTY};
 	struct sched_spread spread = {.attribute = "rack", .weight = 70, .group = SCHED_ALL_GROUPS};
 	struct sched_affinity likes = {"rack", "r2", SCHED_OP_EQ, 80, 0};
-	char port_name[16];
+	char port_name[16], peers[2][16];
+	const char *const near[] = {peers[0], peers[1]};
 	struct sched_claim port = {port_name, 1, 0};
 	struct sched_group groups[2] = {{.name = "a",
 						.count = below(s, 20),
@@ -121,6 +137,12 @@ static void put_job(struct sim *s)
 	snprintf(port_name, sizeof(port_name), "port.%u", number);
 	groups[0].distinct_hosts = number % 5 == 0;
 	groups[0].lost_after_ns = number % 8 == 5 ? 30 * NS_PER_SEC : 0;
+	// Some are near others, which may not be there, and may be near them.
+	snprintf(peers[0], sizeof(peers[0]), "default/j%u", (number + 1) % JOBS_MAX);
+	snprintf(peers[1], sizeof(peers[1]), "default/j%u", (number * 7) % JOBS_MAX);
+	groups[number % 3 == 0].near = near;
+	groups[number % 3 == 0].near_count = number % 4 < 2 ? 2 : 0;
+	groups[0].image = number % 2 ? images[number % IMAGES] : NULL;
 	snprintf(name, sizeof(name), "j%u", number);
 	must(s, sched_core_job_put(s->core, &spec, s->now, &slot), "job put");
 }
@@ -416,6 +438,8 @@ static void event(struct sim *s)
 		change_quota(s);
 	else if (what < 410)
 		write_checkpoint(s);
+	else if (what < 420)
+		tell_images(s);
 	else if (what < 600)
 		apply(s);
 	else if (what < 620)

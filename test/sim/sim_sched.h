@@ -9,6 +9,7 @@
 #define NODES_MAX 10 // scarce: much is blocked
 #define JOBS_MAX 30
 #define WORKERS 4
+#define IMAGES 5
 
 struct worker {
 	struct sched_worker *w;

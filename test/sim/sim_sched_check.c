@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sched/images.h"
+#include "sched/names.h"
 #include "test/sim/sim_sched.h"
 
 // Whether the instance has its job's port.
@@ -105,12 +107,42 @@ static void check_evals(struct sim *s)
 		fail(s, "evaluations that ended pile up");
 }
 
+// What readers find by name and by image is what there is.
+static void check_found(struct sim *s)
+{
+	const struct sched_snapshot *h = head(s);
+	uint32_t jobs = 0;
+
+	for (uint32_t k = 0; k < h->tables[SCHED_TABLE_JOBS].high; k++) {
+		const struct sched_job *j = sched_job_at(h, k);
+		const struct sched_spec *spec = j ? sched_job_spec(j) : NULL;
+
+		if (spec && sched_names_find(h, spec->namespace, strlen(spec->namespace),
+				    spec->name) != k)
+			fail(s, "a job is not found by its name");
+		jobs += j != NULL;
+	}
+	if (jobs != h->counts[SCHED_TABLE_JOBS])
+		fail(s, "the number of jobs is another one");
+	for (uint32_t b = 0; b < h->holders.high; b++) {
+		const struct sched_holders *const *row = sched_table_row(&h->holders, b);
+
+		for (const struct sched_holders *i = row ? *row : NULL; i; i = i->next)
+			for (uint32_t n = 0; n < i->count; n++)
+				if (!sched_node_at(h, i->node[n]) ||
+					!sched_node_has_image(h, i->node[n], i->image))
+					fail(s, "an image is where it is not");
+	}
+}
+
 void check(struct sim *s)
 {
 	check_nodes(s);
 	check_jobs(s);
 	check_quota(s);
 	check_evals(s);
+	if (s->step % 16 == 0)
+		check_found(s);
 	s->hash = s->hash * 0x100000001b3ull ^ head(s)->index ^
 		  (uint64_t)head(s)->counts[SCHED_TABLE_INSTANCES] << 20;
 }
