@@ -547,6 +547,8 @@ static int status(struct sched_state *st, const struct sched_change *c)
 	if (c->status.ready)
 		i->flags |= SCHED_INSTANCE_READY_FLAG;
 	sched_readiness_count(st, i, 1);
+	i->exit_code = c->status.exit_code;
+	i->exit_signal = c->status.exit_signal;
 	i->reschedules = c->status.reschedules;
 	i->changed_ns = c->status.changed_ns;
 	i->modify_index = st->head.index;

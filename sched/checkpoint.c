@@ -110,7 +110,8 @@ static uint64_t hash_instance(uint64_t hash, const struct sched_instance *i)
 	const uint64_t parts[] = {i->id.nonce, i->id.seq, i->id.slot, i->job, i->node, i->version,
 		i->name_index, i->previous, i->next, i->why.eval, i->desired, i->group,
 		sched_terminal(i->status) ? i->status : 0,
-		i->flags & (SCHED_INSTANCE_HOLDS | SCHED_INSTANCE_CANARY)};
+		i->flags & (SCHED_INSTANCE_HOLDS | SCHED_INSTANCE_CANARY), i->exit_code,
+		i->exit_signal};
 
 	hash = mix(hash, parts, sizeof(parts));
 	return mix(hash, &i->ask, sizeof(i->ask));

@@ -184,11 +184,22 @@ static int get_place(struct sched_decoder *d, struct sched_change *c)
 	return i->job == SCHED_NONE ? -EBADMSG : 0;
 }
 
+// Both are 0 of nearly all, so a bit of the status says that they follow.
+#define STATUS_EXIT 0x40
+#define STATUS_MASK 0x3f
+
+static void put_exit(struct sched_bytes *b, uint8_t code, uint8_t signal)
+{
+	sched_put_u8(b, code);
+	sched_put_u8(b, signal);
+}
+
 // A whole row of a checkpoint: its own head, then what a placement has, then what happened to it
 // since.
 static void put_row(struct sched_encoder *e, const struct sched_change *c)
 {
 	const struct sched_instance *i = c->instance;
+	bool exit = i->exit_code || i->exit_signal;
 	struct sched_bytes *b = &e->out;
 
 	put_place(e, c);
@@ -196,21 +207,27 @@ static void put_row(struct sched_encoder *e, const struct sched_change *c)
 	sched_put_uint(b, i->create_index);
 	sched_put_uint(b, i->modify_index);
 	sched_put_u8(b, i->desired);
-	sched_put_u8(b, i->status);
+	sched_put_u8(b, (uint8_t)(i->status | (exit ? STATUS_EXIT : 0)));
 	sched_put_u8(b, i->flags);
+	if (exit)
+		put_exit(b, i->exit_code, i->exit_signal);
 }
 
 static int get_row(struct sched_decoder *d, struct sched_change *c)
 {
 	struct sched_instance *i = &d->instance;
 	int rc = get_place(d, c);
+	uint8_t v;
 
 	i->next = get_slot(&d->body);
 	i->create_index = sched_get_uint(&d->body);
 	i->modify_index = sched_get_uint(&d->body);
 	i->desired = reader_u8(&d->body);
-	i->status = reader_u8(&d->body);
+	v = reader_u8(&d->body);
+	i->status = v & (uint8_t)~STATUS_EXIT;
 	i->flags = reader_u8(&d->body);
+	i->exit_code = v & STATUS_EXIT ? reader_u8(&d->body) : 0;
+	i->exit_signal = v & STATUS_EXIT ? reader_u8(&d->body) : 0;
 	return rc || i->desired > SCHED_EVICT || i->status > SCHED_LOST ? -EBADMSG : 0;
 }
 
@@ -245,19 +262,26 @@ static int get_update(struct sched_decoder *d, struct sched_change *c)
 
 static void put_status(struct sched_encoder *e, const struct sched_change *c)
 {
-	sched_put_u8(&e->out, (uint8_t)(c->status.status | c->status.ready << 7));
+	bool exit = c->status.exit_code || c->status.exit_signal;
+
+	sched_put_u8(&e->out,
+		(uint8_t)(c->status.status | c->status.ready << 7 | (exit ? STATUS_EXIT : 0)));
 	sched_put_uint(&e->out, c->status.reschedules);
 	sched_put_uint(&e->out, (uint64_t)c->status.changed_ns);
+	if (exit)
+		put_exit(&e->out, c->status.exit_code, c->status.exit_signal);
 }
 
 static int get_status(struct sched_decoder *d, struct sched_change *c)
 {
 	uint8_t v = reader_u8(&d->body);
 
-	c->status.status = v & 0x7f;
+	c->status.status = v & STATUS_MASK;
 	c->status.ready = v >> 7;
 	c->status.reschedules = (uint16_t)sched_get_uint(&d->body);
 	c->status.changed_ns = (ns_t)sched_get_uint(&d->body);
+	c->status.exit_code = v & STATUS_EXIT ? reader_u8(&d->body) : 0;
+	c->status.exit_signal = v & STATUS_EXIT ? reader_u8(&d->body) : 0;
 	return c->status.status <= SCHED_LOST ? 0 : -EBADMSG;
 }
 

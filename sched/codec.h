@@ -74,6 +74,7 @@ struct sched_change {
 			bool ready;
 			uint16_t reschedules;
 			ns_t changed_ns;
+			uint8_t exit_code, exit_signal;
 		} status;
 		const struct sched_eval *eval;
 		const struct sched_deployment *deployment;

@@ -129,6 +129,7 @@ struct sched_report {
 	struct sched_id id;
 	uint8_t status;
 	bool ready;
+	uint8_t exit_code, exit_signal; // of one that has ended
 	bool unknown; // out: there is no such instance, or it must not run: let its host stop it
 };
 

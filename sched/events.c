@@ -355,7 +355,8 @@ static int report_one(struct sched_core *c, struct sched_report *r, ns_t now)
 	job = i->job;
 	node = trigger == SCHED_INSTANCE_READY ? SCHED_NONE : i->node;
 	rc = sched_core_change(c, SCHED_INSTANCE_STATUS, r->id.slot,
-		(struct sched_change){.status = {r->status, r->ready, reschedules, now}});
+		(struct sched_change){.status = {r->status, r->ready, reschedules, now,
+					      r->exit_code, r->exit_signal}});
 	if (!rc)
 		rc = sched_deploy_reported(c, &r->id, now);
 	// A child that has ended needs nothing more, unless something still waits for it.

@@ -136,7 +136,7 @@ struct sched_instance {
 	uint8_t group;
 	uint8_t flags;
 	uint16_t reschedules; // failures in its chain so far
-	uint16_t reserved;
+	uint8_t exit_code, exit_signal; // how its program ended, once it has
 };
 
 struct sched_attribute {

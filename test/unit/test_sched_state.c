@@ -304,6 +304,63 @@ static void replay_gives_the_same_state(void **state)
 	sched_bytes_fini(&log);
 }
 
+static void report_exit(struct world *w, uint32_t index, uint8_t status, uint8_t code, uint8_t signal)
+{
+	struct sched_report r = {.id = world_named(w, 0, index)->id,
+		.status = status,
+		.exit_code = code,
+		.exit_signal = signal};
+
+	assert_int_equal(sched_core_report(w->core, &r, 1, w->now), 0);
+}
+
+// How many instances of the first job ended in that way.
+static uint32_t ends(const struct sched_snapshot *s, uint8_t status, uint8_t code, uint8_t signal)
+{
+	uint32_t n = 0;
+
+	for (uint32_t k = 0; k < s->tables[SCHED_TABLE_INSTANCES].high; k++) {
+		const struct sched_instance *i = sched_instance_at(s, k);
+
+		n += i && i->status == status && i->exit_code == code && i->exit_signal == signal;
+	}
+	return n;
+}
+
+static void exit_statuses_survive_a_restart(void **state)
+{
+	struct sched_state *copy = sched_state_new(), *again = sched_state_new();
+	struct sched_encoder out = {0};
+	struct sched_bytes log = {0};
+	struct world w;
+
+	world_init(&w);
+	world_node(&w, "a", 10000, 10000);
+	w.spec.type = SCHED_TYPE_BATCH;
+	world_job(&w, "j", 5);
+	world_settle(&w);
+	report_exit(&w, 0, SCHED_COMPLETE, 0, 0);
+	report_exit(&w, 1, SCHED_FAILED, 255, 0);
+	report_exit(&w, 2, SCHED_FAILED, 0, 9);
+	assert_int_equal(sched_checkpoint(world_head(&w), &out), 0);
+	assert_int_equal(sched_replay(again, out.out.data, out.out.len), 0);
+	sched_log_take(w.core, &log);
+	assert_int_equal(sched_replay(copy, log.data, log.len), 0);
+	assert_true(sched_state_hash(&copy->head) == sched_state_hash(world_head(&w)));
+	assert_true(sched_state_hash(&again->head) == sched_state_hash(world_head(&w)));
+	assert_int_equal(ends(&copy->head, SCHED_COMPLETE, 0, 0), 1);
+	assert_int_equal(ends(&copy->head, SCHED_FAILED, 255, 0), 1);
+	assert_int_equal(ends(&copy->head, SCHED_FAILED, 0, 9), 1);
+	assert_int_equal(ends(&again->head, SCHED_COMPLETE, 0, 0), 1);
+	assert_int_equal(ends(&again->head, SCHED_FAILED, 255, 0), 1);
+	assert_int_equal(ends(&again->head, SCHED_FAILED, 0, 9), 1);
+	sched_bytes_fini(&out.out);
+	sched_bytes_fini(&log);
+	sched_state_destroy(copy);
+	sched_state_destroy(again);
+	world_fini(&w);
+}
+
 static void a_log_that_is_cut_gives_a_prefix(void **state)
 {
 	uint64_t hash;
@@ -389,6 +446,7 @@ int main(void)
 		cmocka_unit_test(readers_are_limited),
 		cmocka_unit_test(readers_see_whole_transactions),
 		cmocka_unit_test(replay_gives_the_same_state),
+		cmocka_unit_test(exit_statuses_survive_a_restart),
 		cmocka_unit_test(a_log_that_is_cut_gives_a_prefix),
 		cmocka_unit_test(damage_is_survived),
 		cmocka_unit_test(two_names_are_two_jobs),
