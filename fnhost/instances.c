@@ -234,7 +234,7 @@ static void note_out_of_memory(struct instance *i)
 		(unsigned long long)(i->limits.memory_bytes >> 20));
 }
 
-// Nothing of a job's end is left to guess: nobody starts it again here.
+// Nothing of a job's end is left to guess: it is all that most of them say.
 static void note_end_of_job(struct instance *i)
 {
 	const char *name = sigabbrev_np(i->exit_signal);
@@ -291,7 +291,7 @@ void instance_over(struct instance *i, int error, int code, int signal)
 	tell_end(i, error);
 	hang_up(i);
 	instance_step(i, error || code || signal ? LIFE_EXITED : LIFE_COMPLETED);
-	if (i->job && life_over(&i->life)) {
+	if (i->life.once && life_over(&i->life)) {
 		count_job(i);
 		end_group(i);
 	}
@@ -411,7 +411,7 @@ static void give_up(struct instance *i)
 {
 	char last[200];
 
-	if (i->job) {
+	if (i->life.once) {
 		record_fail(&i->host->options, i->id, i->fault);
 		return;
 	}
@@ -433,17 +433,23 @@ static void finish(struct instance *i)
 	end_group(i);
 }
 
+static void serve(struct instance *i)
+{
+	log_info(SUBSYSTEM, "%s of %s/%s@%u is ready, pid %d", i->id, i->namespace, i->name,
+		i->version, i->pid);
+	if (i->job)
+		return;
+	fn_member_join(&i->host->functions, &i->member);
+	calls_pull(i->host, i);
+	server_load_changed(i->host);
+}
+
 static void act(struct instance *i, unsigned actions)
 {
 	if (actions & LIFE_SPAWN)
 		i->want_spawn = true;
-	if (actions & LIFE_SERVE) {
-		fn_member_join(&i->host->functions, &i->member);
-		log_info(SUBSYSTEM, "%s of %s/%s@%u is ready, pid %d", i->id,
-			i->namespace, i->name, i->version, i->pid);
-		calls_pull(i->host, i);
-		server_load_changed(i->host);
-	}
+	if (actions & LIFE_SERVE)
+		serve(i);
 	if (actions & LIFE_UNSERVE)
 		leave(i);
 	if (actions & LIFE_TERM)
@@ -504,9 +510,12 @@ static bool join_function(struct instance *i, const struct wanted *w)
 	return true;
 }
 
+// It has no calls that could be waited for: what it wants to finish it does on SIGTERM.
 static void take_job(struct instance *i, const struct wanted *w)
 {
-	i->job = i->life.once = true;
+	i->job = true;
+	i->life.once = !w->restart;
+	i->life.term_max = i->life.drain_max;
 	i->group = w->group;
 	i->index = w->index;
 	i->payload = w->payload;

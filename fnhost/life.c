@@ -14,7 +14,8 @@ static void enter(struct life *life, enum life_state state, ns_t now, ns_t patie
 
 void life_init(struct life *life, ns_t drain_max, uint64_t seed, ns_t now)
 {
-	*life = (struct life){.drain_max = drain_max, .backoff = LIFE_BACKOFF_MIN};
+	*life = (struct life){
+		.drain_max = drain_max, .term_max = LIFE_TERM_MAX, .backoff = LIFE_BACKOFF_MIN};
 	rng_seed(&life->rng, seed);
 	enter(life, LIFE_NEW, now, NS_NEVER);
 }
@@ -130,10 +131,9 @@ static unsigned on_completed(struct life *life, ns_t now)
 	return 0;
 }
 
-// Who runs once has no calls that could be waited for: what it wants to finish it does on SIGTERM.
 static unsigned terminate(struct life *life, ns_t now)
 {
-	enter(life, LIFE_TERMINATING, now, life->once ? life->drain_max : LIFE_TERM_MAX);
+	enter(life, LIFE_TERMINATING, now, life->term_max);
 	return LIFE_TERM;
 }
 

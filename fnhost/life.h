@@ -19,7 +19,7 @@
 // One that runs once (a job's) is READY as soon as it runs, and not started again:
 //
 //   STARTING, READY -- COMPLETED --> DONE      -- EXITED, as any other end --> FAILED (give up)
-//                   -- STOP: term --> TERMINATING, for drain_max, then as above
+//                   -- STOP: term --> TERMINATING, then as above
 #pragma once
 
 #include <stdbool.h>
@@ -35,7 +35,7 @@
 #define LIFE_LATE_MAX 2u                  // not ready in time, one after the other: given up
 #define LIFE_BREAKS_MAX 8u                // connections that broke without its being stable: killed
 #define LIFE_START_MAX (30 * NS_PER_SEC)  // to become ready
-#define LIFE_TERM_MAX (5 * NS_PER_SEC)    // between SIGTERM and SIGKILL
+#define LIFE_TERM_MAX (5 * NS_PER_SEC)    // between SIGTERM and SIGKILL, of functions
 #define LIFE_KILL_AGAIN NS_PER_SEC
 
 enum life_state {
@@ -80,6 +80,7 @@ struct life {
 	ns_t since;    // of the state
 	ns_t deadline; // for LIFE_TIMER; NS_NEVER: none
 	ns_t drain_max;
+	ns_t term_max; // between SIGTERM and SIGKILL; LIFE_TERM_MAX, unless it is set behind life_init()
 	ns_t backoff; // before the next start, without jitter
 	struct rng rng;
 	uint32_t restarts;

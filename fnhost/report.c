@@ -70,7 +70,7 @@ static json_t *instance_json(const struct instance *i, ns_t now)
 		json_object_set_new(json, "stopped", json_true());
 	if (i->pid)
 		json_object_set_new(json, "pid", json_integer(i->pid));
-	else if (!i->job || life_over(&i->life))
+	else if (!i->life.once || life_over(&i->life))
 		json_object_set_new(json, "exit",
 			json_pack("{s:i, s:i}", "code", i->exit_code, "signal", i->exit_signal));
 	return json;

@@ -108,6 +108,7 @@ static bool kind_valid(struct wanted *w)
 {
 	const struct number index = {"index", 0, INT32_MAX, &w->index};
 	json_t *kind = json_object_get(w->spec, "kind"), *group = json_object_get(w->spec, "group");
+	json_t *restart = json_object_get(w->spec, "restart");
 
 	if (!kind || (json_is_string(kind) && strcmp(json_string_value(kind), "function") == 0))
 		return true;
@@ -117,7 +118,8 @@ static bool kind_valid(struct wanted *w)
 	if (group && !name_valid(json_string_value(group), FN_NAME_MAX))
 		return false;
 	w->group = group ? json_string_value(group) : "";
-	return numbers_valid(w->spec, &index, 1) && meta_valid(json_object_get(w->spec, "meta")) &&
+	w->restart = json_is_true(restart);
+	return (!restart || json_is_boolean(restart)) && numbers_valid(w->spec, &index, 1) && meta_valid(json_object_get(w->spec, "meta")) &&
 	       payload_valid(w, json_object_get(w->spec, "payload"));
 }
 

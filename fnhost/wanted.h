@@ -20,8 +20,9 @@ struct wanted {
 	uint32_t version, concurrency, queue, timeout_ms, drain_ms;
 	uint64_t cpu_milli, memory_bytes; // 0: without limit
 	json_t *spec;                     // borrowed
-	// Of jobs (spec.kind), which run once and take no calls:
+	// Of jobs (spec.kind), which take no calls, and run once unless they are services:
 	bool job;
+	bool restart; // a service: what ends is started again
 	const char *group; // "": none was told
 	uint32_t index;
 	const char *payload; // as it came, base64; NULL: none

@@ -58,6 +58,21 @@ say 'run s3 tiles 7 {"kind": "job", "command": ["x"], "payload": "no base64"}'
 expect "nonsense is counted" soon 3 counted assigns_invalid 1
 expect "and not begun" gone s3
 
+echo "a service"
+mkfifo "$dir/v1"
+# shellcheck disable=SC2016
+job v1 'echo "begun $$"; read -r line <"$FIFO"; exit "$line"' "restart: true, env: {FIFO: \"$dir/v1\"}"
+expect "is ready when it runs" soon 10 ready v1
+echo 0 >"$dir/v1"
+expect "what ends is started again" soon 10 is v1 .restarts 1
+expect "and ready" soon 10 ready v1
+echo 5 >"$dir/v1"
+expect "also after an error" soon 10 is v1 .restarts 2
+expect "which is told" is v1 '"\(.exit.code // 5) \(.reason)"' "5 exit status 5"
+soon 10 ready v1
+say "gone v1"
+expect "it ends when it is not wanted any more" soon 10 gone v1
+
 echo "limits"
 mkfifo "$dir/m1" "$dir/a1" "$dir/a2"
 # shellcheck disable=SC2016

@@ -129,8 +129,10 @@ static void assignments_of_jobs_are_understood(void **state)
 	assert_int_equal(w.payload_len, 5);
 	json_decref(json);
 	assert_int_equal(read_spec(&w, "{\"command\":[\"a\"],\"kind\":\"job\"}"), 0);
-	assert_true(w.job && !w.payload && w.index == 0 && w.payload_len == 0);
+	assert_true(w.job && !w.restart && !w.payload && w.index == 0 && w.payload_len == 0);
 	assert_string_equal(w.group, "");
+	assert_int_equal(read_spec(&w, "{\"command\":[\"a\"],\"kind\":\"job\",\"restart\":true}"), 0);
+	assert_true(w.job && w.restart);
 	assert_int_equal(read_spec(&w, "{\"command\":[\"a\"],\"kind\":\"function\",\"payload\":7}"), 0);
 	assert_false(w.job);
 }
@@ -140,7 +142,7 @@ static void wrong_jobs_are_refused(void **state)
 	static const char *const members[] = {
 		"\"kind\":\"daemon\"", "\"kind\":7", "\"payload\":7", "\"payload\":\"c2NlbmU\"", "\"payload\":{}",
 		"\"meta\":[]", "\"meta\":{\"a\":7}", "\"meta\":{\"a b\":\"x\"}", "\"meta\":{\"a=b\":\"x\"}",
-		"\"meta\":{\"\":\"x\"}", "\"group\":\"a/b\"", "\"group\":7", "\"index\":-1", "\"index\":\"1\"",
+		"\"meta\":{\"\":\"x\"}", "\"group\":\"a/b\"", "\"group\":7", "\"restart\":1", "\"index\":-1", "\"index\":\"1\"",
 	};
 	char spec[256], *large = calloc(1, 2 * PAYLOAD_BYTES_MAX), *bytes = calloc(1, PAYLOAD_BYTES_MAX + 1);
 	json_t *json = json_loads("{" HEAD "\"spec\":{\"command\":[\"a\"],\"kind\":\"job\"}}", 0, NULL);

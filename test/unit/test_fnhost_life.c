@@ -284,6 +284,7 @@ static struct life once(void)
 	struct life life = fresh();
 
 	life.once = true;
+	life.term_max = DRAIN;
 	assert_int_equal(life_step(&life, LIFE_RUN, 0), LIFE_SPAWN);
 	return life;
 }
