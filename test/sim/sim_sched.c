@@ -186,6 +186,9 @@ static void run_hosts(struct sim *s, uint32_t share, bool obey)
 			continue;
 		if (i->desired != SCHED_RUN)
 			reports[n++] = (struct sched_report){.id = i->id, .status = SCHED_COMPLETE};
+		else if (sched_job_at(head(s), i->job)->parent != SCHED_NONE && sched_ready(i) &&
+			 (obey || below(s, 3) == 0))
+			reports[n++] = (struct sched_report){.id = i->id, .status = SCHED_COMPLETE};
 		else if (!obey && sched_job_at(head(s), i->job)->type == SCHED_TYPE_SYSBATCH &&
 			 sched_ready(i) && below(s, 5) == 0)
 			reports[n++] = (struct sched_report){.id = i->id, .status = SCHED_COMPLETE};
@@ -279,6 +282,7 @@ static void make_durable(struct sim *s)
 	to = sched_bytes_take(&s->durable, s->spare.len);
 	if (s->spare.len)
 		memcpy(to, s->spare.data, s->spare.len);
+	launch_durable(s, s->spare.data, s->spare.len);
 	for (uint32_t k = 0; k < JOBS_MAX; k++) {
 		char name[16];
 		uint32_t slot;
@@ -349,6 +353,7 @@ static void crash(struct sim *s)
 		if ((slot == SCHED_NONE) != (s->acknowledged[k] == 0))
 			fail(s, "an acknowledged job or removal is lost");
 	}
+	launch_crashed(s);
 }
 
 // ---- rest ----
@@ -367,7 +372,9 @@ static bool hosts_done(const struct sim *s)
 	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_INSTANCES].high; k++) {
 		const struct sched_instance *i = sched_instance_at(head(s), k);
 
-		if (i && !sched_terminal(i->status) && (i->desired != SCHED_RUN || !sched_ready(i)))
+		if (i && !sched_terminal(i->status) &&
+			(i->desired != SCHED_RUN || !sched_ready(i) ||
+				sched_job_at(head(s), i->job)->parent != SCHED_NONE))
 			return false;
 	}
 	return true;
@@ -378,6 +385,7 @@ static void come_to_rest(struct sim *s)
 {
 	uint32_t rounds = 0;
 
+	launch_stop_schedules(s);
 	if (sched_quota_find(s->core->state, "default") != SCHED_NONE)
 		must(s, sched_core_quota_del(s->core, "default", s->now), "quota del");
 	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_NODES].high; k++)
@@ -406,6 +414,7 @@ static void come_to_rest(struct sim *s)
 		run_hosts(s, 1, true);
 		s->now += 10 * NS_PER_SEC;
 		check_nodes(s);
+		launch_check(s);
 		if (++rounds > 20000)
 			fail(s, "it does not come to rest");
 	} while (!quiet(s) || !hosts_done(s));
@@ -442,7 +451,9 @@ static void event(struct sim *s)
 		tell_images(s);
 	else if (what < 600)
 		apply(s);
-	else if (what < 620)
+	else if (what < 650)
+		launch_event(s);
+	else if (what < 670)
 		s->now += (ns_t)below(s, 40) * NS_PER_SEC;
 	else
 		step_worker(s, &s->workers[below(s, WORKERS)]);
@@ -476,10 +487,10 @@ static uint64_t run(uint64_t seed, uint32_t steps)
 	check_rest(s);
 	hash = s->hash ^ sched_state_hash(head(s));
 	printf("seed %llu: %u steps, %u restarts, %llu evaluations, %llu placed, %llu victims, "
-	       "%u rejected, %u views too old, hash %016llx\n",
+	       "%u rejected, %u views too old, %u launched, %u dispatched, hash %016llx\n",
 		(unsigned long long)seed, steps, s->restarts, (unsigned long long)s->evals,
 		(unsigned long long)s->placed, (unsigned long long)s->evicted, s->conflicts,
-		s->stale, (unsigned long long)hash);
+		s->stale, s->launched, s->dispatched, (unsigned long long)hash);
 	drop_core(s);
 	sched_bytes_fini(&s->durable);
 	sched_bytes_fini(&s->spare);

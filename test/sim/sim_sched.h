@@ -11,6 +11,20 @@
 #define WORKERS 4
 #define IMAGES 5
 
+#define PERIODIC 4
+#define TEMPLATES 3
+#define DISPATCHES_MAX 512 // not forgotten yet
+#define TOKENS_MAX 65536
+
+// A client's, with a token of its own.
+struct sim_dispatch {
+	uint32_t token, parent;
+	char child[64];
+	bool acknowledged; // it is durable
+	bool may_go;       // when last seen, the child had ended, or was purged
+	bool given_up;
+};
+
 struct worker {
 	struct sched_worker *w;
 	struct sched_reader *reader;
@@ -34,6 +48,11 @@ struct sim {
 	uint64_t hash;
 	uint32_t step, restarts, conflicts, nacks, stale;
 	uint64_t placed, evals, evicted;
+	struct sim_dispatch dispatches[DISPATCHES_MAX];
+	uint32_t dispatch_count, token;
+	bool token_seen[TOKENS_MAX];  // in what was durable
+	long long last_due[PERIODIC]; // likewise
+	uint32_t launched, dispatched;
 };
 
 static inline const struct sched_snapshot *head(const struct sim *s)
@@ -66,3 +85,15 @@ void check_nodes(struct sim *s);
 void check(struct sim *s);
 // When nothing moves any more.
 void check_rest(struct sim *s);
+
+// ---- sim_sched_launch.c ----
+
+void launch_event(struct sim *s);
+// These bytes are durable now.
+void launch_durable(struct sim *s, const void *bytes, size_t len);
+void launch_check(struct sim *s);
+// After a restart.
+void launch_crashed(struct sim *s);
+// No schedule would ever rest.
+void launch_stop_schedules(struct sim *s);
+void launch_check_rest(struct sim *s);

@@ -117,8 +117,8 @@ static void check_found(struct sim *s)
 		const struct sched_job *j = sched_job_at(h, k);
 		const struct sched_spec *spec = j ? sched_job_spec(j) : NULL;
 
-		if (spec && sched_names_find(h, spec->namespace, strlen(spec->namespace),
-				    spec->name) != k)
+		if (spec && sched_names_find(
+				    h, spec->namespace, strlen(spec->namespace), spec->name) != k)
 			fail(s, "a job is not found by its name");
 		jobs += j != NULL;
 	}
@@ -141,6 +141,7 @@ void check(struct sim *s)
 	check_jobs(s);
 	check_quota(s);
 	check_evals(s);
+	launch_check(s);
 	if (s->step % 16 == 0)
 		check_found(s);
 	s->hash = s->hash * 0x100000001b3ull ^ head(s)->index ^
@@ -153,7 +154,7 @@ static void check_group(struct sim *s, uint32_t job, uint32_t group)
 {
 	const struct sched_job *j = sched_job_at(head(s), job);
 	const struct sched_spec *spec = sched_job_spec(j);
-	uint32_t count = spec->stopped ? 0 : spec->groups[group].count, live = 0;
+	uint32_t count = sched_job_rests(j) ? 0 : spec->groups[group].count, live = 0;
 	uint8_t seen[64] = {0};
 
 	for (uint32_t at = j->first_instance; at != SCHED_NONE;) {
@@ -261,6 +262,7 @@ void check_rest(struct sim *s)
 		if (j)
 			check_few(s, k);
 	}
+	launch_check_rest(s);
 	if (s->core->evals_made != s->core->evals_ended + b.blocked)
 		fail(s, "at rest not all evaluations that were made have ended");
 	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_EVALS].high; k++) {
