@@ -251,6 +251,32 @@ static void launch(struct world *w)
 	w->spec.launch = NULL;
 }
 
+// A job with canaries that are promoted, and then fails and goes back.
+static uint32_t deploy(struct world *w)
+{
+	uint32_t job;
+
+	w->group.constraint_count = 0;
+	w->group.canaries = 2;
+	w->group.auto_revert = true;
+	w->group.sticky = true;
+	w->group.progress_deadline_ns = 77 * NS_PER_SEC;
+	job = world_job(w, "deployed", 3);
+	world_settle(w);
+	w->group.restart_hash++;
+	world_job(w, "deployed", 3);
+	world_settle(w);
+	assert_int_equal(
+		sched_core_deployment(w->core, job, SCHED_DEPLOYMENT_PROMOTE, w->now), 0);
+	world_settle(w);
+	w->group.restart_hash++;
+	world_job(w, "deployed", 3);
+	world_settle(w);
+	assert_int_equal(sched_core_deployment(w->core, job, SCHED_DEPLOYMENT_FAIL, w->now), 0);
+	world_run(w);
+	return job;
+}
+
 static struct sched_bytes make_log(uint64_t *hash)
 {
 	struct sched_constraint c = {"rack", "r1", SCHED_OP_NE};
@@ -278,6 +304,7 @@ static struct sched_bytes make_log(uint64_t *hash)
 	sched_core_node_del(w.core, 1, w.now);
 	sched_core_job_stop(w.core, 1, true, w.now);
 	world_settle(&w);
+	deploy(&w);
 	launch(&w);
 	*hash = sched_state_hash(world_head(&w));
 	sched_log_take(w.core, &log);
@@ -302,6 +329,45 @@ static void replay_gives_the_same_state(void **state)
 		sched_node_attribute(sched_node_at(&st->head, 0)->info, "unique.ip"), "10.0.0.1");
 	sched_state_destroy(st);
 	sched_bytes_fini(&log);
+}
+
+static void deployments_survive_a_restart(void **state)
+{
+	struct sched_state *copy = sched_state_new(), *again = sched_state_new();
+	struct sched_encoder out = {0};
+	struct sched_bytes log = {0};
+	const struct sched_deployment *d;
+	const struct sched_group *g;
+	struct world w;
+	uint32_t job;
+
+	world_init(&w);
+	world_node(&w, "a", 10000, 10000);
+	job = deploy(&w);
+	assert_int_equal(sched_checkpoint(world_head(&w), &out), 0);
+	assert_int_equal(sched_replay(again, out.out.data, out.out.len), 0);
+	sched_log_take(w.core, &log);
+	assert_int_equal(sched_replay(copy, log.data, log.len), 0);
+	assert_true(sched_state_hash(&copy->head) == sched_state_hash(world_head(&w)));
+	assert_true(sched_state_hash(&again->head) == sched_state_hash(world_head(&w)));
+	d = sched_job_at(&again->head, job)->deployment;
+	assert_int_equal(d->version, 4);
+	assert_int_equal(d->stable, 2);
+	assert_int_equal(d->from, 2);
+	assert_int_equal(d->before, 3);
+	assert_int_equal(d->before_status, SCHED_DEPLOYMENT_FAILED);
+	assert_int_equal(d->changed_ns, w.now);
+	assert_true(d->revert);
+	assert_memory_equal(d, sched_job_at(&copy->head, job)->deployment, sizeof(*d));
+	g = &sched_job_spec(sched_job_at(&again->head, job))->groups[0];
+	assert_int_equal(g->canaries, 2);
+	assert_true(g->auto_revert && g->sticky && !g->auto_promote);
+	assert_int_equal(g->progress_deadline_ns, 77 * NS_PER_SEC);
+	sched_bytes_fini(&out.out);
+	sched_bytes_fini(&log);
+	sched_state_destroy(copy);
+	sched_state_destroy(again);
+	world_fini(&w);
 }
 
 static void report_exit(struct world *w, uint32_t index, uint8_t status, uint8_t code, uint8_t signal)
@@ -446,6 +512,7 @@ int main(void)
 		cmocka_unit_test(readers_are_limited),
 		cmocka_unit_test(readers_see_whole_transactions),
 		cmocka_unit_test(replay_gives_the_same_state),
+		cmocka_unit_test(deployments_survive_a_restart),
 		cmocka_unit_test(exit_statuses_survive_a_restart),
 		cmocka_unit_test(a_log_that_is_cut_gives_a_prefix),
 		cmocka_unit_test(damage_is_survived),
