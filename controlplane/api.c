@@ -220,8 +220,10 @@ static void not_yet_stored(struct api_response *r, int error)
 		strerror(-error));
 }
 
-void api_storage_failed(struct api_response *r, int error)
+void api_storage_failed(const struct api *api, struct api_response *r, int error)
 {
+	const char *where = api->registry->where;
+
 	if (r->wait_index) {
 		not_yet_stored(r, error);
 		return;
@@ -230,15 +232,15 @@ void api_storage_failed(struct api_response *r, int error)
 	r->allow[0] = 0;
 	if (error == -ENOSPC)
 		api_error(r, 507, "storage_full", NULL,
-			"nothing was changed: the disk of the state directory is full; free some "
-			"space and "
-			"try again");
+			"nothing was changed: the disk of the state directory %s is full; free some "
+			"space there and try again",
+			where);
 	else
 		api_error(r, 500, "storage_failed", NULL,
-			"nothing was changed: the state could not be stored (%s); see the log of "
-			"the control "
-			"plane and the state directory's disk",
-			strerror(-error));
+			"nothing was changed: the state could not be stored in %s (%s); see what "
+			"dmesg and the control plane's log say of its disk; changes are taken again "
+			"as soon as it can be written",
+			where, strerror(-error));
 }
 
 void api_response_clear(struct api_response *r)

@@ -86,7 +86,7 @@ bool api_settled(const struct api *api, const struct api_response *response);
 void api_error(struct api_response *response, unsigned status, const char *code, const char *field,
 	const char *format, ...) __attribute__((format(printf, 5, 6)));
 // The answer to everyone who waited for a commit that failed with this error (-ENOSPC, -EIO ...).
-void api_storage_failed(struct api_response *response, int error);
+void api_storage_failed(const struct api *api, struct api_response *response, int error);
 // The line that ends a follower's stream when it has fallen behind the history. malloc'ed.
 char *api_events_gone_line(const struct registry *registry);
 

@@ -7,6 +7,7 @@
 #include "controlplane/publish.h"
 #include "controlplane/telemetry.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -177,10 +178,16 @@ static json_t *store_health(const struct registry *r, json_t *problems)
 	json_object_set_new(store, "used_bytes", json_integer((json_int_t)r->stat.used_bytes));
 	json_object_set_new(store, "records", json_integer((json_int_t)r->stat.records));
 	if (r->last_error) {
+		char what[400];
+
 		json_object_set_new(store, "last_error", json_string(strerror(-r->last_error)));
-		problem(problems, "the last change could not be stored",
-			"free some space in the state directory and see the log; what was "
-			"acknowledged is kept");
+		snprintf(what, sizeof(what), "the last change could not be stored in %s: %s",
+			r->where, strerror(-r->last_error));
+		problem(problems, what,
+			r->last_error == -ENOSPC
+				? "free some space there; what was acknowledged is kept"
+				: "see what dmesg and the log say of its disk; what was acknowledged "
+				  "is kept");
 	}
 	return store;
 }

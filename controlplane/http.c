@@ -374,7 +374,7 @@ void http_settled(struct http *h, int error)
 		if (!error && !api_settled(h->api, &x->response))
 			continue;
 		if (error)
-			api_storage_failed(&x->response, error);
+			api_storage_failed(h->api, &x->response, error);
 		list_del(&x->link);
 		h->again = true;
 		MHD_resume_connection(x->connection);

@@ -30,12 +30,14 @@
 
 #define SUBSYSTEM "controlplane"
 #define STOP_TIMEOUT (2 * NS_PER_SEC)
+#define STORE_RETRY (200 * NS_PER_MS)
 
 struct server {
 	struct options options;
 	struct store *store;
 	struct registry registry;
 	struct committer committer;
+	ns_t retry_at;  // after a commit that failed
 	struct publisher publisher;
 	struct orchestrator orchestrator;
 	struct telemetry *telemetry;
@@ -83,6 +85,7 @@ static bool start_store(struct server *s)
 			dir, strerror(-rc));
 		return false;
 	}
+	s->registry.where = dir;
 	store_stat(s->store, &s->registry.stat);
 	rc = committer_start(&s->committer, s->store);
 	if (rc)
@@ -332,8 +335,12 @@ static void lost_track(struct server *s)
 static void tell_trouble(const struct server *s, int result)
 {
 	if (result && result != s->registry.last_error)
-		log_error(SUBSYSTEM, "changes cannot be stored and are refused: %s",
-			strerror(-result));
+		log_error(SUBSYSTEM,
+			"changes cannot be stored in %s and are refused: %s; %s; it is tried again "
+			"until it succeeds",
+			s->options.state, strerror(-result),
+			result == -ENOSPC ? "free some space there"
+					  : "see what dmesg says of its disk");
 	else if (!result && s->registry.last_error)
 		log_info(SUBSYSTEM, "changes are stored again");
 }
@@ -347,6 +354,8 @@ static void settle(struct server *s, bool wait)
 		return;
 	if (result == 0)
 		s->registry.stat = stat;
+	else
+		s->retry_at = clock_now() + STORE_RETRY;
 	tell_trouble(s, result);
 	registry_settle(&s->registry, result);
 	http_settled(&s->control, result);
@@ -354,9 +363,17 @@ static void settle(struct server *s, bool wait)
 		lost_track(s);
 }
 
+// The scheduler's log comes again after a commit that failed, at once; a client's change does not wait.
+static bool pauses(const struct server *s)
+{
+	const struct batch *b = s->registry.collecting;
+
+	return s->registry.last_error && clock_now() < s->retry_at && !(b && b->count);
+}
+
 static void hand_over(struct server *s)
 {
-	const struct batch *batch = registry_seal(&s->registry);
+	const struct batch *batch = pauses(s) ? NULL : registry_seal(&s->registry);
 
 	if (batch)
 		committer_submit(&s->committer, batch);
@@ -370,6 +387,8 @@ static int sleep_ms(const struct server *s)
 			     s->has_metrics ? http_timeout_ms(&s->metrics) : -1};
 
 	next = due < next ? due : next;
+	if (s->registry.last_error && s->retry_at < next)
+		next = s->retry_at > now ? s->retry_at : now + STORE_RETRY;
 	if (next != NS_NEVER)
 		ms = next <= now
 			     ? 0

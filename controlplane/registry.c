@@ -388,6 +388,7 @@ int registry_init(struct registry *r, struct store *store)
 
 	memset(r, 0, sizeof(*r));
 	r->store = store;
+	r->where = "";
 	rc = load_meta(r);
 	for (enum kind kind = 0; !rc && kind < KIND_COUNT; kind++) {
 		struct loading l = {r, kind};

@@ -73,6 +73,7 @@ struct registry_table {
 
 struct registry {
 	struct store *store;
+	const char *where;  // the store is, for messages
 	struct registry_table tables[KIND_COUNT];
 	char epoch[17];
 	uint64_t seq, durable;

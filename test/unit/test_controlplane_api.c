@@ -398,7 +398,7 @@ static void test_storage_failures(void **state)
 	store_mem_fail(f->store, -ENOSPC, 1);
 	assert_int_equal(ask(f, "PUT", "/v1/gateways/gw1", "{}"), 201);
 	assert_int_equal(registry_flush(&f->registry), -ENOSPC);
-	api_storage_failed(&f->last, -ENOSPC);
+	api_storage_failed(&f->api, &f->last, -ENOSPC);
 	assert_int_equal(f->last.status, 507);
 	assert_non_null(strstr(f->last.body, "storage_full"));
 	assert_string_equal(f->last.etag, "");
@@ -408,7 +408,7 @@ static void test_storage_failures(void **state)
 	assert_int_equal(ask(f, "PUT", "/v1/gateways/gw1", "{}"), 201);
 	flush(f);
 	assert_int_equal(ask(f, "GET", "/v1/health", NULL), 200);
-	api_storage_failed(&r, -EIO);
+	api_storage_failed(&f->api, &r, -EIO);
 	assert_int_equal(r.status, 500);
 	api_response_clear(&r);
 }
