@@ -40,6 +40,13 @@ static const struct api_param params_logs[] = {
 	{"follow", "boolean", "1: stay, and send what is written."},
 	{0},
 };
+static const struct api_param params_logs_of[] = {
+	{"instance", "string", "Only this one: its index, or the beginning of its id."},
+	{"tail", "integer", "So many lines of what each wrote before; 100 if not given."},
+	{"follow", "boolean", "1: stay, and send what is written."},
+	{"ended", "boolean", "1: also instances that have ended; of jobs that is so anyway."},
+	{0},
+};
 static const struct api_param params_write[] = {
 	{"dry_run", "boolean", "1: change nothing, say what would change."},
 	{0},
@@ -80,6 +87,9 @@ const struct api_route api_routes[] = {
 	{"POST", "/v1/functions/{namespace}/{name}/deployment", api_deployment, KIND_FUNCTION,
 		"Promotes, pauses, resumes or fails the rollout of a function's version.", NULL,
 		API_BODY_DEPLOYMENT, NULL},
+	{"GET", "/v1/functions/{namespace}/{name}/logs", api_logs_of, KIND_COUNT,
+		"What a function's instances wrote, each line with its instance.", params_logs_of,
+		API_BODY_NONE, "text/plain"},
 	LISTING(KIND_ENDPOINT, "/v1/endpoints", "Lists endpoints."),
 	GETTING(KIND_ENDPOINT, "/v1/endpoints/{name}",
 		"An endpoint, with the state of its addresses."),
@@ -96,6 +106,9 @@ const struct api_route api_routes[] = {
 	{"POST", "/v1/jobs/{namespace}/{name}/deployment", api_deployment, KIND_JOB,
 		"Promotes, pauses, resumes or fails the rollout of a job's version.", NULL,
 		API_BODY_DEPLOYMENT, NULL},
+	{"GET", "/v1/jobs/{namespace}/{name}/logs", api_logs_of, KIND_COUNT,
+		"What a job's instances wrote, each line with its instance.", params_logs_of,
+		API_BODY_NONE, "text/plain"},
 	LISTING(KIND_QUOTA, "/v1/quotas", "Lists quotas."),
 	GETTING(KIND_QUOTA, "/v1/quotas/{name}", "A quota, with what its namespace has."),
 	WRITING(KIND_QUOTA, "/v1/quotas/{name}", "a quota"),
@@ -198,7 +211,9 @@ void api_error(struct api_response *r, unsigned status, const char *code, const 
 	if (field)
 		json_object_set_new(error, "field", api_string(field));
 	json_object_set_new(body, "error", error);
-	r->follow = r->logs = false;
+	r->follow = false;
+	free(r->logs);
+	r->logs = NULL;
 	r->etag[0] = 0;
 	set_body(r, status, body);
 }
@@ -245,6 +260,8 @@ void api_storage_failed(const struct api *api, struct api_response *r, int error
 
 void api_response_clear(struct api_response *r)
 {
+	free(r->logs);
+	r->logs = NULL;
 	free(r->body);
 	r->body = NULL;
 }

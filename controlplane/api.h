@@ -56,6 +56,11 @@ struct api_request {
 	ns_t now, wall_ns;
 };
 
+struct api_log_source {
+	char id[40];     // of an instance
+	char label[80];  // for its lines
+};
+
 struct api_response {
 	unsigned status;
 	const char *content_type;
@@ -68,10 +73,12 @@ struct api_response {
 	bool follow;  // an event stream: body is empty, lines are the events behind follow_after
 	bool follow_more;  // and it stays open at the end of the history
 	uint64_t follow_after;
-	bool logs;  // a stream of what the instance writes: body is empty
+	struct api_log_source *logs;  // malloc'ed: a stream of what they write; body is empty
+	size_t log_count;
 	bool logs_follow;
+	bool logs_labelled;  // each line has its instance before it
 	unsigned logs_tail;
-	char logs_id[40];
+	char logs_note[160];  // what is to be said first
 };
 
 void api_init(struct api *api, struct registry *registry, struct telemetry *telemetry,

@@ -11,6 +11,8 @@
 
 #define LOG_TAIL_DEFAULT 100
 #define LOG_TAIL_MAX 100000
+#define LOGS_FOLLOWED_MAX 64  // instances at a time
+#define LOGS_READ_MAX 1024
 
 struct filter {
 	const char *namespace, *node, *after;
@@ -141,9 +143,23 @@ void api_get_instance(struct api_call *call)
 	api_reply(call, 200, fleet_instance_json(i));
 }
 
+static struct api_log_source *sources_new(struct api_call *call, size_t count, uint64_t tail)
+{
+	struct api_response *r = call->response;
+
+	r->status = 200;
+	r->content_type = "text/plain; charset=utf-8";
+	r->logs = must(calloc(count, sizeof(*r->logs)));
+	r->log_count = count;
+	r->logs_follow = api_query_flag(call, "follow");
+	r->logs_tail = (unsigned)tail;
+	return r->logs;
+}
+
 void api_logs(struct api_call *call)
 {
 	const struct fleet_instance *i;
+	struct api_log_source *source;
 	uint64_t tail;
 
 	if (!api_query_number(call, "tail", 0, LOG_TAIL_MAX, LOG_TAIL_DEFAULT, &tail))
@@ -151,10 +167,126 @@ void api_logs(struct api_call *call)
 	i = find(call);
 	if (!i)
 		return;
-	call->response->status = 200;
-	call->response->content_type = "text/plain; charset=utf-8";
-	call->response->logs = true;
-	call->response->logs_follow = api_query_flag(call, "follow");
-	call->response->logs_tail = (unsigned)tail;
-	snprintf(call->response->logs_id, sizeof(call->response->logs_id), "%s", i->id);
+	source = sources_new(call, 1, tail);
+	snprintf(source->id, sizeof(source->id), "%s", i->id);
+}
+
+// ---- logs of all instances of a function or job ----
+
+// As many digits as tell the ids, which are in order, from each other; 0: too many for a label.
+static int digits_of(const struct fleet_instance **found, size_t count)
+{
+	int digits = 8;
+
+	for (size_t k = 1; k < count; k++) {
+		int same = 0;
+
+		while (found[k]->id[same] && found[k]->id[same] == found[k - 1]->id[same])
+			same++;
+		digits = same >= digits ? same + 1 : digits;
+	}
+	return digits <= 12 ? digits : 0;
+}
+
+// The group and index of a job's instance; of a function's the id's beginning, or its end, since
+// those placed together begin alike.
+static void set_label(struct api_log_source *s, const struct fleet_instance *i, int digits)
+{
+	const char *group = json_string_value(json_object_get(i->spec, "group"));
+
+	if (i->job)
+		snprintf(s->label, sizeof(s->label), "%.63s-%u", group ? group : "main", i->index);
+	else if (digits)
+		snprintf(s->label, sizeof(s->label), "%.*s", digits, i->id);
+	else
+		snprintf(s->label, sizeof(s->label), "%s", i->id + strlen(i->id) - 8);
+}
+
+static bool is_wanted(const struct fleet_instance *i, const char *wanted)
+{
+	struct api_log_source source;
+	char index[16];
+
+	snprintf(index, sizeof(index), "%u", i->index);
+	set_label(&source, i, 8);
+	return !wanted ||
+	       (i->job && (strcmp(index, wanted) == 0 || strcmp(source.label, wanted) == 0)) ||
+	       (strlen(wanted) >= 8 && strncmp(i->id, wanted, strlen(wanted)) == 0);
+}
+
+// Oldest first, of those that began together by index.
+static int compare_starts(const void *a, const void *b)
+{
+	const struct fleet_instance *x = *(const struct fleet_instance *const *)a;
+	const struct fleet_instance *y = *(const struct fleet_instance *const *)b;
+
+	if (x->created_wall_ns / NS_PER_SEC != y->created_wall_ns / NS_PER_SEC)
+		return x->created_wall_ns < y->created_wall_ns ? -1 : 1;
+	return x->index != y->index ? (x->index < y->index ? -1 : 1) : strcmp(x->id, y->id);
+}
+
+static size_t keep_wanted(const struct fleet_instance **found, size_t count, const char *wanted)
+{
+	size_t kept = 0;
+
+	for (size_t k = 0; k < count; k++)
+		if (is_wanted(found[k], wanted))
+			found[kept++] = found[k];
+	return kept;
+}
+
+static void no_logs(struct api_call *call, const char *wanted)
+{
+	if (wanted)
+		api_error(call->response, 404, "not_found", "instance",
+			"%s/%s has no instance %.40s: GET /v1/instances?function=%s/%s lists all",
+			call->namespace, call->name, wanted, call->namespace, call->name);
+	else
+		api_error(call->response, 404, "not_found", NULL,
+			"%s/%s has no instances: a job with a schedule or template makes jobs of "
+			"its own, which have them (GET /v1/jobs); those that ended long ago are "
+			"forgotten",
+			call->namespace, call->name);
+}
+
+void api_logs_of(struct api_call *call)
+{
+	bool jobs = strncmp(call->route->pattern, "/v1/jobs/", 9) == 0;
+	bool follow = api_query_flag(call, "follow");
+	size_t count = 0, most = follow ? LOGS_FOLLOWED_MAX : LOGS_READ_MAX, from = 0;
+	const char *wanted = api_query(call, "instance");
+	struct filter filter = {.function = call->name,
+		.ended = jobs || api_query_flag(call, "ended")};
+	const struct fleet_instance **found;
+	uint64_t tail;
+	int digits;
+
+	if (!api_query_number(call, "tail", 0, LOG_TAIL_MAX, LOG_TAIL_DEFAULT, &tail))
+		return;
+	snprintf(filter.function_namespace, sizeof(filter.function_namespace), "%.63s",
+		call->namespace);
+	found = call->api->fleet ? collect(call->api->fleet, &filter, &count) : NULL;
+	count = keep_wanted(found, count, wanted);
+	if (!count) {
+		free(found);
+		no_logs(call, wanted);
+		return;
+	}
+	digits = digits_of(found, count);
+	qsort(found, count, sizeof(*found), compare_starts);
+	// The last ones are more likely to be of interest.
+	from = count > most ? count - most : 0;
+	if (from)
+		snprintf(call->response->logs_note, sizeof(call->response->logs_note),
+			"[%zu older instances are left out: at most %zu are %s at a time; name one]\n",
+			from, most, follow ? "followed" : "read");
+	count -= from;
+	sources_new(call, count, tail);
+	for (size_t k = 0; k < count; k++) {
+		snprintf(call->response->logs[k].id, sizeof(call->response->logs[k].id), "%s",
+			found[from + k]->id);
+		set_label(&call->response->logs[k], found[from + k], digits);
+	}
+	call->response->logs_labelled = count > 1;
+	free(found);
 }

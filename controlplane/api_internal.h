@@ -65,6 +65,7 @@ void api_delete(struct api_call *call);
 void api_list_instances(struct api_call *call);
 void api_get_instance(struct api_call *call);
 void api_logs(struct api_call *call);
+void api_logs_of(struct api_call *call);
 // A flag of the query: there, and not 0 or false.
 bool api_query_flag(const struct api_call *call, const char *name);
 

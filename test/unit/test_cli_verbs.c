@@ -761,9 +761,19 @@ static void scale_and_drain_patch(void **state)
 	assert_int_equal(run_with(&f, answers, "scale echo 20 -n img"), CLI_DONE);
 	assert_string_equal(f.body, "{\"spec\":{\"scale\":{\"min\":20,\"max\":20}}}");
 	assert_int_equal(run_with(&f, answers, "drain n1"), CLI_DONE);
-	assert_string_equal(f.body, "{\"spec\":{\"drain\":true,\"eligible\":false}}");
+	assert_string_equal(f.body,
+		"{\"spec\":{\"drain\":true,\"eligible\":false,\"drain_deadline_ms\":0}}");
+	assert_int_equal(run_with(&f, answers, "drain n1 --deadline 10m"), CLI_DONE);
+	assert_string_equal(f.body,
+		"{\"spec\":{\"drain\":true,\"eligible\":false,\"drain_deadline_ms\":600000}}");
+	expect_text(out_text, "what is left after 10m is stopped");
+	assert_int_equal(run_with(&f, answers, "drain n1 --keep"), CLI_DONE);
+	assert_string_equal(f.body, "{\"spec\":{\"eligible\":false}}");
 	assert_int_equal(run_with(&f, answers, "drain n1 --undo"), CLI_DONE);
-	assert_string_equal(f.body, "{\"spec\":{\"drain\":false,\"eligible\":true}}");
+	assert_string_equal(f.body,
+		"{\"spec\":{\"drain\":false,\"eligible\":true,\"drain_deadline_ms\":0}}");
+	assert_int_equal(run("drain n1 --undo --keep"), CLI_USAGE);
+	assert_int_equal(run("drain n1 --deadline soon"), CLI_USAGE);
 	assert_int_equal(run_with(&f, answers, "drain n2"), CLI_REFUSED);
 	expect_text(err_text, "there is no node n2");
 }
@@ -772,23 +782,131 @@ static void logs_of_one_and_of_all(void **state)
 {
 	struct fake f;
 	const struct answer answers[] = {
-		{"GET /v1/instances?limit=500&function=default%2Fecho", 200,
-			"{\"items\":[{\"metadata\":{\"name\":\"aaaaaaaa11\"}},"
-			"{\"metadata\":{\"name\":\"bbbbbbbb22\"}}]}"},
-		{"GET /v1/instances?limit=500&function=default%2Fnone", 200, "{\"items\":[]}"},
 		{"GET /v1/instances/aaaaaaaa11/logs?tail=7 ", 200, "one\ntwo\n"},
-		{"GET /v1/instances/aaaaaaaa11/logs?tail=100", 200, "one\ntwo\n"},
-		{"GET /v1/instances/bbbbbbbb22/logs?tail=100", 200, "three\n"},
+		{"GET /v1/functions/default/echo ", 200, "{}"},
+		{"GET /v1/functions/default/echo/logs?tail=100 ", 200, "a | one\nb | two\n"},
+		{"GET /v1/functions/img/echo ", 200, "{}"},
+		{"GET /v1/functions/img/echo/logs?tail=100&follow=1 ", 200, "c | three\n"},
+		{"GET /v1/jobs/default/import/logs?tail=5&instance=3 ", 200, "main-3 | four\n"},
+		{"GET /v1/jobs/default/import/logs?tail=100 ", 200, "main-0 | five\n"},
 		END,
 	};
 
 	assert_int_equal(run_with(&f, answers, "logs aaaaaaaa11 --tail 7"), CLI_DONE);
 	assert_string_equal(out_text, "one\ntwo\n");
 	assert_int_equal(run_with(&f, answers, "logs echo"), CLI_DONE);
-	assert_string_equal(
-		out_text, "aaaaaaaa | one\naaaaaaaa | two\nbbbbbbbb | three\n");
+	assert_string_equal(out_text, "a | one\nb | two\n");
+	assert_int_equal(run_with(&f, answers, "logs img/echo -f"), CLI_DONE);
+	assert_string_equal(out_text, "c | three\n");
+	assert_int_equal(run_with(&f, answers, "logs function/echo"), CLI_DONE);
+	assert_int_equal(run_with(&f, answers, "logs job import --tail 5 -i 3"), CLI_DONE);
+	assert_string_equal(out_text, "main-3 | four\n");
+	// What is no function may be a job.
+	assert_int_equal(run_with(&f, answers, "logs import"), CLI_DONE);
+	assert_string_equal(out_text, "main-0 | five\n");
 	assert_int_equal(run_with(&f, answers, "logs none"), CLI_REFUSED);
-	expect_text(err_text, "no instance of a function none");
+	assert_int_equal(run("logs gateway gw1"), CLI_USAGE);
+	expect_text(err_text, "gateways have no logs of their own");
+	assert_int_equal(run("logs instance aaaaaaaa11 -i 3"), CLI_USAGE);
+}
+
+static void a_templated_job_is_run(void **state)
+{
+	struct fake f;
+	const struct answer answers[] = {
+		{"POST /v1/jobs/default/render/dispatch ", 201,
+			"{\"namespace\":\"default\",\"job\":\"render-00ff\",\"created\":true}"},
+		{"POST /v1/jobs/img/render/dispatch ", 200,
+			"{\"namespace\":\"img\",\"job\":\"render-00ff\",\"created\":false}"},
+		{"POST /v1/jobs/default/plain/dispatch ", 400,
+			"{\"error\":{\"message\":\"it is no template\"}}"},
+		END,
+	};
+
+	assert_int_equal(run_with(&f, answers,
+				 "run job render --data scene-7 --meta zoom=12 --meta mode=a=b"),
+		CLI_DONE);
+	assert_string_equal(
+		f.body, "{\"text\":\"scene-7\",\"meta\":{\"zoom\":\"12\",\"mode\":\"a=b\"}}");
+	assert_string_equal(out_text, "job/render-00ff made of job/render\n");
+	assert_int_equal(run_with(&f, answers, "run job/render -n img --token once"), CLI_DONE);
+	assert_string_equal(f.body, "{\"token\":\"once\"}");
+	assert_string_equal(
+		out_text, "job/img/render-00ff was made before of job/render, with the same token\n");
+	assert_int_equal(run_with(&f, answers, "run job render -o name"), CLI_DONE);
+	assert_string_equal(out_text, "job/render-00ff\n");
+	assert_int_equal(run_with(&f, answers, "run job render -f /dev/null"), CLI_DONE);
+	assert_string_equal(f.body, "{\"payload\":\"\"}");
+	assert_int_equal(run_with(&f, answers, "run job render -f /dev/zero"), CLI_REFUSED);
+	expect_text(err_text, "is longer than 16384 bytes");
+	assert_int_equal(run_with(&f, answers, "run job plain"), CLI_REFUSED);
+	expect_text(err_text, "it is no template");
+	assert_int_equal(run("run job render --meta zoom"), CLI_USAGE);
+	assert_int_equal(run("run job render -d a -f b"), CLI_USAGE);
+	assert_int_equal(run("run function render"), CLI_USAGE);
+	assert_int_equal(run("run job"), CLI_USAGE);
+}
+
+static void rollouts_are_told_what_to_do(void **state)
+{
+	struct fake f;
+	const struct answer answers[] = {
+		{"POST /v1/functions/img/echo/deployment ", 200, "{}"},
+		{"POST /v1/jobs/default/crawler/deployment ", 409,
+			"{\"error\":{\"message\":\"not all canaries are ready\"}}"},
+		END,
+	};
+
+	assert_int_equal(run_with(&f, answers, "rollout promote function img/echo"), CLI_DONE);
+	assert_string_equal(f.body, "{\"action\":\"promote\"}");
+	expect_text(out_text, "function/img/echo: the rollout is promoted");
+	assert_int_equal(run_with(&f, answers, "rollout fail job/crawler"), CLI_REFUSED);
+	assert_string_equal(f.body, "{\"action\":\"fail\"}");
+	expect_text(err_text, "not all canaries are ready");
+	assert_int_equal(run("rollout restart function echo"), CLI_USAGE);
+	assert_int_equal(run("rollout pause node n1"), CLI_USAGE);
+	assert_int_equal(run("rollout pause function"), CLI_USAGE);
+}
+
+static void plan_shows_what_the_scheduler_would_do(void **state)
+{
+	struct fake f;
+	const struct answer answers[] = {
+		{"PUT /v1/functions/default/echo?dry_run=1 ", 200,
+			"{\"action\":\"update\",\"changes\":[],\"plan\":{\"version\":3,\"place\":2,"
+			"\"replace\":12,\"replace_now\":3,\"update\":1,\"stop\":4,\"lost\":0,"
+			"\"preempt\":2,\"unplaced\":5,\"at_least\":true,\"node_count\":2,"
+			"\"nodes\":[{\"node\":\"n1\",\"instances\":4,\"score\":0.5},"
+			"{\"node\":\"n2\",\"instances\":1,\"score\":0.25}],\"considered\":4,"
+			"\"excluded_nodes\":{\"arch = arm\":3,\"memory\":1},\"preempted\":["
+			"{\"namespace\":\"a\",\"name\":\"low\",\"priority\":10,\"instances\":2}]}}"},
+		{"PUT /v1/functions/default/idle?dry_run=1 ", 200,
+			"{\"action\":\"none\",\"changes\":[],\"plan\":{\"version\":1}}"},
+		END,
+	};
+	const char *path = "/tmp/penstock-cli-plan-test.yaml";
+	FILE *file = fopen(path, "w");
+
+	fputs("apiVersion: penstock/v1\nkind: Function\nmetadata: {name: echo}\n---\n"
+	      "apiVersion: penstock/v1\nkind: Function\nmetadata: {name: idle}\n",
+		file);
+	fclose(file);
+	assert_int_equal(
+		run_with(&f, answers, "plan -f /tmp/penstock-cli-plan-test.yaml"), CLI_DONE);
+	assert_string_equal(out_text,
+		"function/echo configured (dry run)\n"
+		"  > place at least 5 on 2 nodes: n1 4 (score 0.500), n2 1 (score 0.250)\n"
+		"  > replace at least 12 by version 3, 3 of them at once\n"
+		"  > take at least 1 into version 3 as they run\n"
+		"  > stop at least 4\n"
+		"  > stop 2 of a/low, whose priority is 10, to make room\n"
+		"  > NO ROOM for 5; excluded of 4 nodes: 3 by arch = arm, 1 by memory\n"
+		"function/idle unchanged (dry run)\n"
+		"  > nothing to start or stop\n");
+	assert_int_equal(
+		run_with(&f, answers, "plan --json -f /tmp/penstock-cli-plan-test.yaml"), CLI_DONE);
+	expect_text(out_text, "\"replace_now\": 3");
+	unlink(path);
 }
 
 static void call_needs_a_gateway_with_an_address(void **state)
@@ -962,6 +1080,9 @@ int main(void)
 		cmocka_unit_test(explain_tells_why_an_instance_is_there),
 		cmocka_unit_test(scale_and_drain_patch),
 		cmocka_unit_test(logs_of_one_and_of_all),
+		cmocka_unit_test(a_templated_job_is_run),
+		cmocka_unit_test(rollouts_are_told_what_to_do),
+		cmocka_unit_test(plan_shows_what_the_scheduler_would_do),
 		cmocka_unit_test(call_needs_a_gateway_with_an_address),
 		cmocka_unit_test(doctor_looks_below_its_root),
 		cmocka_unit_test(the_man_page_is_true),

@@ -36,7 +36,7 @@ const char *plan_excluded(const json_t *excluded_nodes, char *text, size_t size)
 	json_object_foreach((json_t *)(uintptr_t)excluded_nodes, what, nodes)
 	{
 		if (n < size)
-			n += (size_t)snprintf(text + n, size - n, "%s%lld %s", n ? ", " : "",
+			n += (size_t)snprintf(text + n, size - n, "%s%lld by %s", n ? ", " : "",
 				(long long)json_integer_value(nodes), what);
 	}
 	format_clean(text);
@@ -113,16 +113,16 @@ static void print_unplaced(FILE *out, const json_t *plan)
 	if (json_object_get(plan, "group"))
 		snprintf(group, sizeof(group), " (group %s)", text(plan, "group"));
 	format_clean(group);
-	fprintf(out, "  > NO ROOM for %lld%s: ", unplaced, group);
+	fprintf(out, "  > NO ROOM for %lld%s", unplaced, group);
 	if (number(plan, "over_quota"))
-		fprintf(out, "%lld are beyond the quota of the namespace%s",
-			number(plan, "over_quota"), considered ? "; " : "");
+		fprintf(out, "; %lld are beyond the quota of the namespace",
+			number(plan, "over_quota"));
 	plan_excluded(json_object_get(plan, "excluded_nodes"), excluded, sizeof(excluded));
 	if (*excluded)
-		fprintf(out, "of %lld node%s are excluded by: %s", considered, plural(considered),
+		fprintf(out, "; excluded of %lld node%s: %s", considered, plural(considered),
 			excluded);
 	else if (!considered && !number(plan, "over_quota"))
-		fputs("there is no node", out);
+		fputs("; there is no node", out);
 	fputc('\n', out);
 }
 
