@@ -2,9 +2,9 @@
 // The threads around the scheduler's core: scheduler.h has the picture; the log is in
 // scheduler_log.c.
 //
-// Everything in the core happens under `lock`, planning happens outside. A worker waits for its
-// plan's answer, so it owns the plan again before it looks at it. The applier thread applies, ticks
-// and sleeps until the core wants to be asked again.
+// Everything in the core happens under `lock`, planning happens outside. Whoever has done something
+// there ends with scheduler_kick(): what is due is done, workers and the main thread are told what
+// they have to know, each at most once. The keeper does the same when the core's time has come.
 #include "controlplane/scheduler.h"
 
 #include <errno.h>
@@ -18,7 +18,6 @@
 #include "controlplane/scheduler_internal.h"
 #include "sched/block.h"
 
-#define APPLY_BUDGET 16
 #define SLEEP_MAX (60 * NS_PER_SEC)
 
 ns_t scheduler_now(const struct scheduler *s)
@@ -40,26 +39,37 @@ static bool next_work(struct scheduler *s, struct sched_ticket *t, uint64_t *tok
 		if (scheduler_backlog(s) < SCHEDULER_BACKLOG_MAX &&
 			sched_core_dequeue(s->core, SCHED_MASK_ALL, scheduler_now(s), t, token) == 0)
 			return true;
+		s->idle++;
 		pthread_cond_wait(&s->work, &s->lock);
+		s->idle--;
+		s->woken -= s->woken > 0;
 	}
 	return false;
 }
 
-// Submits and waits for the answer. 0, or -ESTALE: the work is somebody else's now. Lock held.
-static int submit(struct scheduler_worker *w, struct sched_plan *plan)
+// Submits the plan and applies it. 0, or -ESTALE: the work is somebody else's now. Lock held: so
+// the plan is the only one in the queue.
+static int submit(struct scheduler *s, struct sched_plan *plan)
 {
-	struct scheduler *s = w->scheduler;
-	int rc;
+	int rc = sched_core_submit(s->core, plan, scheduler_now(s));
 
-	plan->user = w;
-	w->result = false;
-	rc = sched_core_submit(s->core, plan, scheduler_now(s));
 	if (rc)
 		return rc;
-	pthread_cond_signal(&s->apply);
-	while (!w->result)
-		pthread_cond_wait(&w->answered, &s->lock);
+	sched_core_apply(s->core, 1, scheduler_now(s));
+	while (sched_core_result(s->core))
+		;
 	return 0;
+}
+
+static void wait_for_state(struct scheduler_worker *w)
+{
+	struct scheduler *s = w->scheduler;
+
+	while (!s->stop && s->core->state->published->index < sched_worker_min_index(w->planner)) {
+		s->behind++;
+		pthread_cond_wait(&s->work, &s->lock);
+		s->behind--;
+	}
 }
 
 // One attempt. 0: done; -EAGAIN: once more. Called and left with the lock held.
@@ -69,11 +79,10 @@ static int attempt(struct scheduler_worker *w, const struct sched_ticket *t, uin
 	struct sched_plan *plan;
 	int rc;
 
-	while (!s->stop && s->core->state->published->index < sched_worker_min_index(w->planner))
-		pthread_cond_wait(&s->work, &s->lock);
+	wait_for_state(w);
 	pthread_mutex_unlock(&s->lock);
-	rc = sched_worker_plan(w->planner, sched_snapshot_pin(w->reader, s->core->state),
-		scheduler_now(s), &plan);
+	rc = sched_worker_plan(
+		w->planner, sched_snapshot_pin(w->reader, s->core->state), scheduler_now(s), &plan);
 	sched_reader_unpin(w->reader);
 	pthread_mutex_lock(&s->lock);
 	if (s->stop)
@@ -84,13 +93,13 @@ static int attempt(struct scheduler_worker *w, const struct sched_ticket *t, uin
 		sched_core_drop(s->core, t, token, scheduler_now(s));
 		return 0;
 	}
-	if (!rc && submit(w, plan))
+	if (!rc && submit(s, plan))
 		return 0;
 	if (!rc)
 		rc = sched_worker_result(w->planner);
-	if (rc && rc != -EAGAIN && !s->stop)
+	if (rc && rc != -EAGAIN)
 		sched_core_nack(s->core, t, token, scheduler_now(s));
-	return rc == -EAGAIN && !s->stop ? rc : 0;
+	return rc == -EAGAIN ? rc : 0;
 }
 
 static void *work(void *arg)
@@ -99,42 +108,68 @@ static void *work(void *arg)
 	struct scheduler *s = w->scheduler;
 	struct sched_ticket t;
 	uint64_t token;
+	int rc;
 
 	pthread_mutex_lock(&s->lock);
 	while (next_work(s, &t, &token)) {
 		sched_worker_begin(w->planner, &t, token);
-		while (attempt(w, &t, token) == -EAGAIN)
-			;
-		pthread_cond_signal(&s->apply);
+		do {
+			rc = attempt(w, &t, token);
+			scheduler_kick(s);
+		} while (rc == -EAGAIN && !s->stop);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return NULL;
 }
 
-// ---- the applier ----
+// ---- what follows from anything ----
 
-static void answer(struct scheduler *s)
+// As many as there is work for; those that are awake look for themselves.
+static void wake_workers(struct scheduler *s)
 {
-	struct sched_plan *plan;
+	uint32_t ready = sched_broker_stats(s->core->broker).ready;
 
-	while ((plan = sched_core_result(s->core))) {
-		struct scheduler_worker *w = plan->user;
+	if (s->behind)
+		pthread_cond_broadcast(&s->work);
+	if (scheduler_backlog(s) >= SCHEDULER_BACKLOG_MAX)
+		return;
+	for (; s->woken < s->idle && s->woken < ready; s->woken++)
+		pthread_cond_signal(&s->work);
+}
 
-		w->result = true;
-		pthread_cond_signal(&w->answered);
-	}
+// Once for all that it has not taken yet.
+static void tell_main(struct scheduler *s)
+{
+	const uint64_t one = 1;
+
+	if (s->told || !s->core->state->log.out.len)
+		return;
+	s->told = true;
+	if (write(s->event_fd, &one, sizeof(one)) < 0)
+		return;  // full: it is readable already
+}
+
+// True: there is more to do at once.
+static bool follow_up(struct scheduler *s)
+{
+	bool more = sched_core_tick(s->core, scheduler_now(s));
+
+	if (s->core->state->head.index != s->core->state->published->index)
+		sched_publish(s->core->state);
+	wake_workers(s);
+	tell_main(s);
+	return more;
 }
 
 void scheduler_kick(struct scheduler *s)
 {
-	const uint64_t one = 1;
-
-	if (s->core->state->head.index != s->core->state->published->index)
-		sched_publish(s->core->state);
-	pthread_cond_broadcast(&s->work);
-	if (s->core->state->log.out.len && write(s->event_fd, &one, sizeof(one)) < 0)
-		return;  // full: it is readable already
+	if (follow_up(s) || sched_core_next(s->core) < s->keeper_until) {
+		s->keeper_until = 0;
+		pthread_cond_signal(&s->due);
+	}
 }
+
+// ---- the keeper ----
 
 static void sleep_until(struct scheduler *s, ns_t until)
 {
@@ -143,25 +178,27 @@ static void sleep_until(struct scheduler *s, ns_t until)
 
 	at = until == NS_NEVER || at > most ? most : at;
 	ts = (struct timespec){at / NS_PER_SEC, at % NS_PER_SEC};
-	pthread_cond_timedwait(&s->apply, &s->lock, &ts);
+	s->keeper_until = until;
+	pthread_cond_timedwait(&s->due, &s->lock, &ts);
+	s->keeper_until = 0;
 }
 
-static void *apply(void *arg)
+static void *keep(void *arg)
 {
 	struct scheduler *s = arg;
 
 	pthread_mutex_lock(&s->lock);
 	while (!s->stop) {
-		uint32_t applied = sched_core_apply(s->core, APPLY_BUDGET, scheduler_now(s));
-		bool more = sched_core_tick(s->core, scheduler_now(s));
-
-		answer(s);
-		scheduler_kick(s);
-		if (!applied && !more && !s->core->queue.count)
+		if (follow_up(s)) {
+			// Others come in between.
+			pthread_mutex_unlock(&s->lock);
+			sched_yield();
+			pthread_mutex_lock(&s->lock);
+		} else {
 			sleep_until(s, sched_core_next(s->core));
+		}
 	}
 	sched_core_stop(s->core);
-	answer(s);
 	pthread_cond_broadcast(&s->work);
 	pthread_mutex_unlock(&s->lock);
 	return NULL;
@@ -173,7 +210,6 @@ static void *apply(void *arg)
 static void done(struct scheduler *s)
 {
 	scheduler_kick(s);
-	pthread_cond_signal(&s->apply);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -361,7 +397,6 @@ static int start_worker(struct scheduler *s, struct scheduler_worker *w, uint64_
 	int rc;
 
 	w->scheduler = s;
-	pthread_cond_init(&w->answered, NULL);
 	s->worker_count++;
 	w->planner = sched_worker_new(&s->planning, seed);
 	w->reader = sched_reader_new(&s->core->state->pages);
@@ -380,8 +415,8 @@ static int start_threads(struct scheduler *s, unsigned workers, uint64_t seed)
 	for (unsigned i = 0; !rc && i < workers && i < SCHEDULER_WORKERS_MAX; i++)
 		rc = start_worker(s, &s->workers[i], seed + i + 1);
 	if (!rc) {
-		rc = -pthread_create(&s->applier, NULL, apply, s);
-		s->applier_started = rc == 0;
+		rc = -pthread_create(&s->keeper, NULL, keep, s);
+		s->keeper_started = rc == 0;
 	}
 	pthread_mutex_unlock(&s->lock);
 	return rc;
@@ -395,7 +430,7 @@ static void init_locks(struct scheduler *s)
 	pthread_cond_init(&s->work, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&s->apply, &monotonic);
+	pthread_cond_init(&s->due, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 }
 
@@ -438,10 +473,10 @@ static void stop_threads(struct scheduler *s)
 	pthread_mutex_lock(&s->lock);
 	s->stop = true;
 	pthread_cond_broadcast(&s->work);
-	pthread_cond_signal(&s->apply);
+	pthread_cond_signal(&s->due);
 	pthread_mutex_unlock(&s->lock);
-	if (s->applier_started)
-		pthread_join(s->applier, NULL);
+	if (s->keeper_started)
+		pthread_join(s->keeper, NULL);
 	for (unsigned i = 0; i < s->worker_count; i++)
 		if (s->workers[i].started)
 			pthread_join(s->workers[i].thread, NULL);
@@ -458,7 +493,6 @@ void scheduler_stop(struct scheduler *s)
 			sched_worker_destroy(w->planner);
 		if (w->reader)
 			sched_reader_destroy(w->reader);
-		pthread_cond_destroy(&w->answered);
 	}
 	if (s->reader)
 		sched_reader_destroy(s->reader);
@@ -469,7 +503,7 @@ void scheduler_stop(struct scheduler *s)
 	free(s->logs);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->work);
-	pthread_cond_destroy(&s->apply);
+	pthread_cond_destroy(&s->due);
 	if (s->event_fd >= 0)
 		close(s->event_fd);
 }

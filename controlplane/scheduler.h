@@ -3,9 +3,13 @@
 //
 //   main: event ──┐                         ┌── worker: pin a snapshot, plan ──┐
 //                 ▼                         ▼                                  ▼
-//        core, under one lock:  broker ─▶ evaluation             plan queue ─▶ applier: applied head
+//        core, under one lock:  broker ─▶ evaluation     plan queue ─▶ applier: applied head
 //                 │
 //                 └─ log bytes ─▶ main: rides in the registry's next batch ─▶ durable ─▶ deeds
+//
+// Who has done something under the lock does all that it calls for; a worker applies its own plan:
+// handing it to another thread would cost more than doing it. A keeper thread sees to what is due
+// when nothing happens.
 //
 // Planning holds no lock. What is in the log is told to nobody (deeds) before it is durable. A commit
 // that fails is tried again with the next batch: the bytes stay here.
@@ -49,8 +53,7 @@ struct scheduler_worker {
 	struct sched_worker *planner;
 	struct sched_reader *reader;
 	pthread_t thread;
-	pthread_cond_t answered;
-	bool result, started;
+	bool started;
 };
 
 // A record of the log in the store.
@@ -78,10 +81,14 @@ struct scheduler_checkpoint {
 struct scheduler {
 	struct sched_core *core;
 	pthread_mutex_t lock;
-	pthread_cond_t work;   // for workers: there may be some, or the state is newer
-	pthread_cond_t apply;  // for the applier: plans, events
-	pthread_t applier;
-	bool applier_started, stop;
+	pthread_cond_t work;  // for workers: there may be some, or the state is newer
+	pthread_cond_t due;   // for the keeper: there is more to do, or earlier
+	pthread_t keeper;
+	ns_t keeper_until;    // the keeper sleeps until then; 0: it is awake
+	bool keeper_started, stop;
+	bool told;             // the main thread, that there are bytes
+	unsigned idle, woken;  // workers that wait for work, and how many of them were told of some
+	unsigned behind;       // workers that wait for a newer state
 	struct scheduler_worker workers[SCHEDULER_WORKERS_MAX];
 	unsigned worker_count;
 	struct sched_worker_config planning;  // of all workers

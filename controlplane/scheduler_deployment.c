@@ -111,7 +111,6 @@ int scheduler_deployment_act(struct scheduler *s, const char *namespace, const c
 		explain_refusal(s, job, action, rc, why, room);
 	*index = s->core->state->head.index;
 	scheduler_kick(s);
-	pthread_cond_signal(&s->apply);
 	pthread_mutex_unlock(&s->lock);
 	return rc;
 }

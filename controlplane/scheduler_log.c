@@ -231,6 +231,7 @@ static void append_transactions(struct sched_bytes *to, const struct sched_bytes
 // Takes over what the core has logged. Lock held.
 static void take_log(struct scheduler *s)
 {
+	s->told = false;
 	sched_log_take(s->core, &s->spare);
 	append_transactions(&s->riding, &s->spare);
 	s->backlog_bytes = s->riding.len;
@@ -310,7 +311,7 @@ static void land_log(struct scheduler *s)
 	// Workers may have waited for the backlog to shrink.
 	pthread_mutex_lock(&s->lock);
 	s->backlog_bytes = s->riding.len;
-	pthread_cond_broadcast(&s->work);
+	scheduler_kick(s);
 	pthread_mutex_unlock(&s->lock);
 }
 

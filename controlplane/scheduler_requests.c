@@ -11,7 +11,6 @@
 static void done(struct scheduler *s)
 {
 	scheduler_kick(s);
-	pthread_cond_signal(&s->apply);
 	pthread_mutex_unlock(&s->lock);
 }
 
