@@ -13,8 +13,7 @@ void batch_write(struct batch *b, const char *key, char *text, uint64_t version)
 	batch_write_bytes(b, key, text, text ? strlen(text) : 0, version);
 }
 
-void batch_write_bytes(
-	struct batch *b, const char *key, char *bytes, size_t len, uint64_t version)
+void batch_write_bytes(struct batch *b, const char *key, char *bytes, size_t len, uint64_t version)
 {
 	if (b->write_count == b->write_room) {
 		b->write_room = b->write_room ? b->write_room * 2 : 32;
@@ -28,10 +27,21 @@ void batch_write_bytes(
 	};
 }
 
+void batch_compare(struct batch *b, const char *key, uint64_t version)
+{
+	if (b->compare_count == b->compare_room) {
+		b->compare_room = b->compare_room ? b->compare_room * 2 : 4;
+		b->compares = must(realloc(b->compares, b->compare_room * sizeof(*b->compares)));
+	}
+	b->compares[b->compare_count++] = (struct store_compare){must(strdup(key)), version};
+}
+
 void batch_destroy(struct batch *b)
 {
 	if (!b)
 		return;
+	for (size_t i = 0; i < b->compare_count; i++)
+		free((void *)(uintptr_t)b->compares[i].key);
 	for (size_t i = 0; i < b->write_count; i++) {
 		free((void *)(uintptr_t)b->writes[i].key);
 		free((void *)(uintptr_t)b->writes[i].value);
@@ -41,6 +51,7 @@ void batch_destroy(struct batch *b)
 		resource_unref(b->changes[i].after);
 		free(b->changes[i].dropped.line);
 	}
+	free(b->compares);
 	free(b->writes);
 	free(b->changes);
 	free(b);
@@ -161,7 +172,7 @@ struct batch *registry_seal(struct registry *r)
 		r->rider->ride(r->rider->user, b);
 	meta = json_pack("{s:s, s:I, s:I}", "epoch", r->epoch, "seq", (json_int_t)b->last_seq,
 		"published", (json_int_t)published_after(r, b));
-	b->compare = (struct store_compare){REGISTRY_META_KEY, r->meta_version};
+	batch_compare(b, REGISTRY_META_KEY, r->meta_version);
 	batch_write(b, REGISTRY_META_KEY, must(json_dumps(meta, JSON_COMPACT)), ++r->meta_version);
 	json_decref(meta);
 	r->sealed = b;
@@ -172,8 +183,8 @@ struct batch *registry_seal(struct registry *r)
 int batch_commit(const struct batch *b, struct store *store)
 {
 	const struct store_txn txn = {
-		.compares = &b->compare,
-		.compare_count = 1,
+		.compares = b->compares,
+		.compare_count = b->compare_count,
 		.writes = b->writes,
 		.write_count = b->write_count,
 	};

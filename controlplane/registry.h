@@ -55,7 +55,8 @@ struct batch {
 	size_t count;
 	struct store_write *writes;  // keys and values are the batch's own
 	size_t write_count, write_room;
-	struct store_compare compare;  // nobody else has written meanwhile
+	struct store_compare *compares;  // nobody else has written meanwhile; keys are its own
+	size_t compare_count, compare_room;
 };
 
 // Whoever stores something of its own in the registry's batches.

@@ -23,4 +23,6 @@ void batch_write(struct batch *b, const char *key, char *text, uint64_t version)
 // The same with bytes.
 void batch_write_bytes(
 	struct batch *b, const char *key, char *bytes, size_t len, uint64_t version);
+// The batch is stored only if the record has this version then (0: is not there).
+void batch_compare(struct batch *b, const char *key, uint64_t version);
 void batch_destroy(struct batch *b);

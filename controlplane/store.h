@@ -4,6 +4,18 @@
 // The contract that every engine keeps (store_lmdb.c in the box, store_mem.c for tests, etcd
 // later): a transaction is atomic; when store_commit() returns 0 it survives a crash of the program
 // and of the machine; when it returns an error, nothing of it is visible, now or after a restart.
+// (Where the disk itself fails, a crash right behind the error may show it, whole, after all.)
+//
+// One writer compares one version, that of its last batch (meta/state). Several writers on one etcd
+// would compare what their plans rest on: a record `sched/node/NAME` for each node, with no value
+// but its version, which each batch raises for the nodes that it places on; a batch compares these
+// with what its plans have seen, and likewise the job's record and the quota's. Batches that touch
+// other nodes do not disturb each other. The record of the log is named by the writer and its own
+// count then. The comparison that failed is told (`stale`): the plan that touched that node is
+// planned again, on what the others have written, and the rest of the batch goes once more. In etcd
+// it is Txn(If: ModRevision(key) == version ..., Then: Put ..., Else: Get of the keys compared); a
+// Txn takes 128 operations and 1.5 MiB unless its server is told otherwise, so batches must be cut
+// to that.
 //
 // Thread: any one thread at a time. The control plane reads at start and from then on commits from
 // one thread of its own (commit.c).
@@ -42,6 +54,7 @@ struct store_txn {
 	size_t compare_count;
 	const struct store_write *writes;  // in order; a later write of a key wins
 	size_t write_count;
+	size_t *stale; // if not NULL: with -EAGAIN, the number of the first comparison that failed
 };
 
 struct store_stat {

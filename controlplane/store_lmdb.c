@@ -324,8 +324,11 @@ static int attempt(struct store_lmdb *s, const struct store_txn *t)
 
 	if (rc)
 		return rc;
-	for (size_t i = 0; !rc && i < t->compare_count; i++)
+	for (size_t i = 0; !rc && i < t->compare_count; i++) {
 		rc = compare(s, txn, &t->compares[i]);
+		if (rc == -EAGAIN && t->stale)
+			*t->stale = i;
+	}
 	for (size_t i = 0; !rc && i < t->write_count; i++)
 		rc = write_one(s, txn, &t->writes[i]);
 	if (rc) {

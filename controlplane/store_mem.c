@@ -131,8 +131,11 @@ static int mem_commit(struct store *store, const struct store_txn *t)
 	for (size_t i = 0; i < t->compare_count; i++) {
 		struct record *r = find(s, t->compares[i].key);
 
-		if ((r ? r->version : 0) != t->compares[i].version)
+		if ((r ? r->version : 0) != t->compares[i].version) {
+			if (t->stale)
+				*t->stale = i;
 			return -EAGAIN;
+		}
 	}
 	for (size_t i = 0; i < t->write_count; i++) {
 		const struct store_write *w = &t->writes[i];

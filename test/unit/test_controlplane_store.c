@@ -164,6 +164,42 @@ static void test_compare(void **state)
 	assert_int_equal(store_commit(s, &t), 0);
 }
 
+// As plans of several writers would be told apart: by the nodes that they touch.
+static void test_one_stale_of_several(void **state)
+{
+	struct store *s = ((struct fixture *)*state)->store;
+	char keys[20][32];
+	struct store_compare c[20];
+	struct store_write w[21];
+	size_t stale = SIZE_MAX;
+	struct store_txn t = {c, 20, w, 21, &stale};
+
+	for (size_t i = 0; i < 20; i++) {
+		snprintf(keys[i], sizeof(keys[i]), "sched/node/n%zu", i);
+		assert_int_equal(put(s, keys[i], "", 10 + i), 0);
+		c[i] = (struct store_compare){keys[i], 10 + i};
+		w[i] = (struct store_write){keys[i], "", 0, 100};
+	}
+	w[20] = (struct store_write){"sched/log/1", "placed", 6, 100};
+	// Somebody else has placed on one of them meanwhile.
+	for (size_t k = 0; k < 20; k += 19) {
+		assert_int_equal(put(s, keys[k], "", 50), 0);
+		assert_int_equal(store_commit(s, &t), -EAGAIN);
+		assert_int_equal(stale, k);
+		for (size_t i = 0; i < 20; i++)
+			assert_record(s, keys[i], "", i == k || i == 0 ? 50 : 10 + i);
+		assert_absent(s, "sched/log/1");
+		c[0].version = 50;
+	}
+	c[19].version = 50;
+	stale = SIZE_MAX;
+	assert_int_equal(store_commit(s, &t), 0);
+	assert_int_equal(stale, SIZE_MAX);
+	assert_record(s, "sched/log/1", "placed", 100);
+	for (size_t i = 0; i < 20; i++)
+		assert_record(s, keys[i], "", 100);
+}
+
 struct listing {
 	char text[256];
 	int stop_after;
@@ -406,6 +442,32 @@ static void test_not_a_store(void **state)
 	assert_int_equal(error, -EIO);
 }
 
+// A crash in the making of a store leaves its file under another name, or empty.
+static void test_half_made(void **state)
+{
+	struct fixture *f = *state;
+	char path[128];
+	FILE *file;
+
+	store_close(f->store);
+	for (int k = 0; k < 2; k++) {
+		snprintf(path, sizeof(path), "%s/store.mdb", f->dir);
+		assert_int_equal(k ? truncate(path, 0) : unlink(path), 0);
+		snprintf(path, sizeof(path), "%s/store.mdb.new", f->dir);
+		file = fopen(path, "w");
+		fputs("half a page", file);
+		fclose(file);
+		f->store = open_lmdb(f->dir);
+		assert_int_equal(access(path, F_OK), -1);
+		assert_int_equal(put(f->store, "a", "one", 1), 0);
+		store_close(f->store);
+		f->store = open_lmdb(f->dir);
+		assert_record(f->store, "a", "one", 1);
+		store_close(f->store);
+	}
+	f->store = open_lmdb(f->dir);
+}
+
 #define BOTH(test)                                                   \
 	cmocka_unit_test_setup_teardown(test, setup_lmdb, teardown), \
 		cmocka_unit_test_setup_teardown(test, setup_mem, teardown)
@@ -417,6 +479,7 @@ int main(void)
 		BOTH(test_put_get_delete),
 		BOTH(test_bad_writes),
 		BOTH(test_compare),
+		BOTH(test_one_stale_of_several),
 		BOTH(test_list),
 		BOTH(test_later_write_wins),
 		LMDB(test_reopen),
@@ -425,6 +488,7 @@ int main(void)
 		LMDB(test_full_disk_loses_nothing),
 		LMDB(test_kill_9_between_and_within_commits),
 		LMDB(test_not_a_store),
+		LMDB(test_half_made),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
