@@ -6,10 +6,12 @@
 
 #include "controlplane/peers_internal.h"
 #include "lib/base/log.h"
+#include "sched/images.h"
 
 #define SUBSYSTEM "peers"
 #define ATTRIBUTES_MAX 64
 #define ATTRIBUTE_VALUE_MAX 255
+#define IMAGE_MAX 255 // bytes of a name; longer ones are left out
 
 static uint64_t number(const json_t *object, const char *name)
 {
@@ -129,6 +131,23 @@ static void take_assign(struct peer *peer, struct rs_stream *stream, const json_
 		peer_watch(peer, stream, &n->feed, data);
 }
 
+// Those that are well-formed, of the first ones; without a list it stays as it was.
+static void take_images(struct peer *peer, const json_t *list)
+{
+	const char *images[SCHED_IMAGES_MAX];
+	uint32_t count = 0;
+
+	if (!json_is_array(list))
+		return;
+	for (size_t k = 0; k < json_array_size(list) && count < SCHED_IMAGES_MAX; k++) {
+		const char *image = json_string_value(json_array_get(list, k));
+
+		if (image && *image && strlen(image) <= IMAGE_MAX)
+			images[count++] = image;
+	}
+	scheduler_node_images(&peer->peers->orchestrator->scheduler, peer->name, images, count);
+}
+
 static void take_report(struct peer *peer, struct rs_stream *stream, const json_t *report)
 {
 	struct fleet_node *n = node_of(peer);
@@ -137,6 +156,8 @@ static void take_report(struct peer *peer, struct rs_stream *stream, const json_
 	if (!n || fleet_report(&peer->peers->orchestrator->fleet, n, report, clock_now(),
 				clock_wall()))
 		log_debug(SUBSYSTEM, "host %s: a report was not understood", peer->name);
+	else
+		take_images(peer, json_object_get(report, "images"));
 	if (n)
 		orchestrator_heard(peer->peers->orchestrator, n);
 	peers_tick(peer->peers);

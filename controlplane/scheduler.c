@@ -368,6 +368,18 @@ void scheduler_node_drain_now(struct scheduler *s, const char *name)
 	done(s);
 }
 
+void scheduler_node_images(
+	struct scheduler *s, const char *name, const char *const *images, uint32_t count)
+{
+	uint32_t slot;
+
+	pthread_mutex_lock(&s->lock);
+	slot = sched_node_find(s->core->state, name);
+	if (slot != SCHED_NONE)
+		sched_core_node_images(s->core, slot, images, count);
+	pthread_mutex_unlock(&s->lock);
+}
+
 void scheduler_node_delete(struct scheduler *s, const char *name)
 {
 	uint32_t slot;

@@ -151,6 +151,9 @@ void scheduler_node_silent(
 	struct scheduler *s, const char *name, bool eligible, bool draining);
 // The time to drain it is over: what is left there is stopped.
 void scheduler_node_drain_now(struct scheduler *s, const char *name);
+// All images that it has. Not durable: its host tells it again.
+void scheduler_node_images(
+	struct scheduler *s, const char *name, const char *const *images, uint32_t count);
 void scheduler_node_delete(struct scheduler *s, const char *name);
 // Calls each for the nodes.
 void scheduler_each_node(

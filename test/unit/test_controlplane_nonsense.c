@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Hosts that say what no host should: nothing of it reaches others, grows without bound or stops the
 // control plane, and what they say that is right goes on to count.
+#include "sched/images.h"
 #include "test/unit/hosts_world.h"
 
 static const char *one_id(const struct env *e, int i)
@@ -167,6 +168,49 @@ static void test_a_flood_of_functions(void **state)
 }
 
 // Requests that are none of a host's, more watches than one, and a deep document.
+static bool has_image(struct env *e, const char *node, const char *image)
+{
+	struct scheduler *s = &e->orchestrator.scheduler;
+	bool has;
+
+	pthread_mutex_lock(&s->lock);
+	has = sched_node_has_image(&s->core->state->head,
+		sched_node_find(s->core->state, node), sched_image_hash(image));
+	pthread_mutex_unlock(&s->lock);
+	return has;
+}
+
+// What is right of it counts; what a report leaves out stays.
+static void test_images(void **state)
+{
+	struct env *e = *state;
+	char *flood = malloc(400000);
+	size_t len = 0;
+
+	deploy(e);
+	report(e, HOST1, "{\"start\":\"s1\",\"images\":[\"tool@1\",\"base\"]}");
+	UNTIL(e, has_image(e, "n1", "tool@1"));
+	assert_true(has_image(e, "n1", "base"));
+	report(e, HOST1, "{\"start\":\"other\",\"images\":[]}");
+	report(e, HOST1, "{\"start\":\"s1\",\"images\":{\"tool@2\":1}}");
+	report(e, HOST1, "{\"start\":\"s1\"}");
+	pass(e, 20 * NS_PER_MS);
+	assert_true(has_image(e, "n1", "tool@1"));
+	report(e, HOST1,
+		"{\"start\":\"s1\",\"images\":[1,null,[\"x\"],\"\",\"tool@2\",\"%0300d\"]}", 7);
+	UNTIL(e, has_image(e, "n1", "tool@2"));
+	assert_false(has_image(e, "n1", "tool@1"));
+	assert_int_equal(e->orchestrator.scheduler.core->state->image_count, 1);
+	len += (size_t)sprintf(flood + len, "{\"start\":\"s1\",\"images\":[");
+	for (int k = 0; k < 20000; k++)
+		len += (size_t)sprintf(flood + len, "\"image%d\",", k);
+	sprintf(flood + len - 1, "]}");
+	send_text(e, HOST1, flood);
+	UNTIL(e, has_image(e, "n1", "image0"));
+	assert_int_equal(e->orchestrator.scheduler.core->state->image_count, SCHED_IMAGES_MAX);
+	assert_true(targets_are(e, "n1@1x2"));
+}
+
 static void test_requests_that_are_not_for_hosts(void **state)
 {
 	struct env *e = *state;
@@ -193,6 +237,7 @@ int main(void)
 		TEST(test_a_reason_of_a_megabyte),
 		TEST(test_instances_that_are_not_its_own),
 		TEST(test_a_flood_of_functions),
+		TEST(test_images),
 		TEST(test_requests_that_are_not_for_hosts),
 	};
 
