@@ -18,6 +18,15 @@ static const struct api_param params_list[] = {
 	{"limit", "integer", "How many at most, up to 5000; 500 if not given."},
 	{0},
 };
+static const struct api_param params_jobs[] = {
+	{"namespace", "string", "Only those in this namespace."},
+	{"label", "string",
+		"Only those with these labels: NAME=VALUE or NAME, several with commas."},
+	{"parent", "string", "Only those that this job has made: NAME or NAMESPACE/NAME."},
+	{"after", "string", "Only those behind this one: the `next` of the page before."},
+	{"limit", "integer", "How many at most, up to 5000; 500 if not given."},
+	{0},
+};
 static const struct api_param params_instances[] = {
 	{"namespace", "string", "Only those of functions in this namespace."},
 	{"function", "string", "Only those of this function: NAME or NAMESPACE/NAME."},
@@ -97,8 +106,10 @@ const struct api_route api_routes[] = {
 	LISTING(KIND_GATEWAY, "/v1/gateways", "Lists gateways."),
 	GETTING(KIND_GATEWAY, "/v1/gateways/{name}", "A gateway, with what it reports."),
 	WRITING(KIND_GATEWAY, "/v1/gateways/{name}", "a gateway"),
-	LISTING(KIND_JOB, "/v1/jobs", "Lists jobs."),
-	GETTING(KIND_JOB, "/v1/jobs/{namespace}/{name}", "A job."),
+	{"GET", "/v1/jobs", api_list_jobs, KIND_JOB,
+		"Lists jobs, and the jobs that they have made.", params_jobs, API_BODY_NONE, NULL},
+	GETTING(KIND_JOB, "/v1/jobs/{namespace}/{name}",
+		"A job, with its instances by state and when it is launched."),
 	WRITING(KIND_JOB, "/v1/jobs/{namespace}/{name}", "a job"),
 	{"POST", "/v1/jobs/{namespace}/{name}/dispatch", api_dispatch, KIND_JOB,
 		"Makes a job of a templated one, with a payload and meta.", NULL,

@@ -51,6 +51,15 @@ bool api_query_number(const struct api_call *call, const char *name, uint64_t mi
 	uint64_t def, uint64_t *out);
 // Takes body.
 void api_reply(struct api_call *call, unsigned status, json_t *body);
+// Jobs that jobs have made (api_jobs.c).
+void api_list_jobs(struct api_call *call);
+json_t *api_job_status(const struct api *api, const char *namespace, const char *name);
+// The one the call is about, as a resource; NULL: there is none. A new reference.
+json_t *api_child(struct api_call *call);
+// False: there is none, and nothing was answered.
+bool api_delete_child(struct api_call *call, bool dry);
+// A list of stored resources; NULL: the error has been made. A new reference.
+json_t *api_list_body(struct api_call *call, size_t limit);
 // Makes the response wait until all that the registry shows now is durable.
 void api_wait(struct api_call *call);
 // A string value, also when the text is cut in the middle of a character.

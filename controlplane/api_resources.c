@@ -36,6 +36,13 @@ static json_t *function_status(const struct api *api, const struct resource *res
 	return status;
 }
 
+static json_t *quota_status(const struct api *api, const struct resource *res)
+{
+	json_t *used = api->scheduler ? api->scheduler->quota(api->scheduler_user, res->name) : NULL;
+
+	return used ? json_pack("{s:o}", "used", used) : NULL;
+}
+
 static json_t *status_of(const struct api_call *call, const struct resource *res)
 {
 	const struct api *api = call->api;
@@ -44,6 +51,10 @@ static json_t *status_of(const struct api_call *call, const struct resource *res
 		return fleet_node_status(api->fleet, res->name);
 	if (api->fleet && res->kind == KIND_FUNCTION)
 		return function_status(api, res);
+	if (res->kind == KIND_JOB)
+		return api_job_status(api, res->namespace, res->name);
+	if (res->kind == KIND_QUOTA)
+		return quota_status(api, res);
 	return telemetry_status(api->telemetry, res, call->request->now);
 }
 
@@ -88,21 +99,18 @@ static bool labels_match(const json_t *labels, const char *wanted)
 	return true;
 }
 
-void api_list(struct api_call *call)
+json_t *api_list_body(struct api_call *call, size_t limit)
 {
 	const struct registry *r = call->api->registry;
 	const char *namespace = api_query(call, "namespace"), *label = api_query(call, "label");
 	const struct resource *res, *last = NULL;
 	json_t *items, *body;
-	uint64_t limit;
 	size_t i;
 
-	if (!api_query_number(call, "limit", 1, API_LIST_MAX, API_LIST_DEFAULT, &limit))
-		return;
 	if (namespace && !kind_of(call)->namespaced) {
 		api_error(call->response, 400, "invalid_query", "namespace",
 			"%s have no namespace: leave it out", kind_of(call)->plural);
-		return;
+		return NULL;
 	}
 	items = json_array();
 	i = registry_after(r, call->route->kind, api_query(call, "after"));
@@ -120,6 +128,19 @@ void api_list(struct api_call *call)
 	json_object_set_new(body, "seq", json_integer((json_int_t)r->seq));
 	if (last && json_array_size(items) == limit && registry_at(r, call->route->kind, i))
 		json_object_set_new(body, "next", json_string(last->key));
+	return body;
+}
+
+void api_list(struct api_call *call)
+{
+	uint64_t limit;
+	json_t *body;
+
+	if (!api_query_number(call, "limit", 1, API_LIST_MAX, API_LIST_DEFAULT, &limit))
+		return;
+	body = api_list_body(call, limit);
+	if (!body)
+		return;
 	api_wait(call);
 	api_reply(call, 200, body);
 }
@@ -156,6 +177,11 @@ void api_get(struct api_call *call)
 	key_of(call, key, sizeof(key));
 	res = registry_get(call->api->registry, call->route->kind, key);
 	api_wait(call);
+	shown = res ? NULL : api_child(call);
+	if (shown) {
+		api_reply(call, 200, shown);
+		return;
+	}
 	if (!res) {
 		no_resource(call, key);
 		return;
@@ -480,7 +506,8 @@ void api_delete(struct api_call *call)
 	int rc;
 
 	if (!before) {
-		no_resource(call, key);
+		if (dry_run(call, &dry) && !api_delete_child(call, dry))
+			no_resource(call, key);
 		return;
 	}
 	if (!dry_run(call, &dry) || !condition_met(call, before) || !may_delete(call, key))

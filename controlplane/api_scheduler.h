@@ -30,6 +30,13 @@ struct api_scheduler {
 	// NULL: nothing of the kind is scheduled.
 	json_t *(*plan)(
 		void *user, enum kind kind, const struct resource *before, const json_t *object);
+	// As scheduler_jobs.c has them.
+	json_t *(*job)(void *user, const char *namespace, const char *name);
+	json_t *(*child)(void *user, const char *namespace, const char *name);
+	json_t *(*children)(void *user, const char *namespace, const char *parent,
+		const char *after, size_t limit);
+	int (*child_delete)(void *user, const char *namespace, const char *name, uint64_t *index);
+	json_t *(*quota)(void *user, const char *namespace);
 	// 0; -EEXIST: the child is there, by its token; -ENOENT: no such job; -E2BIG: the payload is
 	// too long; -EDQUOT: too many children; -EINVAL; -ENOMEM. The last three but one with `why`.
 	int (*dispatch)(void *user, struct api_dispatch *d);

@@ -95,6 +95,37 @@ static json_t *deployment_of(void *user, const char *namespace, const char *name
 	return scheduler_deployment(&((struct orchestrator *)user)->scheduler, namespace, name);
 }
 
+static struct scheduler *scheduler_of(void *user)
+{
+	return &((struct orchestrator *)user)->scheduler;
+}
+
+static json_t *job(void *user, const char *namespace, const char *name)
+{
+	return scheduler_job_status(scheduler_of(user), namespace, name);
+}
+
+static json_t *child(void *user, const char *namespace, const char *name)
+{
+	return scheduler_child(scheduler_of(user), namespace, name);
+}
+
+static json_t *children(void *user, const char *namespace, const char *parent, const char *after,
+	size_t limit)
+{
+	return scheduler_children(scheduler_of(user), namespace, parent, after, limit);
+}
+
+static int child_delete(void *user, const char *namespace, const char *name, uint64_t *index)
+{
+	return scheduler_child_delete(scheduler_of(user), namespace, name, index);
+}
+
+static json_t *quota(void *user, const char *namespace)
+{
+	return scheduler_quota_status(scheduler_of(user), namespace);
+}
+
 static uint64_t durable(void *user)
 {
 	return ((struct orchestrator *)user)->scheduler.durable_index;
@@ -104,6 +135,11 @@ const struct api_scheduler orchestrator_api = {
 	.evaluations = evaluations,
 	.evaluation = evaluation,
 	.plan = plan,
+	.job = job,
+	.child = child,
+	.children = children,
+	.child_delete = child_delete,
+	.quota = quota,
 	.dispatch = dispatch,
 	.durable = durable,
 	.deployment = deployment,

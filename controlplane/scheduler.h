@@ -170,6 +170,22 @@ void scheduler_quiet(struct scheduler *s);
 // ---- requests (scheduler_requests.c) ----
 
 struct scheduler_child {
+// ---- jobs and quotas (scheduler_jobs.c) ----
+
+// Counts by state, what it has made, when it is launched. NULL: there is none. A new reference.
+json_t *scheduler_job_status(struct scheduler *s, const char *namespace, const char *name);
+// A job that another has made, as a resource; NULL: there is none. A new reference.
+json_t *scheduler_child(struct scheduler *s, const char *namespace, const char *name);
+// Such jobs in the order of "namespace/name": of a namespace, of a parent (NULL: of all), behind a
+// key. A new reference.
+json_t *scheduler_children(struct scheduler *s, const char *namespace, const char *parent,
+	const char *after, size_t limit);
+// Stops and forgets it. 0: durable once durable_index has reached *index; -ENOENT, -ENOMEM.
+int scheduler_child_delete(
+	struct scheduler *s, const char *namespace, const char *name, uint64_t *index);
+// What a namespace with a quota has; NULL: it has none. A new reference.
+json_t *scheduler_quota_status(struct scheduler *s, const char *namespace);
+
 	char name[64];
 	uint64_t index;  // durable once durable_index has reached it
 };

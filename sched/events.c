@@ -328,8 +328,8 @@ static bool calls_for(struct sched_core *c, const struct sched_instance *i,
 	}
 	// Something waits for this one to be ready: what it replaces.
 	*trigger = SCHED_INSTANCE_READY;
-	// It is back, and so perhaps is its replacement.
-	if (r->status == SCHED_RUNNING && r->ready && i->status == SCHED_UNKNOWN)
+	// It is back, even if it has to begin anew, and so perhaps is its replacement.
+	if (i->status == SCHED_UNKNOWN && r->status != SCHED_UNKNOWN)
 		return i->desired == SCHED_RUN;
 	if (r->status != SCHED_RUNNING || !r->ready || sched_ready(i))
 		return false;

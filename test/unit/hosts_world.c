@@ -211,7 +211,9 @@ void start(struct env *e)
 	e->telemetry = telemetry_new(clock_now());
 	assert_int_equal(orchestrator_start(&e->orchestrator, &e->registry, &e->publisher, e->store,
 				 &(struct orchestrator_config){
-					 .workers = 2, .lease_ns = e->lease}),
+					 .workers = 2,
+					 .lease_ns = e->lease,
+					 .planning = e->planning}),
 		0);
 	registry_observe(&e->registry, on_changed, e);
 	e->server_loop = loop_new(NULL, &error);

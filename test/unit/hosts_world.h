@@ -44,6 +44,7 @@ struct env {
 	struct sockaddr_un addr;
 	unsigned starts;
 	ns_t lease;
+	struct sched_worker_config planning;
 	struct store *store;
 	struct registry registry;
 	struct publisher publisher;

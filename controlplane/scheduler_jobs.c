@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: Apache-2.0
+// Jobs and quotas as the API shows them, from snapshots: counts by state, when they are launched
+// next, and the jobs that jobs have made, which are no stored resources. Main thread.
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "controlplane/registry_internal.h"
+#include "controlplane/scheduler_internal.h"
+#include "sched/names.h"
+
+static const char *const type_names[SCHED_TYPES] = {
+	[SCHED_TYPE_SERVICE] = "service",
+	[SCHED_TYPE_BATCH] = "batch",
+	[SCHED_TYPE_SYSTEM] = "system",
+	[SCHED_TYPE_SYSBATCH] = "sysbatch",
+};
+
+static void set(json_t *out, const char *name, uint64_t value)
+{
+	json_object_set_new(out, name, json_integer((json_int_t)value));
+}
+
+static void set_time(json_t *out, const char *name, ns_t wall_ns)
+{
+	char text[40];
+
+	json_object_set_new(out, name, json_string(time_text(wall_ns, text, sizeof(text))));
+}
+
+// ---- counts ----
+
+struct counts {
+	uint64_t wanted;  // to run, and not ended
+	uint64_t pending, running, ready, unknown, complete, failed, lost, stopping;
+};
+
+static void count_one(struct counts *c, const struct sched_instance *i)
+{
+	bool run = i->desired == SCHED_RUN;
+
+	c->wanted += sched_live(i);
+	c->stopping += !run && !sched_terminal(i->status);
+	c->pending += run && i->status == SCHED_PENDING;
+	c->running += run && i->status == SCHED_RUNNING;
+	c->ready += run && sched_ready(i);
+	c->unknown += run && i->status == SCHED_UNKNOWN;
+	c->complete += run && i->status == SCHED_COMPLETE;
+	// What was placed again since counts, too, as long as it is kept.
+	c->failed += i->status == SCHED_FAILED;
+	c->lost += i->status == SCHED_LOST;
+}
+
+static void set_counts(json_t *out, const struct counts *c)
+{
+	set(out, "instances", c->wanted);
+	set(out, "pending", c->pending);
+	set(out, "running", c->running);
+	set(out, "ready", c->ready);
+	set(out, "unknown", c->unknown);
+	set(out, "complete", c->complete);
+	set(out, "failed", c->failed);
+	set(out, "lost", c->lost);
+	set(out, "stopping", c->stopping);
+}
+
+static struct counts count_group(
+	const struct sched_snapshot *now, const struct sched_job *j, uint32_t group)
+{
+	struct counts c = {0};
+
+	for (uint32_t at = j->first_instance; at != SCHED_NONE;) {
+		const struct sched_instance *i = sched_instance_at(now, at);
+
+		if (group == SCHED_NONE || i->group == group)
+			count_one(&c, i);
+		at = i->next_in_job;
+	}
+	return c;
+}
+
+static json_t *groups_json(const struct sched_snapshot *now, const struct sched_job *j)
+{
+	const struct sched_spec *spec = sched_job_spec(j);
+	json_t *out = json_array();
+
+	for (uint32_t g = 0; g < spec->group_count; g++) {
+		struct counts c = count_group(now, j, g);
+		json_t *group = json_pack("{s:s}", "name", spec->groups[g].name);
+
+		set(group, "count", spec->groups[g].count);
+		set_counts(group, &c);
+		json_array_append_new(out, group);
+	}
+	return out;
+}
+
+// ---- status ----
+
+static bool waits(const struct sched_snapshot *now, const struct sched_job *j)
+{
+	const struct sched_eval *e = sched_eval_at(now, j->last_eval);
+
+	return e && e->explain.failed;
+}
+
+// One word for all of it.
+static const char *state_of(
+	const struct sched_snapshot *now, const struct sched_job *j, const struct counts *c)
+{
+	const struct sched_spec *spec = sched_job_spec(j);
+	bool ends = spec->type == SCHED_TYPE_BATCH || spec->type == SCHED_TYPE_SYSBATCH;
+
+	if (spec->stopped)
+		return j->live ? "stopping" : "stopped";
+	if (spec->launch)
+		return spec->launch->cron ? "scheduled" : "template";
+	if (c->wanted)
+		return c->running ? "running" : waits(now, j) ? "waiting" : "pending";
+	if (c->failed && !j->ended_ns && c->complete == 0)
+		return "failing";
+	if (ends && (j->ended_ns || c->complete))
+		return "complete";
+	return waits(now, j) ? "waiting" : "pending";
+}
+
+static json_t *launch_json(const struct sched_job *j)
+{
+	ns_t next = sched_next_launch(j);
+	json_t *out = json_object();
+
+	if (next != NS_NEVER)
+		set_time(out, "next", next);
+	if (j->launches)
+		set_time(out, "last", j->launched_ns);
+	set(out, "launches", j->launches);
+	set(out, "skips", j->skips);
+	return out;
+}
+
+static void set_child(json_t *out, const struct sched_job *j, const struct sched_spec *spec)
+{
+	json_t *meta = json_object();
+
+	json_object_set_new(out, "parent", json_string(spec->parent));
+	set(out, "payload_bytes", spec->payload_len);
+	for (uint32_t i = 0; i < spec->meta_count; i++)
+		json_object_set_new(meta, spec->meta[i].key, json_string(spec->meta[i].value));
+	json_object_set_new(out, "meta", meta);
+	if (spec->token)
+		json_object_set_new(out, "token", json_string(spec->token));
+	if (j->ended_ns)
+		set_time(out, "ended", j->ended_ns);
+}
+
+static json_t *status_json(const struct sched_snapshot *now, const struct sched_job *j)
+{
+	const struct sched_spec *spec = sched_job_spec(j);
+	struct counts c = count_group(now, j, SCHED_NONE);
+	json_t *out = json_object();
+
+	json_object_set_new(out, "state", json_string(state_of(now, j, &c)));
+	set(out, "version", spec->version);
+	set_counts(out, &c);
+	if (spec->group_count > 1)
+		json_object_set_new(out, "groups", groups_json(now, j));
+	if (spec->launch) {
+		if (spec->launch->cron)
+			json_object_set_new(out, "launch", launch_json(j));
+		json_object_set_new(out, "children", json_pack("{s:I, s:I}", "alive",
+			(json_int_t)j->children_alive, "ended",
+			(json_int_t)(j->children - j->children_alive)));
+	}
+	if (spec->parent)
+		set_child(out, j, spec);
+	return out;
+}
+
+static const struct sched_job *find(
+	const struct sched_snapshot *now, const char *namespace, const char *name)
+{
+	return sched_job_at(now, sched_names_find(now, namespace, strlen(namespace), name));
+}
+
+json_t *scheduler_job_status(struct scheduler *s, const char *namespace, const char *name)
+{
+	const struct sched_snapshot *now = sched_snapshot_pin(s->reader, s->core->state);
+	const struct sched_job *j = find(now, namespace, name);
+	json_t *out = j ? status_json(now, j) : NULL;
+
+	sched_reader_unpin(s->reader);
+	return out;
+}
+
+// ---- children ----
+
+static bool is_child(const struct sched_job *j)
+{
+	return j && sched_job_spec(j)->parent && !j->purge;
+}
+
+// As a resource; of its spec what is its own to say, the rest is as its parent's was.
+static json_t *child_json(const struct sched_snapshot *now, const struct sched_job *j)
+{
+	const struct sched_spec *spec = sched_job_spec(j);
+	json_t *groups = json_array();
+
+	for (uint32_t g = 0; g < spec->group_count; g++)
+		json_array_append_new(groups,
+			json_pack("{s:s, s:I}", "name", spec->groups[g].name, "count",
+				(json_int_t)spec->groups[g].count));
+	return json_pack("{s:s, s:s, s:{s:s, s:s, s:{}}, s:{s:s, s:i, s:o}, s:o}", "apiVersion",
+		"penstock/v1", "kind", "Job", "metadata", "name", spec->name, "namespace",
+		spec->namespace, "labels", "spec", "type", type_names[spec->type], "priority",
+		spec->priority, "groups", groups, "status", status_json(now, j));
+}
+
+json_t *scheduler_child(struct scheduler *s, const char *namespace, const char *name)
+{
+	const struct sched_snapshot *now = sched_snapshot_pin(s->reader, s->core->state);
+	const struct sched_job *j = find(now, namespace, name);
+	json_t *out = is_child(j) ? child_json(now, j) : NULL;
+
+	sched_reader_unpin(s->reader);
+	return out;
+}
+
+static int compare_jobs(const void *a, const void *b)
+{
+	const struct sched_spec *x = sched_job_spec(*(const struct sched_job *const *)a);
+	const struct sched_spec *y = sched_job_spec(*(const struct sched_job *const *)b);
+	int namespaces = strcmp(x->namespace, y->namespace);
+
+	// As "namespace/name" sorts: a name has no character before the slash but the hyphen.
+	if (namespaces) {
+		char keys[2][160];
+
+		snprintf(keys[0], sizeof(keys[0]), "%s/", x->namespace);
+		snprintf(keys[1], sizeof(keys[1]), "%s/", y->namespace);
+		return strcmp(keys[0], keys[1]);
+	}
+	return strcmp(x->name, y->name);
+}
+
+static bool behind(const struct sched_spec *spec, const char *after)
+{
+	char key[160];
+
+	snprintf(key, sizeof(key), "%s/%s", spec->namespace, spec->name);
+	return !after || strcmp(key, after) > 0;
+}
+
+json_t *scheduler_children(struct scheduler *s, const char *namespace, const char *parent,
+	const char *after, size_t limit)
+{
+	const struct sched_snapshot *now = sched_snapshot_pin(s->reader, s->core->state);
+	uint32_t high = now->tables[SCHED_TABLE_JOBS].high;
+	const struct sched_job **found = must(malloc((high + 1) * sizeof(*found)));
+	json_t *out = json_array();
+	size_t count = 0;
+
+	for (uint32_t k = 0; k < high; k++) {
+		const struct sched_job *j = sched_job_at(now, k);
+		const struct sched_spec *spec = is_child(j) ? sched_job_spec(j) : NULL;
+
+		if (spec && (!namespace || strcmp(spec->namespace, namespace) == 0) &&
+			(!parent || strcmp(spec->parent, parent) == 0) && behind(spec, after))
+			found[count++] = j;
+	}
+	qsort(found, count, sizeof(*found), compare_jobs);
+	for (size_t k = 0; k < count && k < limit; k++)
+		json_array_append_new(out, child_json(now, found[k]));
+	sched_reader_unpin(s->reader);
+	free(found);
+	return out;
+}
+
+int scheduler_child_delete(
+	struct scheduler *s, const char *namespace, const char *name, uint64_t *index)
+{
+	const struct sched_job *j;
+	uint32_t slot;
+	int rc = -ENOENT;
+
+	pthread_mutex_lock(&s->lock);
+	slot = sched_job_find(s->core->state, namespace, name);
+	j = sched_job_at(&s->core->state->head, slot);
+	if (is_child(j))
+		rc = sched_core_job_stop(s->core, slot, true, scheduler_now(s));
+	*index = s->core->state->head.index;
+	scheduler_kick(s);
+	pthread_mutex_unlock(&s->lock);
+	return rc;
+}
+
+// ---- quotas ----
+
+static void set_used(json_t *out, const char *name, uint64_t used, uint32_t limit, int shift)
+{
+	set(out, name, used << shift);
+	if (limit != UINT32_MAX && used > limit)
+		json_object_set_new(out, "over", json_true());
+}
+
+json_t *scheduler_quota_status(struct scheduler *s, const char *namespace)
+{
+	const struct sched_snapshot *now = sched_snapshot_pin(s->reader, s->core->state);
+	json_t *out = NULL;
+
+	for (uint32_t k = 0; !out && k < now->tables[SCHED_TABLE_QUOTAS].high; k++) {
+		const struct sched_quota *q = sched_quota_at(now, k);
+
+		if (!q || strcmp(q->namespace, namespace) != 0)
+			continue;
+		out = json_object();
+		set_used(out, "cpu_milli", q->used.cpu_milli, q->limit.cpu_milli, 0);
+		set_used(out, "memory", q->used.memory_mib, q->limit.memory_mib, 20);
+		set_used(out, "disk", q->used.disk_mib, q->limit.disk_mib, 20);
+		set_used(out, "instances", q->used.slots, q->limit.slots, 0);
+	}
+	sched_reader_unpin(s->reader);
+	return out;
+}
