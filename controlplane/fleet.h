@@ -107,6 +107,7 @@ struct fleet_instance {
 	enum instance_state state;
 	bool ready;
 	bool named;  // in the reports of this connection
+	bool stopped;  // a job's, that ended because it was told to
 	ns_t ready_ns;  // when its host said so; while on `routing`
 	unsigned restarts;
 	json_int_t pid;
@@ -161,6 +162,12 @@ struct fleet_placement {
 	ns_t created_wall_ns;
 };
 
+struct fleet_exit {
+	bool failed, stopped;
+	uint8_t code, signal;
+	ns_t wall_ns;
+};
+
 struct fleet_hello {
 	const char *name, *version, *start, *machine, *address;
 	uint64_t cpu_milli, memory, slots;
@@ -202,6 +209,8 @@ void fleet_place(struct fleet *f, const struct fleet_placement *p);
 void fleet_stop(struct fleet *f, const char *id, bool lost, ns_t now);
 // Durable: it has ended, as its host reported.
 void fleet_end(struct fleet *f, const char *id);
+// It had ended before this start, in that way.
+void fleet_recall_end(struct fleet *f, const char *id, const struct fleet_exit *exit);
 // Durable: there is no such instance any more.
 void fleet_forget(struct fleet *f, const char *id);
 struct fleet_instance *fleet_instance(const struct fleet *f, const char *id);

@@ -63,6 +63,30 @@ static void observe(struct fleet *f, struct fleet_instance *i, enum instance_sta
 	f->events->instance(f->user, i);
 }
 
+static void set_exit(struct fleet_instance *i, json_int_t code, json_int_t signal)
+{
+	json_decref(i->exit);
+	i->exit = json_pack("{s:I, s:I}", "code", code, "signal", signal);
+}
+
+void fleet_recall_end(struct fleet *f, const char *id, const struct fleet_exit *exit)
+{
+	struct fleet_instance *i = fleet_instance(f, id);
+
+	if (!i || i->state != INSTANCE_PENDING)
+		return;
+	i->state = exit->failed ? INSTANCE_FAILED : INSTANCE_EXITED;
+	i->stopped = i->job && exit->stopped;
+	i->since_wall_ns = exit->wall_ns;
+	set_exit(i, exit->code, exit->signal);
+	if (i->stopped)
+		copy_cut(i->reason, sizeof(i->reason), "stopped");
+	else if (i->job && exit->signal)
+		snprintf(i->reason, sizeof(i->reason), "killed by signal %u", exit->signal);
+	else if (i->job && exit->code)
+		snprintf(i->reason, sizeof(i->reason), "exit status %u", exit->code);
+}
+
 static void take_details(
 	struct fleet *f, struct fleet_instance *i, const json_t *seen, ns_t wall_ns)
 {
@@ -78,13 +102,11 @@ static void take_details(
 	i->restarts = (unsigned)restarts;
 	i->pid = json_integer_value(json_object_get(seen, "pid"));
 	i->pid = i->pid > 0 && i->pid <= INT32_MAX ? i->pid : 0;
+	i->stopped = json_is_true(json_object_get(seen, "stopped"));
 	copy_cut(i->reason, sizeof(i->reason), reason ? reason : "");
-	if (json_is_object(exit)) {
-		json_decref(i->exit);
-		i->exit = json_pack("{s:I, s:I}", "code",
-			json_integer_value(json_object_get(exit, "code")), "signal",
+	if (json_is_object(exit))
+		set_exit(i, json_integer_value(json_object_get(exit, "code")),
 			json_integer_value(json_object_get(exit, "signal")));
-	}
 	if (since_ms >= 0 && since_ms < wall_ns / NS_PER_MS)
 		i->since_wall_ns = wall_ns - since_ms * NS_PER_MS;
 }

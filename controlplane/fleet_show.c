@@ -238,7 +238,7 @@ static const char *shown_state(const struct fleet_instance *i)
 	// Between the decision and the host's word.
 	if (i->intent != INTENT_RUN && i->state <= INSTANCE_RUNNING)
 		return "stopping";
-	return instance_state_names[i->state];
+	return i->stopped && i->state == INSTANCE_EXITED ? "stopped" : instance_state_names[i->state];
 }
 
 json_t *fleet_instance_json(const struct fleet_instance *i)

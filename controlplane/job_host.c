@@ -29,11 +29,13 @@ json_t *job_host_of_group(const char *name, const json_t *job, const json_t *gro
 {
 	const json_t *command = part(group, "command"), *image = part(group, "image");
 	json_t *env = json_object(), *cpu = inherited(job, group, "resources", "cpu_milli");
+	const char *type = json_string_value(part(job, "type"));
+	bool ends = type && (strcmp(type, "batch") == 0 || strcmp(type, "sysbatch") == 0);
 
 	json_object_update(env, (json_t *)(uintptr_t)part(job, "env"));
 	json_object_update(env, (json_t *)(uintptr_t)part(group, "env"));
-	return json_pack("{s:s, s:s, s:O*, s:O*, s:O*, s:o, s:{s:O*, s:I}, s:I}", "kind", "job",
-		"group", name, "runtime", part(job, "runtime"), "command",
+	return json_pack("{s:s, s:s, s:o*, s:O*, s:O*, s:O*, s:o, s:{s:O*, s:I}, s:I}", "kind", "job",
+		"group", name, "restart", ends ? NULL : json_true(), "runtime", part(job, "runtime"), "command",
 		command ? command : part(job, "command"), "image",
 		image ? image : part(job, "image"), "env", env, "resources", "cpu_milli", cpu,
 		"memory",

@@ -27,6 +27,11 @@ void orchestrator_apply(struct orchestrator *o, const struct change *c)
 
 // ---- what the fleet says ----
 
+static uint8_t exit_part(const struct fleet_instance *i, const char *name)
+{
+	return (uint8_t)json_integer_value(json_object_get(i->exit, name));
+}
+
 static void on_instance(void *user, const struct fleet_instance *i)
 {
 	static const enum sched_status status[INSTANCE_STATES] = {
@@ -42,7 +47,11 @@ static void on_instance(void *user, const struct fleet_instance *i)
 	if (i->state == INSTANCE_FAILED)
 		log_warn(ORCHESTRATOR_LOG, "instance %s of %s on %s failed: %s", i->id, i->function->key,
 			i->host->name, *i->reason ? i->reason : "no reason was given");
-	scheduler_report(&o->scheduler, i->id, status[i->state], i->ready);
+	if (i->state == INSTANCE_EXITED || i->state == INSTANCE_FAILED)
+		scheduler_report_end(&o->scheduler, i->id, status[i->state], exit_part(i, "code"),
+			exit_part(i, "signal"));
+	else
+		scheduler_report(&o->scheduler, i->id, status[i->state], i->ready);
 }
 
 static uint64_t on_targets(void *user, const struct fleet_function *f)
@@ -83,6 +92,7 @@ static json_t *hosts_of(void *user, const struct resource *function)
 
 static void placed(void *user, const struct scheduler_placement *p)
 {
+	const struct sched_instance *i = p->instance;
 	struct orchestrator *o = user;
 
 	if (!fleet_node(&o->fleet, p->node))
@@ -97,6 +107,14 @@ static void placed(void *user, const struct scheduler_placement *p)
 			.index = p->instance->name_index,
 			.why = scheduler_why(p->instance),
 			.created_wall_ns = clock_wall()});
+	// At start: hosts have forgotten it.
+	if (i->status == SCHED_COMPLETE || i->status == SCHED_FAILED)
+		fleet_recall_end(&o->fleet, p->id,
+			&(struct fleet_exit){.failed = i->status == SCHED_FAILED,
+				.stopped = i->desired != SCHED_RUN,
+				.code = i->exit_code,
+				.signal = i->exit_signal,
+				.wall_ns = i->changed_ns});
 }
 
 static void stopped(void *user, const char *id, bool lost)

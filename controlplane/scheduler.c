@@ -391,15 +391,27 @@ void scheduler_node_delete(struct scheduler *s, const char *name)
 	done(s);
 }
 
-void scheduler_report(struct scheduler *s, const char *id, enum sched_status status, bool ready)
+static void report(struct scheduler *s, const char *id, struct sched_report *report)
 {
-	struct sched_report report = {.status = (uint8_t)status, .ready = ready};
-
-	if (!scheduler_id_parse(id, &report.id))
+	if (!scheduler_id_parse(id, &report->id))
 		return;
 	pthread_mutex_lock(&s->lock);
-	sched_core_report(s->core, &report, 1, scheduler_now(s));
+	sched_core_report(s->core, report, 1, scheduler_now(s));
 	done(s);
+}
+
+void scheduler_report(struct scheduler *s, const char *id, enum sched_status status, bool ready)
+{
+	report(s, id, &(struct sched_report){.status = (uint8_t)status, .ready = ready});
+}
+
+void scheduler_report_end(struct scheduler *s, const char *id, enum sched_status status,
+	uint8_t exit_code, uint8_t exit_signal)
+{
+	report(s, id,
+		&(struct sched_report){.status = (uint8_t)status,
+			.exit_code = exit_code,
+			.exit_signal = exit_signal});
 }
 
 // ---- starting and stopping ----

@@ -163,13 +163,13 @@ void scheduler_node_attribute(
 	struct scheduler *s, const char *name, const char *key, char *out, size_t room);
 void scheduler_report(
 	struct scheduler *s, const char *id, enum sched_status status, bool ready);
+// One that has ended.
+void scheduler_report_end(struct scheduler *s, const char *id, enum sched_status status,
+	uint8_t exit_code, uint8_t exit_signal);
 
 // Clears event_fd: its bytes are about to be looked at.
 void scheduler_quiet(struct scheduler *s);
 
-// ---- requests (scheduler_requests.c) ----
-
-struct scheduler_child {
 // ---- jobs and quotas (scheduler_jobs.c) ----
 
 // Counts by state, what it has made, when it is launched. NULL: there is none. A new reference.
@@ -186,6 +186,9 @@ int scheduler_child_delete(
 // What a namespace with a quota has; NULL: it has none. A new reference.
 json_t *scheduler_quota_status(struct scheduler *s, const char *namespace);
 
+// ---- requests (scheduler_requests.c) ----
+
+struct scheduler_child {
 	char name[64];
 	uint64_t index;  // durable once durable_index has reached it
 };
