@@ -868,6 +868,96 @@ static void rollouts_are_told_what_to_do(void **state)
 	assert_int_equal(run("rollout pause function"), CLI_USAGE);
 }
 
+static const char blocked[] =
+	"{\"metadata\":{\"name\":\"12\",\"namespace\":\"default\"},\"spec\":{\"job\":\"import\","
+	"\"priority\":50,\"trigger\":\"room\",\"because\":\"some found no room before\"},"
+	"\"status\":{\"state\":\"blocked\",\"wanted\":5,\"placed\":3,\"failed\":2,"
+	"\"considered\":4,\"text\":\"placed 3 of 5; 2 wait\",\"excluded_nodes\":{\"arch = "
+	"arm\":3,\"memory\":1},\"best\":[{\"node\":\"n1\",\"score\":0.5}],\"waits_for\":\"room "
+	"on node n\\u001b\"}}";
+
+static void explain_job_tells_what_it_waits_for(void **state)
+{
+	char list[2000];
+	struct fake f;
+	const struct answer answers[] = {
+		{"GET /v1/jobs/default/import ", 200,
+			"{\"kind\":\"Job\",\"metadata\":{\"name\":\"import\",\"namespace\":\"default\"},"
+			"\"status\":{\"state\":\"waiting\",\"instances\":5,\"running\":3,\"failed\":1,"
+			"\"deployment\":{\"version\":4,\"state\":\"running\",\"text\":\"x\","
+			"\"waits_for_promotion\":true,\"groups\":[{\"name\":\"main\",\"desired\":10,"
+			"\"healthy\":2,\"canaries\":2,\"unhealthy\":1,\"promoted\":false}]},"
+			"\"launch\":{\"next\":\"T\",\"launches\":7,\"skips\":1}}}"},
+		{"GET /v1/evaluations?limit=500&job=default%2Fimport ", 200, list},
+		{"GET /v1/evaluations/12 ", 200, blocked},
+		END,
+	};
+
+	snprintf(list, sizeof(list), "{\"items\":[%s]}", blocked);
+	assert_int_equal(run_with(&f, answers, "explain job import"), CLI_DONE);
+	assert_string_equal(out_text,
+		"Job default/import is waiting.\n"
+		"5 instances are wanted now: 3 running, 1 failed.\n"
+		"The rollout of version 4 is running: x.\n"
+		"  main: 2 of 10 are healthy, 1 failed; 2 canaries, not promoted\n"
+		"  it waits for `penstock rollout promote`\n"
+		"It is launched next at T; 7 launches so far, 1 skipped.\n"
+		"Evaluation 12, blocked, because some found no room before: placed 3 of 5; 2 wait.\n"
+		"  excluded of 4 nodes: 3 by arch = arm, 1 by memory\n"
+		"  best node: n1 (score 0.500)\n"
+		"  it waits for room on node n?\n");
+	assert_int_equal(run_with(&f, answers, "explain evaluation 12"), CLI_DONE);
+	expect_text(out_text, "Of default/import, priority 50.\nEvaluation 12, blocked");
+	assert_int_equal(run_with(&f, answers, "explain function none"), CLI_REFUSED);
+	assert_int_equal(run_with(&f, answers, "explain evaluation 13"), CLI_REFUSED);
+}
+
+static void evaluations_come_in_their_order(void **state)
+{
+	struct fake f;
+	const struct answer answers[] = {
+		{"GET /v1/evaluations?limit=500&job=import&status=blocked ", 200,
+			"{\"items\":[{\"metadata\":{\"name\":\"12\"}},{\"metadata\":{\"name\":\"9\"}}]}"},
+		{"GET /v1/instances?limit=500&namespace=img&function=import&ended=1 ", 200,
+			"{\"items\":[{\"metadata\":{\"name\":\"aa\"},\"spec\":{\"job\":\"import\","
+			"\"group\":\"main\",\"index\":3,\"version\":1,\"node\":\"n1\"},\"status\":{"
+			"\"state\":\"failed\",\"ready\":false,\"restarts\":0,\"exit\":{\"code\":0,"
+			"\"signal\":9}}}]}"},
+		END,
+	};
+
+	assert_int_equal(
+		run_with(&f, answers, "get evaluations --of import --status blocked"), CLI_DONE);
+	assert_true(strstr(out_text, "\n9 ") < strstr(out_text, "\n12 "));
+	assert_int_equal(
+		run_with(&f, answers, "get instances --of import --ended -n img"), CLI_DONE);
+	expect_text(out_text, "aa  import        3      1        n1    failed  false  0         "
+			      "signal 9  -\n");
+}
+
+static void describe_shows_what_belongs_to_it(void **state)
+{
+	struct fake f;
+	const struct answer answers[] = {
+		{"GET /v1/jobs/default/render ", 200,
+			"{\"kind\":\"Job\",\"metadata\":{\"name\":\"render\",\"namespace\":\"default\"},"
+			"\"status\":{\"state\":\"template\",\"children\":{\"alive\":1}}}"},
+		{"GET /v1/instances?limit=20&function=default%2Frender&ended=1 ", 200,
+			"{\"items\":[]}"},
+		{"GET /v1/jobs?limit=20&parent=default%2Frender ", 200,
+			"{\"items\":[{\"metadata\":{\"name\":\"render-00ff\"}}],\"next\":\"x\"}"},
+		{"GET /v1/evaluations?limit=20&job=default%2Frender ", 200, "{\"items\":[]}"},
+		{"GET /v1/events?after=0 ", 200, ""},
+		END,
+	};
+
+	assert_int_equal(run_with(&f, answers, "describe job render"), CLI_DONE);
+	expect_text(out_text, "Jobs made\n");
+	expect_text(out_text, "render-00ff");
+	expect_text(out_text, "... and more: penstock get jobs\n");
+	assert_null(strstr(out_text, "Instances\n"));
+}
+
 static void plan_shows_what_the_scheduler_would_do(void **state)
 {
 	struct fake f;
@@ -1082,6 +1172,9 @@ int main(void)
 		cmocka_unit_test(logs_of_one_and_of_all),
 		cmocka_unit_test(a_templated_job_is_run),
 		cmocka_unit_test(rollouts_are_told_what_to_do),
+		cmocka_unit_test(explain_job_tells_what_it_waits_for),
+		cmocka_unit_test(evaluations_come_in_their_order),
+		cmocka_unit_test(describe_shows_what_belongs_to_it),
 		cmocka_unit_test(plan_shows_what_the_scheduler_would_do),
 		cmocka_unit_test(call_needs_a_gateway_with_an_address),
 		cmocka_unit_test(doctor_looks_below_its_root),

@@ -46,16 +46,19 @@ static void print_why(FILE *out, const json_t *why)
 static void print_instance(FILE *out, const json_t *i)
 {
 	const char *reason = text(i, "status.reason");
+	const char *job = text(i, "spec.job");
 
-	fprintf(out, "%s: instance of %s/%s, version %lld, on node %s\n",
-		text(i, "metadata.name"), text(i, "metadata.namespace"), text(i, "spec.function"),
-		number(i, "spec.version"), text(i, "spec.node"));
-	fprintf(out, "It is to %s; it is %s since %s and %s calls.%s%s\n", text(i, "spec.desired"),
+	fprintf(out, "%s: instance of %s%s/%s, version %lld, on node %s\n",
+		text(i, "metadata.name"), *job ? "job " : "", text(i, "metadata.namespace"),
+		*job ? job : text(i, "spec.function"), number(i, "spec.version"),
+		text(i, "spec.node"));
+	fprintf(out, "It is to %s; it is %s since %s%s.%s%s\n", text(i, "spec.desired"),
 		text(i, "status.state"), text(i, "status.since"),
-		json_is_true(json_at(i, "status.ready")) &&
+		*job ? ""
+		: json_is_true(json_at(i, "status.ready")) &&
 				strcmp(text(i, "spec.desired"), "run") == 0
-			? "takes"
-			: "takes no",
+			? " and takes calls"
+			: " and takes no calls",
 		*reason ? " " : "", reason);
 	if (number(i, "status.restarts"))
 		fprintf(out, "It was started again %lld times.\n", number(i, "status.restarts"));

@@ -153,6 +153,24 @@ void format_states(const size_t count[ADDRESS_STATES], char *text, size_t size)
 	}
 }
 
+void format_owner(const json_t *spec, char *text, size_t size)
+{
+	const json_t *job = json_object_get(spec, "job");
+
+	format_plain(job ? job : json_object_get(spec, "function"), text, size);
+}
+
+void format_exit(const json_t *exit, char *text, size_t size)
+{
+	json_int_t signal = json_integer_value(json_object_get(exit, "signal"));
+
+	*text = '\0';
+	if (signal)
+		snprintf(text, size, "signal %" JSON_INTEGER_FORMAT, signal);
+	else if (exit)
+		format_plain(json_object_get(exit, "code"), text, size);
+}
+
 void format_endpoint_state(const json_t *status, char *text, size_t size)
 {
 	size_t count[ADDRESS_STATES] = {0};

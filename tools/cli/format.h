@@ -18,6 +18,10 @@ void format_age(const json_t *value, char *text, size_t size);        // RFC 333
 void format_port_addresses(const json_t *ports, char *text, size_t size);
 void format_listeners(const json_t *listeners, char *text, size_t size);
 void format_count(const json_t *list, char *text, size_t size);  // how many items
+// Of an instance's spec: its function, or its job.
+void format_owner(const json_t *spec, char *text, size_t size);
+// Of how an instance ended: "0", "signal 9".
+void format_exit(const json_t *exit, char *text, size_t size);
 // Of an endpoint's status: "2 up, 1 down".
 void format_endpoint_state(const json_t *status, char *text, size_t size);
 void format_gateway_state(const json_t *status, char *text, size_t size);

@@ -11,6 +11,7 @@
 #include "tools/cli/yaml_out.h"
 
 #define EVENTS_SHOWN 10
+#define RELATED_SHOWN 20
 
 // The last events of one resource.
 struct recent {
@@ -91,6 +92,59 @@ static enum cli_exit print_events(struct cli *cli, const struct noun *noun, cons
 	return exit;
 }
 
+// ---- what belongs to it ----
+
+// The first ones of a list, under a title, if there are any.
+static enum cli_exit print_list(
+	struct cli *cli, const char *title, const struct noun *noun, const char *query)
+{
+	struct api_reply reply = {0};
+	enum cli_exit exit;
+	char path[300];
+	json_t *items;
+
+	snprintf(path, sizeof(path), "/v1/%s?limit=%d&%s", noun->plural, RELATED_SHOWN, query);
+	exit = api_get(cli, path, &reply);
+	items = json_object_get(reply.body, "items");
+	if (exit != CLI_DONE)
+		api_complain(cli, noun->plural, &reply);
+	if (json_array_size(items)) {
+		fprintf(cli->out, "%s\n", title);
+		exit = output_resources(cli, noun, items, false);
+		if (json_object_get(reply.body, "next"))
+			fprintf(cli->out, "... and more: penstock get %s\n", noun->plural);
+	}
+	api_reply_end(&reply);
+	return exit;
+}
+
+// Instances of functions, jobs and nodes; evaluations; jobs that a job has made.
+static enum cli_exit print_related(
+	struct cli *cli, const struct noun *noun, const json_t *resource)
+{
+	const char *ns = json_string_value(json_at(resource, "metadata.namespace"));
+	const char *name = json_string_value(json_at(resource, "metadata.name"));
+	bool job = strcmp(noun->singular, "job") == 0;
+	enum cli_exit exit = CLI_DONE;
+	char query[200];
+
+	if (name && strcmp(noun->singular, "node") == 0) {
+		snprintf(query, sizeof(query), "node=%.63s", name);
+		return print_list(cli, "Instances", noun_find("instance"), query);
+	}
+	if (!name || !ns || (!job && strcmp(noun->singular, "function") != 0))
+		return CLI_DONE;
+	snprintf(query, sizeof(query), "function=%.63s%%2F%.63s%s", ns, name, job ? "&ended=1" : "");
+	exit = print_list(cli, "Instances", noun_find("instance"), query);
+	snprintf(query, sizeof(query), "parent=%.63s%%2F%.63s", ns, name);
+	if (exit == CLI_DONE && json_at(resource, "status.children"))
+		exit = print_list(cli, "Jobs made", noun, query);
+	snprintf(query, sizeof(query), "job=%.63s%%2F%.63s", ns, name);
+	if (exit == CLI_DONE)
+		exit = print_list(cli, "Evaluations", noun_find("evaluation"), query);
+	return exit;
+}
+
 static enum cli_exit run(struct cli *cli, const void *values, int argc, char **argv)
 {
 	const struct noun *noun;
@@ -116,7 +170,9 @@ static enum cli_exit run(struct cli *cli, const void *values, int argc, char **a
 		print_part(cli, "Labels", json_at(reply.body, "metadata.labels"));
 		print_part(cli, "Spec", json_at(reply.body, "spec"));
 		print_part(cli, "Status", json_at(reply.body, "status"));
-		exit = print_events(cli, noun, reply.body);
+		exit = print_related(cli, noun, reply.body);
+		if (exit == CLI_DONE)
+			exit = print_events(cli, noun, reply.body);
 	}
 	api_reply_end(&reply);
 	free(path);
@@ -126,8 +182,9 @@ static enum cli_exit run(struct cli *cli, const void *values, int argc, char **a
 const struct verb verb_describe = {
 	.name = "describe",
 	.words = "NOUN NAME",
-	.summary = "Show one resource with its state and its last events",
-	.examples = "penstock describe endpoint orders\npenstock describe gw gw1",
+	.summary = "Show one resource with its state, what belongs to it and its last events",
+	.examples = "penstock describe endpoint orders\npenstock describe gw gw1\n"
+		    "penstock describe job import",
 	.words_min = 1,
 	.words_max = 2,
 	.complete = WORDS_NOUN,

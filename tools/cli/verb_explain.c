@@ -204,15 +204,20 @@ static enum cli_exit run(struct cli *cli, const void *values, int argc, char **a
 		return explain_route(cli, argv[1]);
 	if (strcmp(argv[0], "instance") == 0)
 		return explain_instance(cli, argv[1]);
-	return cli_usage(cli, "routes and instances can be explained: penstock explain route NAME");
+	if (strcmp(argv[0], "job") == 0 || strcmp(argv[0], "function") == 0)
+		return explain_job(cli, noun_find(argv[0]), argv[1]);
+	if (strcmp(argv[0], "evaluation") == 0)
+		return explain_evaluation(cli, argv[1]);
+	return cli_usage(cli, "routes and instances, jobs, functions and evaluations can be "
+			      "explained: penstock explain route NAME");
 }
 
 const struct verb verb_explain = {
 	.name = "explain",
-	.words = "route|instance NAME",
-	.summary = "Tell where a call to a route would go, or why an instance is where it is",
+	.words = "route|instance|job|function|evaluation NAME",
+	.summary = "Tell where calls go, why an instance is where it is, what a job waits for",
 	.examples = "penstock explain route orders\npenstock explain route imagery/person.find\n"
-		    "penstock explain instance 12804192f07d1c34",
+		    "penstock explain instance 12804192f07d1c34\npenstock explain job import",
 	.words_min = 2,
 	.words_max = 2,
 	.complete = WORDS_EXPLAIN,

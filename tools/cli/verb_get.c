@@ -2,17 +2,26 @@
 // get: resources as a table, or whole.
 #include <stdlib.h>
 #include <string.h>
+#include <string.h>
 
 #include "tools/cli/api.h"
 #include "tools/cli/output.h"
 
 struct values {
-	const char *label;
+	const char *label, *of, *status;
+	bool ended;
 };
 
 static const struct option options[] = {
 	{'l', "label", "KEY=VALUE", "only resources with this label", OPTION_TEXT,
 		offsetof(struct values, label)},
+	{0, "of", "NAME", "only instances and evaluations of this function or job", OPTION_TEXT,
+		offsetof(struct values, of)},
+	{0, "status", "STATUS",
+		"only evaluations that are pending, blocked, complete, failed or cancelled",
+		OPTION_TEXT, offsetof(struct values, status)},
+	{0, "ended", NULL, "also instances that have ended", OPTION_FLAG,
+		offsetof(struct values, ended)},
 };
 
 static enum cli_exit get_one(struct cli *cli, const struct noun *noun, const char *name)
@@ -37,24 +46,44 @@ static enum cli_exit get_one(struct cli *cli, const struct noun *noun, const cha
 	return exit;
 }
 
-// "namespace=..&label=.." of what was given.
-static char *make_query(const struct cli *cli, const struct values *values)
+// Adds "NAME=VALUE" of what was given. False: out of memory.
+static bool add_query(char **query, const char *name, const char *value)
 {
-	char *ns = cli->ns ? api_escape(cli->ns) : NULL;
-	char *label = values->label ? api_escape(values->label) : NULL;
+	char *escaped = value ? api_escape(value) : NULL, *longer = NULL;
+	int n = 0;
+
+	if (!value)
+		return true;
+	if (escaped)
+		n = asprintf(&longer, "%s%s%s=%s", *query ? *query : "", *query ? "&" : "", name,
+			escaped);
+	free(escaped);
+	if (n <= 0)
+		return false;
+	free(*query);
+	*query = longer;
+	return true;
+}
+
+// "namespace=..&label=.." of what was given; NULL: out of memory.
+static char *make_query(
+	const struct cli *cli, const struct noun *noun, const struct values *values)
+{
+	bool instances = strcmp(noun->singular, "instance") == 0;
 	char *query = NULL;
 
-	if (asprintf(&query, "%s%s%s%s%s", ns ? "namespace=" : "", ns ? ns : "",
-		    ns && label ? "&" : "", label ? "label=" : "", label ? label : "") < 0)
-		query = NULL;
-	free(ns);
-	free(label);
-	return query;
+	if (add_query(&query, "namespace", cli->ns) && add_query(&query, "label", values->label) &&
+		add_query(&query, instances ? "function" : "job", values->of) &&
+		add_query(&query, "status", values->status) &&
+		add_query(&query, "ended", values->ended ? "1" : NULL))
+		return query ? query : strdup("");
+	free(query);
+	return NULL;
 }
 
 static enum cli_exit get_list(struct cli *cli, const struct noun *noun, const struct values *values)
 {
-	char *path = noun_path(noun, NULL, NULL), *query = make_query(cli, values);
+	char *path = noun_path(noun, NULL, NULL), *query = make_query(cli, noun, values);
 	enum cli_exit exit = CLI_REFUSED;
 	json_t *list = path && query ? api_list(cli, path, query, &exit) : NULL;
 
@@ -80,12 +109,14 @@ static enum cli_exit run(struct cli *cli, const void *values, int argc, char **a
 const struct verb verb_get = {
 	.name = "get",
 	.words = "NOUN [NAME]",
-	.summary = "Show resources: functions, endpoints, gateways, nodes, instances",
+	.summary = "Show resources: functions, jobs, instances, nodes, evaluations and so on",
 	.about =
 		"-o yaml shows a resource whole, with its defaults, in the form that apply takes.\n"
-		"Without -n functions of all namespaces are listed. NOUN/NAME is taken as well.",
+		"Without -n functions and jobs of all namespaces are listed. NOUN/NAME is taken as "
+		"well.",
 	.examples = "penstock get endpoints\npenstock get fn -n imagery -l team=imagery\n"
-		    "penstock get endpoint orders -o yaml",
+		    "penstock get endpoint orders -o yaml\npenstock get evaluations --status blocked\n"
+		    "penstock get instances --of import --ended",
 	.options = options,
 	.option_count = sizeof(options) / sizeof(options[0]),
 	.values_bytes = sizeof(struct values),
