@@ -3,6 +3,7 @@
 #include "sched/near.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "sched/names.h"
 
@@ -35,8 +36,14 @@ static void walk(struct sched_near *n, const struct sched_snapshot *s, const str
 static const struct sched_job *peer(const struct sched_prefer_request *q, const char *name)
 {
 	const struct sched_job *j = sched_job_at(q->s, sched_names_find_text(q->s, name));
+	const struct sched_spec *spec;
 
-	return j && j->live && sched_job_spec(j) != q->spec ? j : NULL;
+	if (!j || !j->live)
+		return NULL;
+	spec = sched_job_spec(j);
+	return strcmp(spec->name, q->spec->name) || strcmp(spec->namespace, q->spec->namespace)
+		       ? j
+		       : NULL;
 }
 
 static int find_peers(struct sched_near *n, const struct sched_prefer_request *q)

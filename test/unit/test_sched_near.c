@@ -257,7 +257,9 @@ static void who_comes_later_follows(void **state)
 	}
 	w->group.near = near_one;
 	w->group.near_count = 2;
-	first = world_job(w, "first", 20);
+	first = world_job(w, "first", 7);
+	world_settle(w);
+	world_job(w, "first", 20);
 	world_settle(w);
 	for (uint32_t k = 0; k < 20; k++)
 		assert_int_equal(world_live_on(w, first, k), 1);

@@ -129,8 +129,14 @@ static void put_nodes(struct sched_core *core)
 
 static void put_job(struct host *h, uint32_t k, uint32_t count)
 {
-	struct sched_group group = {.name = "main", .count = count, .ask = {100, 100, 0, 1}};
-	char name[16];
+	char name[16], peer[24];
+	const char *const near[] = {peer}, *const images[] = {"a@1", "b@1", "c@1", "d@1"};
+	struct sched_group group = {.name = "main",
+		.count = count,
+		.ask = {100, 100, 0, 1},
+		.image = images[k % 4],
+		.near = near,
+		.near_count = k % 3 == 0};
 	struct sched_spec spec = {.namespace = "default",
 		.name = name,
 		.priority = 50,
@@ -139,7 +145,9 @@ static void put_job(struct host *h, uint32_t k, uint32_t count)
 	uint32_t slot;
 
 	snprintf(name, sizeof(name), "j%u", k);
+	snprintf(peer, sizeof(peer), "default/j%u", k / 2 + 1);
 	pthread_mutex_lock(&h->lock);
+	assert_int_equal(sched_core_node_images(h->core, k % NODES, images + k % 3, count % 3), 0);
 	assert_int_equal(sched_core_job_put(h->core, &spec, 1, &slot), 0);
 	pthread_cond_broadcast(&h->changed);
 	pthread_mutex_unlock(&h->lock);
