@@ -143,6 +143,7 @@ static void put_job(struct sim *s)
 	groups[number % 3 == 0].near = near;
 	groups[number % 3 == 0].near_count = number % 4 < 2 ? 2 : 0;
 	groups[0].image = number % 2 ? images[number % IMAGES] : NULL;
+	deploy_describe(s, number, groups);
 	snprintf(name, sizeof(name), "j%u", number);
 	must(s, sched_core_job_put(s->core, &spec, s->now, &slot), "job put");
 }
@@ -386,6 +387,7 @@ static void come_to_rest(struct sim *s)
 	uint32_t rounds = 0;
 
 	launch_stop_schedules(s);
+	deploy_resume(s);
 	if (sched_quota_find(s->core->state, "default") != SCHED_NONE)
 		must(s, sched_core_quota_del(s->core, "default", s->now), "quota del");
 	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_NODES].high; k++)
@@ -447,8 +449,10 @@ static void event(struct sim *s)
 		change_quota(s);
 	else if (what < 410)
 		write_checkpoint(s);
-	else if (what < 420)
+	else if (what < 415)
 		tell_images(s);
+	else if (what < 430)
+		deploy_event(s);
 	else if (what < 600)
 		apply(s);
 	else if (what < 650)
@@ -487,10 +491,12 @@ static uint64_t run(uint64_t seed, uint32_t steps)
 	check_rest(s);
 	hash = s->hash ^ sched_state_hash(head(s));
 	printf("seed %llu: %u steps, %u restarts, %llu evaluations, %llu placed, %llu victims, "
-	       "%u rejected, %u views too old, %u launched, %u dispatched, hash %016llx\n",
+	       "%u rejected, %u views too old, %u launched, %u dispatched, "
+	       "%u deployed, %u reverted, %u held, hash %016llx\n",
 		(unsigned long long)seed, steps, s->restarts, (unsigned long long)s->evals,
 		(unsigned long long)s->placed, (unsigned long long)s->evicted, s->conflicts,
-		s->stale, s->launched, s->dispatched, (unsigned long long)hash);
+		s->stale, s->launched, s->dispatched, s->deployed, s->reverted, s->held,
+		(unsigned long long)hash);
 	drop_core(s);
 	sched_bytes_fini(&s->durable);
 	sched_bytes_fini(&s->spare);

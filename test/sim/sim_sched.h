@@ -53,6 +53,7 @@ struct sim {
 	bool token_seen[TOKENS_MAX];  // in what was durable
 	long long last_due[PERIODIC]; // likewise
 	uint32_t launched, dispatched;
+	uint32_t deployed, reverted, held; // seen at rest
 };
 
 static inline const struct sched_snapshot *head(const struct sim *s)
@@ -97,3 +98,15 @@ void launch_crashed(struct sim *s);
 // No schedule would ever rest.
 void launch_stop_schedules(struct sim *s);
 void launch_check_rest(struct sim *s);
+
+// ---- sim_sched_deploy.c ----
+
+// How a job's groups are updated.
+void deploy_describe(struct sim *s, uint32_t number, struct sched_group groups[2]);
+void deploy_event(struct sim *s);
+void deploy_check(struct sim *s);
+// Before all comes to rest.
+void deploy_resume(struct sim *s);
+bool deploy_holds(const struct sched_job *j, uint32_t group);
+void deploy_check_group(struct sim *s, uint32_t job, uint32_t group);
+void deploy_check_rest(struct sim *s);

@@ -141,6 +141,7 @@ void check(struct sim *s)
 	check_jobs(s);
 	check_quota(s);
 	check_evals(s);
+	deploy_check(s);
 	launch_check(s);
 	if (s->step % 16 == 0)
 		check_found(s);
@@ -258,11 +259,14 @@ void check_rest(struct sim *s)
 		const struct sched_job *j = sched_job_at(head(s), k);
 
 		for (uint32_t g = 0; j && g < sched_job_spec(j)->group_count; g++)
-			sched_by_node(j->type) ? check_system(s, k, g) : check_group(s, k, g);
+			sched_by_node(j->type) ? check_system(s, k, g)
+			: deploy_holds(j, g)   ? deploy_check_group(s, k, g)
+					       : check_group(s, k, g);
 		if (j)
 			check_few(s, k);
 	}
 	launch_check_rest(s);
+	deploy_check_rest(s);
 	if (s->core->evals_made != s->core->evals_ended + b.blocked)
 		fail(s, "at rest not all evaluations that were made have ended");
 	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_EVALS].high; k++) {
