@@ -334,6 +334,7 @@ static void put_explain(struct sched_bytes *b, const struct sched_explain *x)
 	}
 	for (size_t i = FIRST_DIMS; i < SCHED_DIMS; i++)
 		sched_put_uint(b, x->by_dimension[i]);
+	sched_put_u8(b, x->drawn);
 }
 
 static void get_explain(struct reader *r, struct sched_explain *x)
@@ -358,6 +359,8 @@ static void get_explain(struct reader *r, struct sched_explain *x)
 	}
 	for (size_t i = FIRST_DIMS; i < SCHED_DIMS && reader_left(r); i++)
 		x->by_dimension[i] = sched_get_u32(r);
+	if (reader_left(r))
+		x->drawn = reader_u8(r);
 }
 
 #define EVAL_BODY_MAX 600

@@ -104,6 +104,12 @@ const char *sched_explain_text(
 		add(&t, ", updated %u in place", x->updated);
 	if (x->conflicts)
 		add(&t, ", %u conflicts with other plans", x->conflicts);
+	if (x->drawn & SCHED_DRAWN_PEERS)
+		add(&t, ", drawn by what it is near");
+	if (x->drawn & SCHED_DRAWN_ALONE)
+		add(&t, ", none of what it is near was there");
+	if (x->drawn & SCHED_DRAWN_IMAGE)
+		add(&t, ", drawn by its image");
 	if (!x->failed)
 		return out;
 	add(&t, "; %u wait: of %u nodes", x->failed, x->considered);

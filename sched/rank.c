@@ -191,6 +191,10 @@ int sched_ranking_init(struct sched_ranking *r, const struct sched_spec *spec, u
 	if (sched_strata_init(&r->strata, &q, &r->filter, r->explain, &r->why))
 		return -ENOMEM;
 	r->drawn = sched_near_any(&r->strata.near);
+	if (r->group->near_count)
+		r->explain->drawn |= r->strata.near.count ? SCHED_DRAWN_PEERS : SCHED_DRAWN_ALONE;
+	if (r->strata.near.holders)
+		r->explain->drawn |= SCHED_DRAWN_IMAGE;
 	r->score_max = SCORE_MAX + (r->strata.near.image ? SCHED_IMAGE_WEIGHT : 0);
 	if (r->drawn && sched_strata_early(&r->strata, &q, r->rng))
 		return -ENOMEM;

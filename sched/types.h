@@ -415,6 +415,11 @@ static inline bool sched_exhausted(enum sched_dimension d)
 	return d < SCHED_DIM_NOT_READY || d == SCHED_DIM_CLAIM;
 }
 
+// Of sched_explain.drawn.
+#define SCHED_DRAWN_PEERS 1u // by instances of jobs that a group is near
+#define SCHED_DRAWN_ALONE 2u // there were none
+#define SCHED_DRAWN_IMAGE 4u // nodes were known to have the image
+
 #define SCHED_EXPLAIN_CONSTRAINTS 6
 #define SCHED_EXPLAIN_BEST 3
 
@@ -437,7 +442,7 @@ struct sched_explain {
 	uint8_t group;
 	uint8_t attempts;
 	uint8_t plans;
-	uint8_t reserved;
+	uint8_t drawn;
 };
 
 // Node classes that a blocked evaluation knows about. All classes below `known` were seen. A node

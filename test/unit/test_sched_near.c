@@ -351,11 +351,21 @@ static void very_many_peers(void **state)
 	}
 }
 
+static void tell_images(struct world *w, uint32_t node, const char *a, const char *b)
+{
+	const char *const images[] = {a, b};
+
+	assert_int_equal(sched_core_node_images(w->core, node, images, !!a + !!b), 0);
+}
+
 static void near_is_explained(void **state)
 {
 	struct world *w = *state;
+	struct sched_core *again = sched_core_new(NULL, 1);
+	struct sched_encoder out = {0};
 	const struct sched_eval *e;
 	uint32_t job, host;
+	char text[200];
 
 	node_in(w, "b", "r1", "z1");
 	host = node_in(w, "a", "r2", "z1");
@@ -373,16 +383,24 @@ static void near_is_explained(void **state)
 	// What is far is not even looked at.
 	assert_int_equal(e->explain.considered, 1);
 	assert_int_equal(world_named(w, job, 0)->why.considered, 1);
+	assert_string_equal(sched_explain_text(world_head(w), e, text, sizeof(text)),
+		"placed 1 of 1, drawn by what it is near");
+	tell_images(w, host, "tool", NULL);
+	w->group.image = "tool";
+	w->group.near = &(const char *){"default/nobody"};
+	job = world_job(w, "k", 1);
+	world_settle(w);
+	// It outlasts a restart.
+	assert_int_equal(sched_checkpoint(world_head(w), &out), 0);
+	assert_int_equal(sched_replay(again->state, out.out.data, out.out.len), 0);
+	e = sched_eval_at(&again->state->head, sched_job_at(&again->state->head, job)->last_eval);
+	assert_string_equal(sched_explain_text(&again->state->head, e, text, sizeof(text)),
+		"placed 1 of 1, none of what it is near was there, drawn by its image");
+	sched_bytes_fini(&out.out);
+	sched_core_destroy(again);
 }
 
 // ---- images ----
-
-static void tell_images(struct world *w, uint32_t node, const char *a, const char *b)
-{
-	const char *const images[] = {a, b};
-
-	assert_int_equal(sched_core_node_images(w->core, node, images, !!a + !!b), 0);
-}
 
 static void image_decides_among_equals(void **state)
 {
