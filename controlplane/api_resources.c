@@ -30,9 +30,14 @@ static json_t *function_status(const struct api *api, const struct resource *res
 	json_t *status = fleet_function_status(api->fleet, res->namespace, res->name);
 	json_t *evaluation =
 		api->explain ? api->explain(api->explain_user, res->namespace, res->name) : NULL;
+	json_t *deployment = api->scheduler ? api->scheduler->deployment_of(api->scheduler_user,
+						      res->namespace, res->name)
+					    : NULL;
 
 	if (evaluation)
 		json_object_set_new(status, "evaluation", evaluation);
+	if (deployment)
+		json_object_set_new(status, "deployment", deployment);
 	return status;
 }
 

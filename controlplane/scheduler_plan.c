@@ -77,6 +77,7 @@ static json_t *plan_json(const struct sched_dry_run *d)
 	set(out, "place", d->placed - d->replacing);
 	set(out, "replace", d->outdated);
 	set(out, "replace_now", d->replacing);
+	set(out, "canaries", d->canaries);
 	set(out, "update", d->updated);
 	set(out, "stop", d->stopped);
 	set(out, "lost", d->lost);

@@ -200,6 +200,15 @@ static int count_outdated(struct sched_dry_run *d)
 	return 0;
 }
 
+static bool is_canary(const struct sched_dry_run *d, const struct sched_plan_place *p)
+{
+	const struct sched_deployment *deployment =
+		sched_deployment_current(sched_job_at(&d->after, d->job));
+
+	return deployment && !p->version &&
+	       sched_deploy_canaries(deployment, d->spec, p->group) > 0;
+}
+
 static int sum_up(struct sched_dry_run *d)
 {
 	const struct sched_plan *plan = d->plan;
@@ -207,8 +216,12 @@ static int sum_up(struct sched_dry_run *d)
 	d->placed = plan->place_count;
 	d->updated = plan->update_count;
 	d->failed = plan->done.explain.failed;
-	for (uint32_t k = 0; k < plan->place_count; k++)
-		d->replacing += replaces(d, &plan->places[k]);
+	for (uint32_t k = 0; k < plan->place_count; k++) {
+		bool canary = is_canary(d, &plan->places[k]);
+
+		d->canaries += canary;
+		d->replacing += !canary && replaces(d, &plan->places[k]);
+	}
 	count_stops(d);
 	for (uint32_t k = 0; k < plan->follow_count; k++) {
 		d->more |= plan->follow[k].trigger == SCHED_CONTINUE;

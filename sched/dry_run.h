@@ -25,6 +25,7 @@ struct sched_dry_run {
 	bool more; // another evaluation would go on
 	// Of the plan. A placement that takes the place of one that still runs replaces it.
 	uint32_t placed, replacing, stopped, lost, evicted, updated, failed;
+	uint32_t canaries; // placed beside what they will replace, and not counted as replacing
 	uint32_t outdated; // run an older version and will be replaced, now or later
 	ns_t retry_at;     // something failed and would be placed again then; NS_NEVER
 };

@@ -87,6 +87,7 @@ static void assert_same(const struct outcome *a, const struct outcome *b)
 		assert_int_equal(x->name_index, y->name_index);
 		assert_int_equal(x->previous, y->previous);
 		assert_int_equal(x->group, y->group);
+		assert_int_equal(x->version, y->version);
 		assert_true(x->score == y->score && x->runner_up == y->runner_up);
 	}
 	for (uint32_t k = 0; k < a->stopped; k++) {
@@ -312,6 +313,44 @@ static void keeps_to_the_quota(void **state)
 	sched_dry_run_fini(&d);
 }
 
+static void tells_canaries_from_what_is_replaced(void **state)
+{
+	struct world *w = *state;
+	struct sched_dry_run d;
+	uint32_t job;
+
+	nodes(w, 3);
+	w->group.canaries = 2;
+	job = world_job(w, "j", 6);
+	world_settle(w);
+	prepare(w, "j", 6);
+	w->group.restart_hash = 2;
+	same_as_real(w, &d, &job);
+	assert_int_equal(d.placed, 2);
+	assert_int_equal(d.canaries, 2);
+	assert_int_equal(d.replacing, 0);
+	assert_int_equal(d.outdated, 6);
+	assert_int_equal(d.stopped, 0);
+	sched_dry_run_fini(&d);
+	world_settle(w);
+	assert_int_equal(world_live_version(w, job, 2), 2);
+	// A newer version in their place: the canaries go, its own come.
+	prepare(w, "j", 6);
+	w->group.restart_hash = 3;
+	same_as_real(w, &d, &job);
+	assert_int_equal(d.canaries, 2);
+	sched_dry_run_fini(&d);
+	// Without canaries of its own, by max_parallel.
+	world_settle(w);
+	prepare(w, "j", 6);
+	w->group.restart_hash = 4;
+	w->group.canaries = 0;
+	same_as_real(w, &d, &job);
+	assert_int_equal(d.canaries, 0);
+	assert_true(d.replacing > 0);
+	sched_dry_run_fini(&d);
+}
+
 static void covers_jobs_with_one_a_node(void **state)
 {
 	struct world *w = *state;
@@ -384,6 +423,7 @@ int main(void)
 		TEST(counts_updates_in_place),
 		TEST(tells_who_would_have_to_go),
 		TEST(keeps_to_the_quota),
+		TEST(tells_canaries_from_what_is_replaced),
 		TEST(covers_jobs_with_one_a_node),
 		TEST(stopping_is_planned_too),
 		TEST(says_when_there_is_more),

@@ -99,13 +99,13 @@ static const struct column job_columns[] = {
 
 static const struct column quota_columns[] = {
 	{"NAMESPACE", "metadata.name"},
-	{"CPU", "status.cpu_milli"},
+	{"CPU", "status.used.cpu_milli"},
 	{"OF", "spec.cpu_milli"},
-	{"MEMORY", "status.memory"},
+	{"MEMORY", "status.used.memory"},
 	{"OF", "spec.memory"},
-	{"DISK", "status.disk", .wide = true},
+	{"DISK", "status.used.disk", .wide = true},
 	{"OF", "spec.disk", .wide = true},
-	{"INSTANCES", "status.instances"},
+	{"INSTANCES", "status.used.instances"},
 	{"OF", "spec.instances"},
 	{"AGE", "metadata.created", .wide = true, .format = format_age},
 };
