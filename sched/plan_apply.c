@@ -225,40 +225,6 @@ static void blame(struct sched_applier *a, const struct sched_plan *plan, uint32
 		a->stats.made_ineligible++;
 }
 
-// The whole plan must be within the quota of the job's namespace, or none of it is.
-static bool within_quota(const struct sched_applier *a, const struct sched_plan *plan)
-{
-	uint32_t slot = sched_job_at(&a->st->head, plan->job)->quota;
-	const struct sched_quota *q = sched_quota_at(&a->st->head, slot);
-	struct sched_growth growth = {0};
-
-	if (!q)
-		return true;
-	for (uint32_t k = 0; k < plan->place_count; k++) {
-		const struct sched_plan_place *p = &plan->places[k];
-		const struct sched_spec *spec = sched_place_spec(&a->st->head, plan, p);
-
-		if (spec)
-			sched_grow(&growth, &spec->groups[p->group].ask, 1);
-	}
-	for (uint32_t k = 0; k < plan->update_count; k++) {
-		const struct sched_instance *i = wanted(a, &plan->updates[k].id);
-
-		if (!i || !(i->flags & SCHED_INSTANCE_HOLDS))
-			continue;
-		sched_grow(&growth, &i->ask, -1);
-		sched_grow(&growth, &plan->updates[k].ask, 1);
-	}
-	for (uint32_t k = 0; k < plan->stop_count; k++) {
-		const struct sched_instance *i = wanted(a, &plan->stops[k].id);
-
-		if (i && i->flags & SCHED_INSTANCE_HOLDS &&
-			sched_job_at(&a->st->head, i->job)->quota == slot)
-			sched_grow(&growth, &i->ask, -1);
-	}
-	return sched_quota_allows(q, &growth);
-}
-
 static void judge(struct sched_applier *a, struct sched_plan *plan)
 {
 	for (uint32_t k = 0; k < a->touched_count; k++) {
@@ -272,6 +238,41 @@ static void judge(struct sched_applier *a, struct sched_plan *plan)
 			plan->rejected[plan->rejected_nodes] = t->node;
 		plan->rejected_nodes++;
 	}
+}
+
+// What is left of the plan must be within the quota of the job's namespace, or none of it is. On a
+// node that was rejected nothing stops either.
+static bool within_quota(struct sched_applier *a, const struct sched_plan *plan)
+{
+	uint32_t slot = sched_job_at(&a->st->head, plan->job)->quota;
+	const struct sched_quota *q = sched_quota_at(&a->st->head, slot);
+	struct sched_growth growth = {0};
+
+	if (!q)
+		return true;
+	for (uint32_t k = 0; k < plan->place_count; k++) {
+		const struct sched_plan_place *p = &plan->places[k];
+		const struct sched_spec *spec = sched_place_spec(&a->st->head, plan, p);
+
+		if (spec && !rejected(a, p->node))
+			sched_grow(&growth, &spec->groups[p->group].ask, 1);
+	}
+	for (uint32_t k = 0; k < plan->update_count; k++) {
+		const struct sched_instance *i = wanted(a, &plan->updates[k].id);
+
+		if (!i || !(i->flags & SCHED_INSTANCE_HOLDS) || rejected(a, i->node))
+			continue;
+		sched_grow(&growth, &i->ask, -1);
+		sched_grow(&growth, &plan->updates[k].ask, 1);
+	}
+	for (uint32_t k = 0; k < plan->stop_count; k++) {
+		const struct sched_instance *i = wanted(a, &plan->stops[k].id);
+
+		if (i && i->flags & SCHED_INSTANCE_HOLDS && !rejected(a, i->node) &&
+			sched_job_at(&a->st->head, i->job)->quota == slot)
+			sched_grow(&growth, &i->ask, -1);
+	}
+	return sched_quota_allows(q, &growth);
 }
 
 // ---- commit ----
@@ -455,17 +456,18 @@ void sched_applier_apply(struct sched_applier *a, struct sched_plan *plan)
 		a->stats.empty++;
 		return;
 	}
-	if (!within_quota(a, plan)) {
-		plan->refresh_index = a->st->head.index;
-		a->stats.over_quota++;
-		return;
-	}
 	propose_leaving(a, plan);
 	missing = propose_coming(a, plan);
 	judge(a, plan);
 	plan->rejected_nodes += missing;
 	plan->full = !plan->rejected_nodes;
 	a->stats.rejected_nodes += plan->rejected_nodes;
+	if (!within_quota(a, plan)) {
+		plan->full = false;
+		plan->refresh_index = a->st->head.index;
+		a->stats.over_quota++;
+		return;
+	}
 	if (plan->all_at_once && !plan->full) {
 		plan->refresh_index = a->st->head.index;
 		a->stats.empty++;

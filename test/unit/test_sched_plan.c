@@ -362,6 +362,33 @@ static void b50_in_place_counts_once(void **state)
 }
 
 // A stop in the log is a few bytes, whatever the instance has.
+// What a node that is rejected would have given back is not there.
+static void b54_the_rest_of_a_plan_over_quota(void **state)
+{
+	struct world *w = *state;
+	const struct sched_res limit = {200, UINT32_MAX, UINT32_MAX, UINT32_MAX};
+	uint32_t a = world_node(w, "a", 200, 200), b, job;
+	struct hand h;
+
+	job = world_job(w, "j", 2);
+	world_settle(w);
+	b = world_node(w, "b", 200, 200);
+	assert_int_equal(sched_core_quota_put(w->core, "default", &limit, w->now), 0);
+	assert_int_equal(sched_core_evaluate(w->core, job, SCHED_JOB_PUT, w->now), 0);
+	hand_plan(w, &h, job);
+	off(&h, world_named(w, job, 0));
+	off(&h, world_named(w, job, 1));
+	on(&h, a);
+	on(&h, b);
+	world_drain(w, a);
+	apply(w, &h);
+	assert_int_equal(h.plan.placed, 0);
+	assert_int_equal(h.plan.stopped, 0);
+	assert_false(h.plan.full);
+	assert_true(h.plan.refresh_index > 0);
+	assert_int_equal(sched_quota_at(world_head(w), 0)->used.cpu_milli, 200);
+}
+
 static void b55_stops_are_differences(void **state)
 {
 	struct world *w = *state;
@@ -510,6 +537,7 @@ int main(void)
 		TEST(b48_huge_asks),
 		TEST(b49_full_plus_evict_fits),
 		TEST(b50_in_place_counts_once),
+		TEST(b54_the_rest_of_a_plan_over_quota),
 		TEST(b55_stops_are_differences),
 		cmocka_unit_test(b56_pipelined_equals_serial),
 		TEST(b58_a_node_that_keeps_rejecting),
