@@ -407,6 +407,22 @@ static void b76_waiting_is_not_standing_still(void **state)
 	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_FAILED);
 }
 
+// The same version put with no canaries: those that are there are promoted.
+static void b76_canaries_given_up(void **state)
+{
+	struct world *w = *state;
+	uint32_t job = with_canaries(w, 4, 2);
+
+	world_settle(w);
+	w->group.canaries = 0;
+	world_job(w, "j", 4);
+	assert_true(view(w, job).groups[0].promoted);
+	world_settle(w);
+	assert_int_equal(world_live_version(w, job, 2), 4);
+	assert_int_equal(world_live(w, job), 4);
+	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
+}
+
 static void b76_a_newer_version_prunes_canaries(void **state)
 {
 	struct world *w = *state;
@@ -808,6 +824,7 @@ int main(void)
 		TEST(b76_what_was_refused_is_not_tried_again),
 		TEST(b76_no_progress),
 		TEST(b76_waiting_is_not_standing_still),
+		TEST(b76_canaries_given_up),
 		TEST(b76_a_newer_version_prunes_canaries),
 		TEST(b57_unplaced_canaries),
 		TEST(b77_paused_places_nothing_more),
