@@ -119,6 +119,9 @@ static void put_job(struct sim *s)
 			.constraint_count = number & 1}};
 	struct sched_spec spec = {.namespace = "default",
 		.name = name,
+		.type = (uint8_t)(number % 11 == 6   ? SCHED_TYPE_SYSTEM
+				  : number % 11 == 9 ? SCHED_TYPE_SYSBATCH
+						     : SCHED_TYPE_SERVICE),
 		.priority = (uint8_t)(10 * below(s, 10)),
 		.groups = groups,
 		.group_count = 1 + (number % 3 == 0),
