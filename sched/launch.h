@@ -8,6 +8,10 @@
 #include "sched/state.h"
 
 struct sched_core;
+struct sched_dispatch;
+
+// Its parent's, - and seconds or 16 hexadecimal digits, 0.
+#define SCHED_CHILD_NAME_BYTES (SCHED_PARENT_NAME_MAX + 24)
 
 struct sched_launch_stats {
 	uint64_t launched, skipped; // of schedules
@@ -35,6 +39,10 @@ ns_t sched_launches_next(const struct sched_core *c);
 
 // Whether a schedule begins with this spec, so that nothing before it is due. old: NULL: a new job.
 bool sched_launch_begins(const struct sched_job *old, const struct sched_spec *spec);
+// Within a transaction: a child of this name, with its evaluation. d: NULL: of a schedule. 0 or an
+// error of the state.
+int sched_launch_child(struct sched_core *c, uint32_t parent, const char *name,
+	const struct sched_dispatch *d, ns_t now, uint32_t *child);
 // The job was put, stopped, launched or has ended: what is due next? 0 or -ENOMEM.
 int sched_launch_plan(struct sched_core *c, uint32_t job);
 // Within a transaction: if the job is a child that is done, it ends; true.
