@@ -141,11 +141,28 @@ static void gone(void *user, const char *id)
 	orchestrator_remove_if_unused(o, node);
 }
 
+static void noted(void *user, const struct scheduler_note *n)
+{
+	struct orchestrator *o = user;
+	char key[FLEET_KEY_MAX];
+	enum kind kind;
+
+	if (n->evaluation) {
+		snprintf(key, sizeof(key), "%llu", (unsigned long long)n->evaluation);
+		registry_note(o->registry, n->type, KIND_EVALUATION, key, n->text, clock_wall());
+		return;
+	}
+	snprintf(key, sizeof(key), "%s/%s", n->namespace, n->name);
+	kind = registry_get(o->registry, KIND_FUNCTION, key) ? KIND_FUNCTION : KIND_JOB;
+	registry_note(o->registry, n->type, kind, key, n->text, clock_wall());
+}
+
 static const struct scheduler_deeds deeds = {
 	.placed = placed,
 	.stopped = stopped,
 	.ended = ended,
 	.gone = gone,
+	.noted = noted,
 };
 
 // ---- the rider ----

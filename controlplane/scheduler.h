@@ -41,11 +41,20 @@ struct scheduler_placement {
 };
 
 // What has become durable, in its order. Called from scheduler_landed() and scheduler_start().
+struct scheduler_note {
+	const char *namespace, *name;  // of the function or job
+	const char *type;
+	uint64_t evaluation;  // it is about; 0: about the job
+	const char *text;
+};
+
 struct scheduler_deeds {
 	void (*placed)(void *user, const struct scheduler_placement *p);
 	void (*stopped)(void *user, const char *id, bool lost);
 	void (*ended)(void *user, const char *id);
 	void (*gone)(void *user, const char *id);
+	// Worth an event; may be NULL. Not told again at a start.
+	void (*noted)(void *user, const struct scheduler_note *note);
 };
 
 struct scheduler_worker {
@@ -54,6 +63,14 @@ struct scheduler_worker {
 	struct sched_reader *reader;
 	pthread_t thread;
 	bool started;
+};
+
+#define SCHEDULER_NOTES_MAX 120  // a minute
+
+struct scheduler_notes {
+	ns_t since;
+	unsigned count;
+	uint64_t left_out, untold;  // since the start, since the last one that was told
 };
 
 // A record of the log in the store.
@@ -110,6 +127,7 @@ struct scheduler {
 	uint64_t checkpoints;  // written since the start
 	uint64_t loaded_index; // of the checkpoint that was read
 	size_t ridden;       // bytes of `riding` that are with the store
+	struct scheduler_notes notes;
 	uint64_t durable_index;  // of the last transaction that was told
 };
 

@@ -30,6 +30,10 @@ void scheduler_checkpoint_stop(struct scheduler *s);
 // The key of a record of the log.
 void scheduler_log_key(char key[STORE_KEY_MAX], uint64_t index);
 
+// Notes what is worth an event of a change that is durable (scheduler_notes.c).
+void scheduler_note(
+	struct scheduler *s, const struct sched_snapshot *now, const struct sched_change *c);
+
 // ---- what is shown (scheduler_evaluations.c) ----
 
 // The rest of "because ...".

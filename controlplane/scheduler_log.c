@@ -88,6 +88,7 @@ static void tell(
 		s->deeds->gone(s->user, id_at(s, c->slot));
 		break;
 	default:
+		scheduler_note(s, now, c);
 		break;
 	}
 }

@@ -154,6 +154,9 @@ void scheduler_metrics(struct scheduler *s, const struct prom *p)
 		applier.placed);
 	sample(p, "penstock_scheduler_rejected_nodes_total", "counter",
 		"Nodes of plans that did not fit any more.", applier.rejected_nodes);
+	sample(p, "penstock_scheduler_events_left_out_total", "counter",
+		"Events of rollouts and evaluations beyond what is kept of a minute.",
+		s->notes.left_out);
 	sample(p, "penstock_scheduler_backlog_bytes", "gauge",
 		"Bytes of the log that are not durable yet.", backlog);
 }

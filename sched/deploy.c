@@ -147,7 +147,7 @@ static const char *const why_texts[SCHED_DEPLOYMENT_WHYS] = {
 	[SCHED_DEPLOYMENT_JOB_STOPPED] = "its job was stopped",
 };
 
-static const char *why_text(const struct sched_deployment *d)
+const char *sched_deployment_why_text(const struct sched_deployment *d)
 {
 	if (d->why == SCHED_DEPLOYMENT_NEW && d->revert)
 		return "the version before it failed: back to the last stable one";
@@ -192,7 +192,7 @@ int sched_deployment_of(
 		return -ENOENT;
 	*out = (struct sched_deployment_view){.deployment = d,
 		.status = status_names[d->status],
-		.why = why_text(d),
+		.why = sched_deployment_why_text(d),
 		.group_count = spec->group_count};
 	for (uint32_t g = 0; g < spec->group_count; g++) {
 		const struct sched_group *group = &spec->groups[g];

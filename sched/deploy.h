@@ -52,6 +52,9 @@ uint32_t sched_deploy_canaries(
 
 // ---- for whoever shows it ----
 
+// Why it has the status it has, a sentence.
+const char *sched_deployment_why_text(const struct sched_deployment *d);
+
 struct sched_deployment_view {
 	const struct sched_deployment *deployment;
 	const char *status; // "running", ...

@@ -2,6 +2,7 @@
 // The API's view of the real scheduler: evaluations, plans, dispatch, deployments; and that nobody
 // is told of what is not durable.
 #include "controlplane/api.h"
+#include "controlplane/scheduler_internal.h"
 #include "test/unit/hosts_world.h"
 
 struct asking {
@@ -369,6 +370,57 @@ static void test_a_rollout_waits_for_its_promotion(void **state)
 	}
 	assert_string_equal(text_at(a, "status.deployment.state"), "successful");
 	assert_int_equal(int_at(a, "status.versions.2"), 4);
+	// Each step has its event, whether it was asked for or not.
+	UNTIL(a->e, events_of_type(a, "rollout_successful") == 1);
+	assert_int_equal(events_of_type(a, "rollout_running"), 1);
+	assert_int_equal(events_of_type(a, "promote"), 1);
+}
+
+// ---- events ----
+
+static size_t events_with(struct asking *a, const char *part)
+{
+	const struct event *event;
+	uint64_t after = registry_event_floor(&a->e->registry);
+	size_t n = 0;
+	bool gone;
+
+	while ((event = registry_event_after(&a->e->registry, after, &gone))) {
+		n += strstr(event->line, part) != NULL;
+		after = event->seq;
+	}
+	return n;
+}
+
+static void test_a_storm_does_not_fill_the_history(void **state)
+{
+	struct asking *a = *state;
+	struct scheduler *s = &a->e->orchestrator.scheduler;
+	const struct sched_snapshot *now;
+	struct sched_eval e = {
+		.id = 77, .status = SCHED_EVAL_FAILED, .explain = {.attempts = 5, .wanted = 3}};
+	struct sched_change change = {.type = SCHED_EVAL_PUT, .eval = &e};
+
+	put_echo(a->e, 1, "x");
+	UNTIL(a->e, ask(a, "GET", "/v1/evaluations?job=echo", NULL) == 200 &&
+			    json_array_size(at(a, "items")));
+	now = sched_snapshot_pin(s->reader, s->core->state);
+	for (int i = 0; i < SCHEDULER_NOTES_MAX + 30; i++)
+		scheduler_note(s, now, &change);
+	// A minute later they are told of.
+	s->notes.since -= 61 * NS_PER_SEC;
+	scheduler_note(s, now, &change);
+	// What did not fail is no event.
+	e.status = SCHED_EVAL_COMPLETE;
+	scheduler_note(s, now, &change);
+	sched_reader_unpin(s->reader);
+	pass(a->e, 10 * NS_PER_MS);
+	assert_int_equal(s->notes.left_out, 30);
+	assert_int_equal(events_with(a, "\"type\":\"failed\",\"kind\":\"Evaluation\",\"name\":\"77\","
+					"\"text\":\"of default/echo, because it was changed: placed "
+					"0 of 3; another"),
+		SCHEDULER_NOTES_MAX + 1);
+	assert_int_equal(events_with(a, "(30 events before it were left out)"), 1);
 }
 
 int main(void)
@@ -381,6 +433,7 @@ int main(void)
 		ASK(test_a_dispatch_that_cannot_be_stored_says_so),
 		ASK(test_dispatches_are_checked),
 		ASK(test_a_rollout_waits_for_its_promotion),
+		ASK(test_a_storm_does_not_fill_the_history),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
