@@ -471,7 +471,8 @@ int scheduler_start_with(struct scheduler *s, struct store *store, unsigned work
 
 	*s = (struct scheduler){.deeds = deeds,
 		.user = user,
-		.checkpoint_after = SCHEDULER_CHECKPOINT_AFTER};
+		.checkpoint_after = SCHEDULER_CHECKPOINT_AFTER,
+		.part_bytes = SCHEDULER_PART_BYTES};
 	if (planning)
 		s->planning = *planning;
 	init_locks(s);
@@ -525,6 +526,7 @@ void scheduler_stop(struct scheduler *s)
 	sched_bytes_fini(&s->spare);
 	free(s->ids);
 	free(s->logs);
+	free(s->strays);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->work);
 	pthread_cond_destroy(&s->due);

@@ -27,6 +27,8 @@
 #define SCHEDULER_ID_BYTES 33
 #define SCHEDULER_LOG_PREFIX "sched/log/"
 #define SCHEDULER_CHECKPOINT_KEY "sched/checkpoint"
+#define SCHEDULER_PART_PREFIX "sched/part/"
+#define SCHEDULER_PART_BYTES ((size_t)512 << 10)  // of a checkpoint in one commit
 #define SCHEDULER_CHECKPOINT_AFTER ((size_t)4 << 20)  // of logs beyond the size of the last one
 #define SCHEDULER_BACKLOG_MAX ((size_t)8 << 20)  // not yet durable; then no more work is handed out
 #define SCHEDULER_NODE_STATUS_KEPT (-1)
@@ -79,11 +81,20 @@ struct scheduler_log {
 	size_t len;
 };
 
+// Of a checkpoint, in the store.
+struct scheduler_part {
+	uint64_t index;  // of the checkpoint
+	uint32_t number;
+};
+
 // A checkpoint on its way: encoded by a thread of its own from a pinned snapshot, then it rides.
 struct scheduler_checkpoint {
 	pthread_t thread;
 	bool running;  // the thread is to be joined
-	bool rides;    // it is with the store
+	bool encoded;  // and it was; then it rides, a part in each batch
+	bool rides;    // it, or its next part, is with the store
+	bool last;     // and that is all of it
+	uint32_t parts;  // that are in the store
 	int rc;
 	uint64_t index;  // it covers all transactions up to this one
 	struct sched_reader *reader;
@@ -126,6 +137,10 @@ struct scheduler {
 	struct scheduler_checkpoint checkpoint;
 	uint64_t checkpoints;  // written since the start
 	uint64_t loaded_index; // of the checkpoint that was read
+	struct scheduler_part stored;  // the checkpoint in the store has so many parts; 0: it is one record
+	struct scheduler_part *strays;  // parts in the store of checkpoints that came to nothing
+	size_t stray_count, stray_room, strays_ridden;
+	size_t part_bytes;
 	size_t ridden;       // bytes of `riding` that are with the store
 	struct scheduler_notes notes;
 	uint64_t durable_index;  // of the last transaction that was told

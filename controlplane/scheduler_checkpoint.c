@@ -3,10 +3,13 @@
 // pinned until then; nobody waits for it.
 //
 //   logs too large ─consider─▶ encoding ─done─▶ waits ─ride─▶ with the store ─landed─▶ logs shorter
-//                                 └── failed, or the store refused: from the start, later ──┘
+//                                 │               └◀─ more parts ──┘ │
+//                                 └── failed, or the store refused: from the start, later
 //
-// What it covers stays in the log until it is stored, so a crash in between costs nothing. Main
-// thread, but for encode().
+// A large one is stored in parts, one in each batch, so that no change waits for long (1,000,000
+// instances are 28 MB, and would be 100 ms); the last part comes with the record that makes it the
+// checkpoint and with the removal of what it takes the place of. What it covers stays in the log
+// until then, so a crash in between costs nothing. Main thread, but for encode().
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -49,7 +52,7 @@ void scheduler_checkpoint_consider(struct scheduler *s)
 {
 	struct scheduler_checkpoint *c = &s->checkpoint;
 
-	if (c->running || c->rides || s->log_bytes <= s->checkpoint_after + s->checkpoint_bytes)
+	if (c->running || c->encoded || s->log_bytes <= s->checkpoint_after + s->checkpoint_bytes)
 		return;
 	if (!begin(s, c))
 		log_warn("scheduler", "no checkpoint can be made now: there are too many threads");
@@ -60,56 +63,127 @@ static void discard(struct scheduler_checkpoint *c)
 	if (c->running)
 		pthread_join(c->thread, NULL);
 	sched_bytes_fini(&c->out.out);
-	c->running = c->rides = false;
+	c->running = c->encoded = c->rides = false;
 	c->done = 0;
 }
 
 bool scheduler_checkpoint_waits(const struct scheduler *s)
 {
-	return s->checkpoint.running && __atomic_load_n(&s->checkpoint.done, __ATOMIC_ACQUIRE);
+	const struct scheduler_checkpoint *c = &s->checkpoint;
+
+	// A part that is to go may have the key of one that is to come.
+	if (s->stray_count)
+		return false;
+	return (c->running && __atomic_load_n(&c->done, __ATOMIC_ACQUIRE)) ||
+	       (c->encoded && !c->rides);
 }
 
-void scheduler_checkpoint_ride(struct scheduler *s, struct batch *batch)
+// The thread is done; false: in vain.
+static bool take_encoded(struct scheduler_checkpoint *c)
 {
-	struct scheduler_checkpoint *c = &s->checkpoint;
-	char key[STORE_KEY_MAX];
-
 	if (c->rc) {
 		log_warn("scheduler", "a checkpoint could not be made: %s", strerror(-c->rc));
 		discard(c);
-		return;
+		return false;
 	}
 	pthread_join(c->thread, NULL);
 	c->running = false;
 	c->done = 0;
-	c->rides = true;
+	c->encoded = true;
 	c->len = c->out.out.len;
-	// The bytes are the batch's from here on.
-	batch_write_bytes(batch, SCHEDULER_CHECKPOINT_KEY, (char *)c->out.out.data, c->len,
-		c->index ? c->index : 1);
-	c->out.out = (struct sched_bytes){0};
+	return true;
+}
+
+// What it takes the place of goes.
+static void ride_removals(struct scheduler *s, struct batch *batch)
+{
+	struct scheduler_checkpoint *c = &s->checkpoint;
+	struct scheduler_part part = {.index = s->stored.index};
+	char key[STORE_KEY_MAX];
+
 	for (c->covers = 0; c->covers < s->log_count && s->logs[c->covers].index <= c->index;
 		c->covers++) {
 		scheduler_log_key(key, s->logs[c->covers].index);
 		batch_write(batch, key, NULL, 0);
 	}
+	for (; part.number < s->stored.number; part.number++) {
+		scheduler_part_key(key, &part);
+		batch_write(batch, key, NULL, 0);
+	}
+}
+
+// The bytes are the batch's from here on.
+static void ride_whole(struct scheduler *s, struct batch *batch)
+{
+	struct scheduler_checkpoint *c = &s->checkpoint;
+
+	batch_write_bytes(batch, SCHEDULER_CHECKPOINT_KEY, (char *)c->out.out.data, c->len,
+		c->index ? c->index : 1);
+	c->out.out = (struct sched_bytes){0};
+	c->last = true;
+}
+
+static void ride_part(struct scheduler *s, struct batch *batch)
+{
+	struct scheduler_checkpoint *c = &s->checkpoint;
+	struct scheduler_part part = {c->index, c->parts};
+	size_t at = c->parts * s->part_bytes, n = c->len - at;
+	char key[STORE_KEY_MAX];
+	uint8_t *head;
+
+	c->last = n <= s->part_bytes;
+	n = c->last ? n : s->part_bytes;
+	scheduler_part_key(key, &part);
+	batch_write_bytes(
+		batch, key, memcpy(must(malloc(n)), c->out.out.data + at, n), n, c->index);
+	if (!c->last)
+		return;
+	head = must(malloc(SCHEDULER_HEAD_BYTES));
+	part.number++;
+	scheduler_head_write(head, &part, c->len);
+	batch_write_bytes(batch, SCHEDULER_CHECKPOINT_KEY, (char *)head, SCHEDULER_HEAD_BYTES,
+		c->index);
+}
+
+void scheduler_checkpoint_ride(struct scheduler *s, struct batch *batch)
+{
+	struct scheduler_checkpoint *c = &s->checkpoint;
+
+	if (c->running && !take_encoded(c))
+		return;
+	c->rides = true;
+	if (c->len <= s->part_bytes || !c->index)
+		ride_whole(s, batch);
+	else
+		ride_part(s, batch);
+	if (c->last)
+		ride_removals(s, batch);
 }
 
 void scheduler_checkpoint_landed(struct scheduler *s, int error)
 {
 	struct scheduler_checkpoint *c = &s->checkpoint;
+	bool in_parts = c->out.out.data != NULL;
 
 	if (!c->rides)
 		return;
 	c->rides = false;
-	if (error)
+	if (error) {
+		scheduler_stray_add(s, c->index, c->parts);
+		discard(c);
+		return;
+	}
+	c->parts++;
+	if (!c->last)
 		return;
 	for (size_t i = 0; i < c->covers; i++)
 		s->log_bytes -= s->logs[i].len;
 	memmove(s->logs, s->logs + c->covers, (s->log_count - c->covers) * sizeof(*s->logs));
 	s->log_count -= c->covers;
 	s->checkpoint_bytes = c->len;
+	s->stored = (struct scheduler_part){c->index, in_parts ? c->parts : 0};
 	s->checkpoints++;
+	discard(c);
 }
 
 void scheduler_checkpoint_stop(struct scheduler *s)

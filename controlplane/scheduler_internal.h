@@ -27,6 +27,24 @@ void scheduler_checkpoint_ride(struct scheduler *s, struct batch *batch);
 // What became of it.
 void scheduler_checkpoint_landed(struct scheduler *s, int error);
 void scheduler_checkpoint_stop(struct scheduler *s);
+
+// ---- checkpoints in parts (scheduler_parts.c) ----
+
+#define SCHEDULER_HEAD_BYTES 24
+
+// The record that makes parts a checkpoint.
+void scheduler_head_write(
+	uint8_t head[SCHEDULER_HEAD_BYTES], const struct scheduler_part *stored, size_t len);
+void scheduler_part_key(char key[STORE_KEY_MAX], const struct scheduler_part *part);
+// The checkpoint in the store, whole: free() it. Notes what is left of others. 0; -ENOENT: there is
+// none; -EBADMSG; -EIO, -ENOMEM.
+int scheduler_parts_load(
+	struct scheduler *s, struct store *store, void **bytes, size_t *len, uint64_t *index);
+// Removes strays, a few in each batch.
+void scheduler_stray_add(struct scheduler *s, uint64_t index, uint32_t count);
+void scheduler_strays_ride(struct scheduler *s, struct batch *batch);
+void scheduler_strays_landed(struct scheduler *s, int error);
+
 // The key of a record of the log.
 void scheduler_log_key(char key[STORE_KEY_MAX], uint64_t index);
 

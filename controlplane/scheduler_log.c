@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The scheduler's log in the store, and what is told of it once it is durable.
 //
-// Records: "sched/checkpoint", the whole state, and "sched/log/N", transactions up to index N, in
+// Records: "sched/checkpoint", the whole state (if it is large, in parts of their own), and "sched/log/N", transactions up to index N, in
 // the order of their keys. One record a commit: what collected since the one before. When the logs
 // are larger than the checkpoint a new one (scheduler_checkpoint.c) takes their place, in one
 // transaction with their removal. The first record behind it may begin before it: what the
@@ -189,7 +189,7 @@ int scheduler_load(struct scheduler *s, struct store *store)
 {
 	uint64_t version;
 	void *value;
-	int rc = store_get(store, SCHEDULER_CHECKPOINT_KEY, &value, &s->checkpoint_bytes, &version);
+	int rc = scheduler_parts_load(s, store, &value, &s->checkpoint_bytes, &version);
 
 	if (rc == 0) {
 		s->loaded_index = version;
@@ -251,7 +251,7 @@ bool scheduler_pending(struct scheduler *s)
 	pthread_mutex_lock(&s->lock);
 	take_log(s);
 	pthread_mutex_unlock(&s->lock);
-	return s->riding.len > 0 || scheduler_checkpoint_waits(s);
+	return s->riding.len > 0 || scheduler_checkpoint_waits(s) || s->stray_count;
 }
 
 static uint64_t last_index(const struct sched_bytes *bytes)
@@ -291,6 +291,7 @@ void scheduler_ride(struct scheduler *s, struct batch *batch)
 	if (s->riding.len)
 		ride_log(s, batch);
 	s->ridden = s->riding.len;
+	scheduler_strays_ride(s, batch);
 	if (scheduler_checkpoint_waits(s))
 		scheduler_checkpoint_ride(s, batch);
 }
@@ -321,6 +322,7 @@ void scheduler_landed(struct scheduler *s, int error)
 	if (s->ridden && !error)
 		land_log(s);
 	s->ridden = 0;
+	scheduler_strays_landed(s, error);
 	scheduler_checkpoint_landed(s, error);
 	if (!error)
 		scheduler_checkpoint_consider(s);

@@ -95,6 +95,12 @@ static int take_records(struct shadow *s, struct reader r)
 	return r.bad ? complain(s, "a mark is damaged") : 0;
 }
 
+static bool is_of_checkpoint(const char *key)
+{
+	return strcmp(key, SCHEDULER_CHECKPOINT_KEY) == 0 ||
+	       strncmp(key, SCHEDULER_PART_PREFIX, strlen(SCHEDULER_PART_PREFIX)) == 0;
+}
+
 static int begin_batch(struct shadow *s, struct reader r)
 {
 	struct shadow_batch *b = &s->begun[s->begun_count];
@@ -111,7 +117,7 @@ static int begin_batch(struct shadow *s, struct reader r)
 	memcpy(at, r.at, reader_left(&r));
 	s->begun_count++;
 	while (mark_get_record(&r, key, &m))
-		s->checkpoint_begun |= strcmp(key, SCHEDULER_CHECKPOINT_KEY) == 0;
+		s->checkpoint_begun |= is_of_checkpoint(key);
 	s->encoding &= !s->checkpoint_begun;
 	return 0;
 }

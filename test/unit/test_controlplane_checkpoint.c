@@ -168,6 +168,62 @@ static void test_a_crash_at_any_point(void **state)
 	}
 }
 
+static int count_one(void *user, const struct store_record *record)
+{
+	++*(size_t *)user;
+	return 0;
+}
+
+static size_t parts_in_store(struct env *e)
+{
+	size_t n = 0;
+
+	assert_int_equal(store_list(e->store, SCHEDULER_PART_PREFIX, NULL, count_one, &n), 0);
+	return n;
+}
+
+// A large one comes in parts: it crashes, or the store refuses, after so many of them.
+static void test_parts(void **state)
+{
+	struct env *e = *state;
+	bool taken = false;
+
+	small_steps(e);
+	connect_host(e, HOST1, HOST("n1", "s1", ",\"machine\":\"m\""), "s1");
+	for (size_t parts = 0; !taken || parts % 4; parts++) {
+		struct scheduler *s = &e->orchestrator.scheduler;
+		uint64_t made;
+
+		assert_true(parts < 200);
+		scale(e, parts % 2 ? 2 : 9);
+		// What is left of the one before goes first.
+		while (s->stray_count)
+			assert_int_equal(registry_flush(&e->registry), 0);
+		assert_int_equal(parts_in_store(e), s->stored.number);
+		s->part_bytes = 700;
+		made = s->checkpoints;
+		begin_checkpoint(s);
+		wait_encoded(s);
+		for (size_t k = 0; k < parts / 2 && s->checkpoints == made; k++) {
+			struct batch *batch = registry_seal(&e->registry);
+
+			assert_non_null(batch);
+			assert_int_equal(batch_commit(batch, e->store), 0);
+			registry_settle(&e->registry, 0);
+		}
+		taken |= s->checkpoints > made && s->stored.number > 2;
+		if (parts % 2) {
+			store_mem_fail(e->store, -ENOSPC, 1);
+			e->broken = true;
+			registry_flush(&e->registry);
+			store_mem_fail(e->store, 0, 0);
+			e->broken = false;
+		}
+		crash_and_compare(e, true);
+	}
+	assert_true(e->orchestrator.scheduler.stored.number > 2);
+}
+
 // A store that refuses for a while: the log grows in memory, and is there afterwards.
 static void test_a_full_disk_and_after(void **state)
 {
@@ -196,6 +252,7 @@ int main(void)
 		PATIENT(test_the_log_stays_small),
 		PATIENT(test_a_crash_at_any_point),
 		PATIENT(test_a_full_disk_and_after),
+		PATIENT(test_parts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
