@@ -205,6 +205,79 @@ check 0 "apply for the follower" apply -f "$dir/all.yaml"
 wait $follower || wrong "the follower left with $?"
 grep -q 'function/thumbnail deleted' "$dir/followed" || { cat "$dir/followed"; wrong "it saw no deletion"; }
 
+# --- jobs, plans and evaluations; there is no node, so everything waits ---
+cat >"$dir/jobs.yaml" <<'YAML'
+apiVersion: penstock/v1
+kind: Job
+metadata: {name: import}
+spec:
+  command: ["true"]
+  count: 3
+  placement: {constraints: [{attribute: arch, value: arm}]}
+---
+apiVersion: penstock/v1
+kind: Job
+metadata: {name: render}
+spec:
+  command: ["true"]
+  template: {meta_required: [zoom]}
+---
+apiVersion: penstock/v1
+kind: Job
+metadata: {name: nightly}
+spec:
+  command: ["true"]
+  schedule: {cron: ["0 3 * * *"]}
+---
+apiVersion: penstock/v1
+kind: Quota
+metadata: {name: default}
+spec: {instances: 2}
+YAML
+check 0 "plan of jobs" plan -f "$dir/jobs.yaml"
+says '^job/import created \(dry run\)'
+says '^  > NO ROOM for 3; there is no node'
+says '^  > nothing to start or stop'
+check 0 "the plan made nothing" get jobs
+complains 'There are no jobs'
+check 0 "apply jobs" apply -f "$dir/jobs.yaml"
+check 0 "plan with a quota" plan -f "$dir/jobs.yaml"
+says '^job/import unchanged \(dry run\)'
+says '^  > NO ROOM for 3; 1 are beyond the quota of the namespace'
+check 0 "get jobs" get jobs
+says '^default +import +batch +(waiting|pending)'
+says '^default +nightly +batch +scheduled .*T03:00:00'
+says '^default +render +batch +template'
+check 0 "get quotas" get quotas
+says '^default +0 +-'
+check 0 "blocked evaluations" get evaluations --of import --status blocked
+says ' import +room +blocked '
+check 0 "an evaluation by its number" describe evaluation \
+	"$(awk 'NR == 2 { print $1 }' "$dir/out")"
+says '^  state: blocked$'
+check 0 "why a job waits" explain job import
+says 'it waits for '
+check 0 "explain a schedule" explain job nightly
+says 'launched next at .*T03:00:00'
+check 1 "a dispatch without what the template asks for" run job render
+complains 'zoom'
+check 0 "a dispatch" run job render --meta zoom=12 -d scene-7 --token once -o name
+child=$(cat "$dir/out")
+check 0 "the same again" run job render --meta zoom=12 --token once
+says "^$child was made before"
+check 0 "a job that was made" get "$child" -o yaml
+says '^  parent: render$'
+says '^  payload_bytes: 7$'
+check 0 "describe a template" describe job render
+says "^default +${child#job/} "
+check 1 "logs of what has no instances" logs job render
+complains 'makes jobs of its own'
+check 1 "a rollout of what is not rolled out" rollout promote job import
+complains 'not being rolled out'
+check 1 "a node that is not there" drain nobody --deadline 10m
+check 0 "events of jobs" events
+says ' job/import created'
+
 # --- a control plane that was killed forgets nothing ---
 kill -KILL "$controlplane"
 wait "$controlplane" 2>/dev/null
@@ -213,6 +286,10 @@ complains 'nobody listens'
 start_controlplane
 check 0 "all is there after the restart" get fn -o name
 says '^function/imagery/thumbnail$'
+check 0 "the same dispatch after the restart" run job render --meta zoom=12 --token once -o name
+says "^$child$"
+check 0 "delete jobs" delete -f "$dir/jobs.yaml"
+check 1 "what a job has made goes with it" get "$child"
 
 # --- many resources: pages, and the time it takes ---
 for i in $(seq 1200); do
