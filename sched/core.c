@@ -97,7 +97,7 @@ int sched_core_start(struct sched_core *c, ns_t now)
 			return -ENOMEM;
 		c->evals_made++;
 	}
-	return sched_launches_start(c) ? -ENOMEM : sched_deploy_recover(c, now);
+	return sched_launches_start(c, now) ? -ENOMEM : sched_deploy_recover(c, now);
 }
 
 void sched_core_stop(struct sched_core *c)

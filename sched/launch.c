@@ -22,8 +22,9 @@
 #include "sched/core_internal.h"
 #include "sched/cron.h"
 
-#define STEP 64                 // launches, stops and children collected, a tick
-#define ROWS_STEP 256           // instances of a child, at a time
+#define STEP 64       // launches, stops and children collected, a tick
+#define ROWS_STEP 256 // instances of a child, at a time
+#define SET_BACK (3600 * NS_PER_SEC)
 #define RETRY (10 * NS_PER_SEC) // memory or hosts were missing
 
 void sched_launches_init(struct sched_core *c, uint64_t seed)
@@ -80,13 +81,31 @@ int sched_launch_plan(struct sched_core *c, uint32_t job)
 		&l->kept, job, j->purge ? j->ended_ns : j->ended_ns + c->config.gc_age_ns);
 }
 
-int sched_launches_start(struct sched_core *c)
+// Wall time was set back since the program ended: a schedule does not wait until it comes there
+// again.
+static int forget_future(struct sched_core *c, uint32_t job, ns_t now)
+{
+	const struct sched_job *j = job_at(c, job);
+	int rc;
+
+	if (!j || !cron_of(sched_job_spec(j)) || j->launched_ns <= now + SET_BACK)
+		return 0;
+	sched_core_begin(c);
+	rc = sched_core_change(c, SCHED_JOB_LAUNCH, job,
+		(struct sched_change){.launch = {now, j->launches, j->skips}});
+	return sched_core_commit(c, now) ? -ENOMEM : rc;
+}
+
+int sched_launches_start(struct sched_core *c, ns_t now)
 {
 	uint32_t high = c->state->head.tables[SCHED_TABLE_JOBS].high;
 	int rc = 0;
 
-	for (uint32_t k = 0; !rc && k < high; k++)
-		rc = sched_launch_plan(c, k);
+	for (uint32_t k = 0; !rc && k < high; k++) {
+		rc = forget_future(c, k, now);
+		if (!rc)
+			rc = sched_launch_plan(c, k);
+	}
 	return rc;
 }
 

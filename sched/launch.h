@@ -33,7 +33,7 @@ struct sched_launches {
 void sched_launches_init(struct sched_core *c, uint64_t seed);
 void sched_launches_fini(struct sched_core *c);
 // After a replay. 0 or -ENOMEM.
-int sched_launches_start(struct sched_core *c);
+int sched_launches_start(struct sched_core *c, ns_t now);
 bool sched_launches_tick(struct sched_core *c, ns_t now);
 ns_t sched_launches_next(const struct sched_core *c);
 

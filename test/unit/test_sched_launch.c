@@ -258,6 +258,29 @@ static void b91_put_again_while_it_goes(void **state)
 	assert_int_not_equal(launches_child(l, "j-1500"), SCHED_NONE);
 }
 
+static void b91_a_clock_that_was_set_back(void **state)
+{
+	struct launches *l = *state;
+	uint32_t parent = launches_put(l, "j", 1);
+
+	launches_at(l, 1000000 * SEC);
+	launches_end(l, launches_child(l, "j-1200"), SCHED_COMPLETE);
+	launches_save(l);
+	// A few minutes are waited for, so that nothing is launched twice; days are not.
+	l->w.now = 999000 * SEC;
+	launches_restart(l);
+	assert_true(sched_next_launch(launches_job(l, parent)) > 1000000 * SEC);
+	l->w.now = 500000 * SEC;
+	launches_restart(l);
+	assert_true(sched_next_launch(launches_job(l, parent)) == 500100 * SEC);
+	launches_at(l, 500100 * SEC);
+	assert_int_not_equal(launches_child(l, "j-500100"), SCHED_NONE);
+	assert_int_equal(launches_job(l, parent)->launches, 2);
+	launches_save(l);
+	launches_restart(l);
+	assert_int_equal(launches_job(l, parent)->launches, 2);
+}
+
 static void b91_launched_by_hand(void **state)
 {
 	struct launches *l = *state;
@@ -402,6 +425,7 @@ int main(void)
 		TEST(b91_stopped_it_launches_nothing),
 		TEST(b91_deleted_it_takes_its_children_along),
 		TEST(b91_put_again_while_it_goes),
+		TEST(b91_a_clock_that_was_set_back),
 		TEST(b91_launched_by_hand),
 		TEST(b91_a_name_that_is_taken),
 		TEST(b91_what_is_refused),
