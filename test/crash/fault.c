@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Preloaded into a control plane: makes syncs of its store fail with EIO, as a file says that
-// CRASH_FAULT names: "SKIP FAIL", so many that pass and then so many that fail (-1: all). No file: all
-// pass. The file counts down, so that its reader knows what has happened.
+// CRASH_FAULT names: "SKIP FAIL", so many that pass and then so many that fail (-1: all). No file:
+// all pass. The file counts down, so that its reader knows what has happened.
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -247,7 +247,7 @@ static int round_of(struct kills *k)
 }
 
 struct sum {
-	uint64_t batches, deeds, jobs, checkpoints;
+	uint64_t batches, deeds, jobs, children, checkpoints;
 };
 
 static void add_up(struct sum *sum, const struct shadow *s)
@@ -255,6 +255,7 @@ static void add_up(struct sum *sum, const struct shadow *s)
 	sum->batches += s->batches;
 	sum->deeds += s->deeds;
 	sum->jobs += s->jobs;
+	sum->children += s->children;
 	sum->checkpoints += s->checkpoints;
 }
 
@@ -267,9 +268,11 @@ static void print_sum(const struct kills *k, const struct sum *sum, uint32_t rou
 		(unsigned long long)k->at_rest);
 	printf("  of what was with the store, %llu were there whole and %llu not at all\n",
 		(unsigned long long)k->found_whole, (unsigned long long)k->found_not);
-	printf("  acknowledged and found: %llu batches, %llu jobs, %llu deeds, %llu checkpoints\n",
+	printf("  acknowledged and found: %llu batches, %llu jobs, %llu dispatched, "
+	       "%llu deeds, %llu checkpoints\n",
 		(unsigned long long)sum->batches, (unsigned long long)sum->jobs,
-		(unsigned long long)sum->deeds, (unsigned long long)sum->checkpoints);
+		(unsigned long long)sum->children, (unsigned long long)sum->deeds,
+		(unsigned long long)sum->checkpoints);
 }
 
 int main(int argc, char **argv)

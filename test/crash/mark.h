@@ -19,6 +19,7 @@ enum mark {
 	MARK_ENCODING,    // a checkpoint is being encoded
 	MARK_SEQ,         // a client is told that this change is stored: seq
 	MARK_JOB,         // and that the scheduler has it: namespace, name, text of its version
+	MARK_CHILD,       // and that a job was dispatched: name, hash of its payload
 	MARK_DEED,        // a host or gateway is told: enum mark_deed, id
 	MARK_END,         // as many batches as were asked for
 };

@@ -165,6 +165,26 @@ static int check_job(struct shadow *s, struct reader *r)
 	return 0;
 }
 
+static int check_child(struct shadow *s, struct reader *r)
+{
+	const struct sched_spec *spec = NULL;
+	uint64_t hash;
+	char name[64];
+	uint32_t slot;
+
+	mark_get_text(r, name, sizeof(name));
+	hash = sched_get_uint(r);
+	s->children++;
+	if (r->bad)
+		return complain(s, "a mark is damaged");
+	slot = sched_job_find(s->state, "default", name);
+	if (slot != SCHED_NONE)
+		spec = sched_job_spec(sched_job_at(&s->state->head, slot));
+	if (!spec || mark_hash(spec->payload, spec->payload_len) != hash)
+		return complain(s, "dispatched job %s was told and is not durable", name);
+	return 0;
+}
+
 static int check_deed(struct shadow *s, struct reader *r)
 {
 	uint8_t deed = reader_u8(r);
@@ -225,6 +245,8 @@ int shadow_take(struct shadow *s, enum mark type, const void *body, size_t len)
 			       : complain(s, "a change was told before it was durable");
 	case MARK_JOB:
 		return check_job(s, &r);
+	case MARK_CHILD:
+		return check_child(s, &r);
 	case MARK_DEED:
 		return check_deed(s, &r);
 	case MARK_END:

@@ -33,7 +33,7 @@ struct shadow {
 	struct shadow_batch begun[SHADOW_BEGUN_MAX];
 	size_t begun_count;
 	bool checkpoint_begun; // it is in a batch that has begun
-	uint64_t batches, refused, deeds, jobs, checkpoints;
+	uint64_t batches, refused, deeds, jobs, children, checkpoints;
 	char wrong[400]; // the first thing that was told and is not so; "" if all is well
 };
 

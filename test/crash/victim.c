@@ -18,8 +18,8 @@
 #include "test/crash/mark.h"
 
 #define CHECKPOINT_AFTER ((size_t)8000)
-#define PART_BYTES_MIN 1000 // so that most checkpoints are in several
-#define PART_BYTES_MORE 30000
+#define PART_BYTES_MIN ((size_t)2000) // some checkpoints are one record, others many parts
+#define PART_SIZES 9
 
 static void stop_if(int rc, const char *what)
 {
@@ -152,7 +152,7 @@ static void start(struct victim *v)
 	v->scheduler.core->config.gc_age_ns = NS_PER_SEC / 2;
 	pthread_mutex_unlock(&v->scheduler.lock);
 	v->scheduler.checkpoint_after = CHECKPOINT_AFTER;
-	v->scheduler.part_bytes = PART_BYTES_MIN + rng_below(&v->rng, PART_BYTES_MORE);
+	v->scheduler.part_bytes = PART_BYTES_MIN << rng_below(&v->rng, PART_SIZES);
 	v->rider = (struct registry_rider){pending, ride, landed, v};
 	v->registry.rider = &v->rider;
 	victim_meet(v);

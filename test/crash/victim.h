@@ -10,6 +10,8 @@
 
 #define VICTIM_JOBS_MAX 200
 #define VICTIM_IDS 4096
+#define VICTIM_CHILDREN 256
+#define VICTIM_TEMPLATES 4
 
 struct victim_options {
 	const char *directory;
@@ -25,6 +27,12 @@ struct victim_job {
 	char text[32];
 };
 
+// A job that was dispatched and is not durable yet.
+struct victim_child {
+	uint64_t index, hash;
+	char name[64];
+};
+
 struct victim {
 	struct victim_options options;
 	struct store *store;
@@ -35,6 +43,8 @@ struct victim {
 	struct rng rng;
 	int mark_fd;
 	struct victim_job jobs[VICTIM_JOBS_MAX];
+	struct victim_child children[VICTIM_CHILDREN];
+	uint32_t child_count;
 	// Instances that hosts would report on: a ring of ids; the oldest are forgotten.
 	char ids[VICTIM_IDS][SCHEDULER_ID_BYTES];
 	uint32_t id_first, id_count;
@@ -53,6 +63,6 @@ void victim_load(struct victim *v);
 void victim_meet(struct victim *v);
 // A durable change, for the registry's observer.
 void victim_apply(void *user, const struct change *change);
-// Tells of the jobs that are durable by now.
+// Tells of the jobs that are durable by now, and of those that were dispatched.
 void victim_tell_jobs(struct victim *v);
 extern const struct scheduler_deeds victim_deeds;

@@ -41,12 +41,21 @@ static void keep(char (*ring)[SCHEDULER_ID_BYTES], uint32_t *first, uint32_t *co
 	snprintf(ring[(*first + (*count)++) % VICTIM_IDS], SCHEDULER_ID_BYTES, "%s", id);
 }
 
+static bool of_template(const char *name)
+{
+	return name[0] == 't';
+}
+
 static void placed(void *user, const struct scheduler_placement *p)
 {
 	struct victim *v = user;
 
 	tell_deed(v, MARK_PLACED, p->id);
-	keep(v->ids, &v->id_first, &v->id_count, p->id);
+	// What was dispatched runs to its end.
+	if (of_template(p->name))
+		keep(v->ending, &v->ending_first, &v->ending_count, p->id);
+	else
+		keep(v->ids, &v->id_first, &v->id_count, p->id);
 }
 
 static void stopped(void *user, const char *id, bool lost)
@@ -143,8 +152,28 @@ static uint64_t landed_index(const struct scheduler *s)
 	return s->log_count ? s->logs[s->log_count - 1].index : s->loaded_index;
 }
 
+static void tell_children(struct victim *v)
+{
+	uint32_t left = 0;
+
+	for (uint32_t k = 0; k < v->child_count; k++) {
+		const struct victim_child *c = &v->children[k];
+		struct sched_bytes body = {0};
+
+		if (c->index > v->scheduler.durable_index) {
+			v->children[left++] = *c;
+			continue;
+		}
+		mark_put_text(&body, c->name);
+		sched_put_uint(&body, c->hash);
+		tell(v, MARK_CHILD, &body);
+	}
+	v->child_count = left;
+}
+
 void victim_tell_jobs(struct victim *v)
 {
+	tell_children(v);
 	for (unsigned k = 0; k < VICTIM_JOBS_MAX; k++) {
 		struct victim_job *job = &v->jobs[k];
 		struct sched_bytes body = {0};
@@ -211,6 +240,28 @@ static void delete_function(struct victim *v)
 	registry_delete(&v->registry, KIND_FUNCTION, key, clock_wall());
 }
 
+static void dispatch(struct victim *v)
+{
+	uint8_t payload[200];
+	char name[8], token[16];
+	struct sched_dispatch d = {
+		.payload = payload, .payload_len = below(v, sizeof(payload)), .token = token};
+	struct scheduler_child child;
+	uint64_t hash;
+	int rc;
+
+	snprintf(name, sizeof(name), "t%u", below(v, VICTIM_TEMPLATES));
+	snprintf(token, sizeof(token), "k%u", below(v, 1 << 30));
+	for (uint32_t k = 0; k < d.payload_len; k++)
+		payload[k] = (uint8_t)rng_next(&v->rng);
+	hash = mark_hash(payload, d.payload_len);
+	rc = scheduler_dispatch(&v->scheduler, "default", name, &d, &child);
+	if (rc || v->child_count == VICTIM_CHILDREN)
+		return;
+	v->children[v->child_count] = (struct victim_child){.index = child.index, .hash = hash};
+	memcpy(v->children[v->child_count++].name, child.name, sizeof(child.name));
+}
+
 static void change_node(struct victim *v)
 {
 	char name[16];
@@ -246,6 +297,8 @@ void victim_load(struct victim *v)
 			put_function(v);
 		else if (what < 60)
 			delete_function(v);
+		else if (what < 70)
+			dispatch(v);
 		else if (what < 85)
 			put_endpoint(v);
 		else if (what < 95)
@@ -281,8 +334,35 @@ static void add_nodes(struct victim *v)
 	}
 }
 
+// They are of nobody but the scheduler here.
+static void add_templates(struct victim *v)
+{
+	const struct sched_launch launch = {.templated = true, .payload = SCHED_PAYLOAD_OPTIONAL};
+	const struct sched_group group = {.name = "main",
+		.count = 1,
+		.ask = {.cpu_milli = 100, .memory_mib = 64, .slots = 1},
+		.restart_hash = 1};
+	char name[8];
+	const struct sched_spec spec = {.namespace = "default",
+		.name = name,
+		.type = SCHED_TYPE_BATCH,
+		.priority = SCHED_PRIORITY_DEFAULT,
+		.groups = &group,
+		.group_count = 1,
+		.launch = &launch,
+		.opaque = "x",
+		.opaque_len = 1};
+
+	for (unsigned k = 0; k < VICTIM_TEMPLATES; k++) {
+		snprintf(name, sizeof(name), "t%u", k);
+		scheduler_job_put(&v->scheduler, &spec);
+	}
+}
+
 static void note_stray(void *user, const char *namespace, const char *name)
 {
+	if (of_template(name))
+		return;
 	json_array_append_new(user, json_string(name));
 }
 
@@ -292,6 +372,7 @@ void victim_meet(struct victim *v)
 	const struct resource *res;
 
 	add_nodes(v);
+	add_templates(v);
 	scheduler_each_job(&v->scheduler, note_stray, names);
 	for (size_t i = 0; i < json_array_size(names); i++) {
 		const char *name = json_string_value(json_array_get(names, i));
