@@ -173,7 +173,8 @@ static void waits_for(
 	if (e->trigger == SCHED_MAX_PLANS)
 		snprintf(out, room, "a quieter moment: it is tried again every minute");
 	else if (e->quota)
-		snprintf(out, room, "room in the quota of its namespace");
+		snprintf(out, room, "room in the quota of its namespace%s",
+			e->quota & SCHED_QUOTA_OR_ROOM ? ", and on nodes" : "");
 	else if (n)
 		snprintf(out, room, "room on node %s", n->info->name);
 	else if (!e->explain.considered)

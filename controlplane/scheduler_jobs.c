@@ -98,16 +98,19 @@ static json_t *groups_json(const struct sched_snapshot *now, const struct sched_
 
 // ---- status ----
 
-static bool waits(const struct sched_snapshot *now, const struct sched_job *j)
+// Whether an evaluation of it waits for room.
+static bool waits(struct scheduler *s, uint32_t job)
 {
-	const struct sched_eval *e = sched_eval_at(now, j->last_eval);
+	bool yes;
 
-	return e && e->explain.failed;
+	pthread_mutex_lock(&s->lock);
+	yes = sched_blocked_of(s->core->blocked, job, SCHED_NONE) != NULL;
+	pthread_mutex_unlock(&s->lock);
+	return yes;
 }
 
 // One word for all of it.
-static const char *state_of(
-	const struct sched_snapshot *now, const struct sched_job *j, const struct counts *c)
+static const char *state_of(const struct sched_job *j, const struct counts *c, bool waiting)
 {
 	const struct sched_spec *spec = sched_job_spec(j);
 	bool ends = spec->type == SCHED_TYPE_BATCH || spec->type == SCHED_TYPE_SYSBATCH;
@@ -117,12 +120,12 @@ static const char *state_of(
 	if (spec->launch)
 		return spec->launch->cron ? "scheduled" : "template";
 	if (c->wanted)
-		return c->running ? "running" : waits(now, j) ? "waiting" : "pending";
+		return c->running ? "running" : waiting ? "waiting" : "pending";
 	if (c->failed && !j->ended_ns && c->complete == 0)
 		return "failing";
 	if (ends && (j->ended_ns || c->complete))
 		return "complete";
-	return waits(now, j) ? "waiting" : "pending";
+	return waiting ? "waiting" : "pending";
 }
 
 static json_t *launch_json(const struct sched_job *j)
@@ -154,13 +157,14 @@ static void set_child(json_t *out, const struct sched_job *j, const struct sched
 		set_time(out, "ended", j->ended_ns);
 }
 
-static json_t *status_json(const struct sched_snapshot *now, const struct sched_job *j)
+static json_t *status_json(struct scheduler *s, const struct sched_snapshot *now, uint32_t job)
 {
+	const struct sched_job *j = sched_job_at(now, job);
 	const struct sched_spec *spec = sched_job_spec(j);
 	struct counts c = count_group(now, j, SCHED_NONE);
 	json_t *out = json_object();
 
-	json_object_set_new(out, "state", json_string(state_of(now, j, &c)));
+	json_object_set_new(out, "state", json_string(state_of(j, &c, waits(s, job))));
 	set(out, "version", spec->version);
 	set_counts(out, &c);
 	if (spec->group_count > 1)
@@ -177,17 +181,16 @@ static json_t *status_json(const struct sched_snapshot *now, const struct sched_
 	return out;
 }
 
-static const struct sched_job *find(
-	const struct sched_snapshot *now, const char *namespace, const char *name)
+static uint32_t find(const struct sched_snapshot *now, const char *namespace, const char *name)
 {
-	return sched_job_at(now, sched_names_find(now, namespace, strlen(namespace), name));
+	return sched_names_find(now, namespace, strlen(namespace), name);
 }
 
 json_t *scheduler_job_status(struct scheduler *s, const char *namespace, const char *name)
 {
 	const struct sched_snapshot *now = sched_snapshot_pin(s->reader, s->core->state);
-	const struct sched_job *j = find(now, namespace, name);
-	json_t *out = j ? status_json(now, j) : NULL;
+	uint32_t job = find(now, namespace, name);
+	json_t *out = sched_job_at(now, job) ? status_json(s, now, job) : NULL;
 
 	sched_reader_unpin(s->reader);
 	return out;
@@ -201,9 +204,9 @@ static bool is_child(const struct sched_job *j)
 }
 
 // As a resource; of its spec what is its own to say, the rest is as its parent's was.
-static json_t *child_json(const struct sched_snapshot *now, const struct sched_job *j)
+static json_t *child_json(struct scheduler *s, const struct sched_snapshot *now, uint32_t job)
 {
-	const struct sched_spec *spec = sched_job_spec(j);
+	const struct sched_spec *spec = sched_job_spec(sched_job_at(now, job));
 	json_t *groups = json_array();
 
 	for (uint32_t g = 0; g < spec->group_count; g++)
@@ -213,23 +216,28 @@ static json_t *child_json(const struct sched_snapshot *now, const struct sched_j
 	return json_pack("{s:s, s:s, s:{s:s, s:s, s:{}}, s:{s:s, s:i, s:o}, s:o}", "apiVersion",
 		"penstock/v1", "kind", "Job", "metadata", "name", spec->name, "namespace",
 		spec->namespace, "labels", "spec", "type", type_names[spec->type], "priority",
-		spec->priority, "groups", groups, "status", status_json(now, j));
+		spec->priority, "groups", groups, "status", status_json(s, now, job));
 }
 
 json_t *scheduler_child(struct scheduler *s, const char *namespace, const char *name)
 {
 	const struct sched_snapshot *now = sched_snapshot_pin(s->reader, s->core->state);
-	const struct sched_job *j = find(now, namespace, name);
-	json_t *out = is_child(j) ? child_json(now, j) : NULL;
+	uint32_t job = find(now, namespace, name);
+	json_t *out = is_child(sched_job_at(now, job)) ? child_json(s, now, job) : NULL;
 
 	sched_reader_unpin(s->reader);
 	return out;
 }
 
-static int compare_jobs(const void *a, const void *b)
+struct found {
+	const struct sched_spec *spec;
+	uint32_t job;
+};
+
+static int compare_found(const void *a, const void *b)
 {
-	const struct sched_spec *x = sched_job_spec(*(const struct sched_job *const *)a);
-	const struct sched_spec *y = sched_job_spec(*(const struct sched_job *const *)b);
+	const struct sched_spec *x = ((const struct found *)a)->spec;
+	const struct sched_spec *y = ((const struct found *)b)->spec;
 	int namespaces = strcmp(x->namespace, y->namespace);
 
 	// As "namespace/name" sorts: a name has no character before the slash but the hyphen.
@@ -256,7 +264,7 @@ json_t *scheduler_children(struct scheduler *s, const char *namespace, const cha
 {
 	const struct sched_snapshot *now = sched_snapshot_pin(s->reader, s->core->state);
 	uint32_t high = now->tables[SCHED_TABLE_JOBS].high;
-	const struct sched_job **found = must(malloc((high + 1) * sizeof(*found)));
+	struct found *found = must(malloc(((size_t)high + 1) * sizeof(*found)));
 	json_t *out = json_array();
 	size_t count = 0;
 
@@ -266,11 +274,11 @@ json_t *scheduler_children(struct scheduler *s, const char *namespace, const cha
 
 		if (spec && (!namespace || strcmp(spec->namespace, namespace) == 0) &&
 			(!parent || strcmp(spec->parent, parent) == 0) && behind(spec, after))
-			found[count++] = j;
+			found[count++] = (struct found){spec, k};
 	}
-	qsort(found, count, sizeof(*found), compare_jobs);
+	qsort(found, count, sizeof(*found), compare_found);
 	for (size_t k = 0; k < count && k < limit; k++)
-		json_array_append_new(out, child_json(now, found[k]));
+		json_array_append_new(out, child_json(s, now, found[k].job));
 	sched_reader_unpin(s->reader);
 	free(found);
 	return out;

@@ -124,8 +124,11 @@ static bool opened(const struct sched_blocked *b, const struct sched_waiting *w)
 {
 	if (w->max_plans && b->failed_due)
 		return true;
-	if (w->quota)
-		return index_of(b, &b->quota_index, w->quota) > w->snapshot_index;
+	if (w->quota &&
+		index_of(b, &b->quota_index, w->quota & ~SCHED_QUOTA_OR_ROOM) > w->snapshot_index)
+		return true;
+	if (w->quota && !(w->quota & SCHED_QUOTA_OR_ROOM))
+		return false;
 	if (w->ticket.node != SCHED_NONE)
 		return b->nodes_index > w->snapshot_index ||
 		       index_of(b, &b->node_index, w->ticket.node) > w->snapshot_index;

@@ -395,6 +395,9 @@ static inline uint32_t sched_quota_key(uint32_t quota)
 	return quota % 64 + 1;
 }
 
+// Added to the key: room on nodes would help, too.
+#define SCHED_QUOTA_OR_ROOM 128u
+
 // Which resource or condition stood in the way of a placement.
 enum sched_dimension {
 	SCHED_DIM_CPU,

@@ -377,6 +377,15 @@ static struct sched_eval *follow(struct planning *p, uint8_t trigger, uint8_t st
 	return e;
 }
 
+// Which quota it waits for, and whether for room besides.
+static uint32_t quota_of(const struct planning *p)
+{
+	if (!p->over_quota)
+		return 0;
+	return sched_quota_key(p->job->quota) |
+	       (p->failed > p->over_quota ? SCHED_QUOTA_OR_ROOM : 0);
+}
+
 // There was no room for some: this evaluation, or a new one, waits for it.
 static void block(struct planning *p)
 {
@@ -390,7 +399,7 @@ static void block(struct planning *p)
 	}
 	e->trigger = SCHED_QUEUED_INSTANCES;
 	e->eligibility = p->eligibility;
-	e->quota = p->over_quota ? sched_quota_key(p->job->quota) : 0;
+	e->quota = quota_of(p);
 	e->snapshot_index = p->s->index;
 }
 
@@ -404,7 +413,7 @@ static void block_nodes(struct planning *p)
 
 		e->node = many ? SCHED_NONE : p->failed_nodes[k];
 		e->eligibility.escaped = true;
-		e->quota = p->over_quota ? sched_quota_key(p->job->quota) : 0;
+		e->quota = quota_of(p);
 		e->explain = p->w->plan.done.explain;
 	}
 }

@@ -251,6 +251,8 @@ static void test_strays_go_with_their_children(void **state)
 	UNTIL(e, e->clients[HOST1].closed);
 	connect_host(e, HOST1, HOST_1, "s1");
 	UNTIL(e, told(e, HOST1, "run") == 1);
+	obey(e, HOST1, "s1");
+	UNTIL(e, json_object_size(e->clients[HOST1].table) == 1);
 	assert_string_equal(text(spec_at(e, HOST1, 0), "job"), "kept");
 	assert_null(scheduler_quota_status(&e->orchestrator.scheduler, "default"));
 }

@@ -245,6 +245,32 @@ static void b31_waits_for_its_quota(void **state)
 	assert_int_equal(world_live(w, a), 1);
 }
 
+// What the quota allows had no room either: both wake it.
+static void b31_waits_for_its_quota_and_for_room(void **state)
+{
+	struct world *w = *state;
+	struct sched_res limit = some(200);
+	uint32_t a;
+
+	assert_int_equal(sched_core_quota_put(w->core, "default", &limit, w->now), 0);
+	a = world_job(w, "a", 5);
+	world_settle(w);
+	assert_int_equal(world_live(w, a), 0);
+	assert_int_equal(world_evals(w, a, SCHED_EVAL_BLOCKED), 1);
+	world_node(w, "n", 10000, 10000);
+	world_settle(w);
+	assert_int_equal(world_live(w, a), 2);
+	limit = some(400);
+	assert_int_equal(sched_core_quota_put(w->core, "default", &limit, w->now), 0);
+	world_settle(w);
+	assert_int_equal(world_live(w, a), 4);
+	// A node alone is no quota: it is not even looked at.
+	world_node(w, "m", 10000, 10000);
+	assert_int_equal(world_evals(w, a, SCHED_EVAL_BLOCKED), 1);
+	world_settle(w);
+	assert_int_equal(world_live(w, a), 4);
+}
+
 static void b54_over_quota_is_rejected_whole(void **state)
 {
 	struct world *w = *state;
@@ -326,6 +352,7 @@ int main(void)
 		TEST(b51_a_port_is_handed_over),
 		TEST(claims_are_read_as_written),
 		TEST(b31_waits_for_its_quota),
+		TEST(b31_waits_for_its_quota_and_for_room),
 		TEST(b54_over_quota_is_rejected_whole),
 		TEST(quotas_survive_a_restart),
 	};
