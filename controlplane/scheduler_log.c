@@ -17,10 +17,17 @@
 #include "controlplane/scheduler_internal.h"
 #include "lib/base/cursor.h"
 
+static char *hex(char *at, uint64_t v, unsigned digits)
+{
+	for (unsigned i = digits; i > 0; i--, v >>= 4)
+		at[i - 1] = "0123456789abcdef"[v & 15];
+	return at + digits;
+}
+
+// By hand: of a million instances printf() would be most of what a start costs.
 void scheduler_id_format(const struct sched_id *id, char out[SCHEDULER_ID_BYTES])
 {
-	snprintf(out, SCHEDULER_ID_BYTES, "%016" PRIx64 "%08" PRIx32 "%08" PRIx32, id->nonce,
-		id->seq, id->slot);
+	*hex(hex(hex(out, id->nonce, 16), id->seq, 8), id->slot, 8) = 0;
 }
 
 bool scheduler_id_parse(const char *text, struct sched_id *id)
