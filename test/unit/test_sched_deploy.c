@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Deployments: behaviours 57, 76 and 77. Canaries, promotion, failing, going back, the time for
+// Deployments: behaviours 75 and 76. Rolling, canaries, promotion, going back, the time for
 // progress, restarts.
 #include <errno.h>
 #include <setjmp.h>
@@ -10,96 +10,79 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sched/deploy.h"
-#include "test/unit/sched_world.h"
+#include "test/unit/deploy_world.h"
 
 #define SEC NS_PER_SEC
 
-static int setup(void **state)
-{
-	struct world *w = malloc(sizeof(*w));
+// ---- rolling ----
 
-	world_init(w);
-	world_node(w, "a", 4000, 4000);
-	world_node(w, "b", 4000, 4000);
-	*state = w;
-	return 0;
+static void b75_without_a_limit_all_at_once(void **state)
+{
+	struct world *w = *state;
+	uint32_t job;
+
+	w->group.max_parallel = 0;
+	w->group.auto_revert = true; // so that there is a deployment
+	job = world_job(w, "j", 6);
+	world_settle(w);
+	w->group.restart_hash = 2;
+	world_job(w, "j", 6);
+	world_run(w);
+	assert_int_equal(world_live_version(w, job, 1), 6);
+	assert_int_equal(world_live_version(w, job, 2), 6);
+	world_settle(w);
+	assert_int_equal(world_live(w, job), 6);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
 }
 
-static int teardown(void **state)
+// One that does not become ready takes its place among max_parallel, and the others go on.
+static void b75_one_that_hangs(void **state)
 {
-	world_fini(*state);
-	free(*state);
-	return 0;
-}
-
-// ---- what there is ----
-
-static struct sched_deployment_view view(const struct world *w, uint32_t job)
-{
-	struct sched_deployment_view v;
-
-	assert_int_equal(sched_deployment_of(world_head(w), job, &v), 0);
-	return v;
-}
-
-static uint8_t status(const struct world *w, uint32_t job)
-{
-	return view(w, job).deployment->status;
-}
-
-static uint8_t why(const struct world *w, uint32_t job)
-{
-	return view(w, job).deployment->why;
-}
-
-static const struct sched_spec *spec_of(const struct world *w, uint32_t job)
-{
-	return sched_job_spec(sched_job_at(world_head(w), job));
-}
-
-// The live instance of a version with this index, NULL; fails if there are two.
-static const struct sched_instance *at_index(
-	const struct world *w, uint32_t job, uint32_t version, uint32_t index)
-{
-	const struct sched_snapshot *s = world_head(w);
-	const struct sched_instance *found = NULL;
-
-	for (uint32_t at = sched_job_at(s, job)->first_instance; at != SCHED_NONE;) {
-		const struct sched_instance *i = sched_instance_at(s, at);
-
-		at = i->next_in_job;
-		if (!sched_live(i) || i->version != version || i->name_index != index)
-			continue;
-		assert_null(found);
-		found = i;
-	}
-	return found;
-}
-
-static void act(struct world *w, uint32_t job, enum sched_deployment_action action)
-{
-	assert_int_equal(sched_core_deployment(w->core, job, action, w->now), 0);
-}
-
-// A job of `count`, all ready, of version 1, and then put again: `canaries` of version 2.
-static uint32_t with_canaries(struct world *w, uint32_t count, uint32_t canaries)
-{
-	uint32_t job = world_job(w, "j", count);
+	struct world *w = *state;
+	uint32_t job = world_job(w, "j", 6);
 
 	world_settle(w);
-	w->group.canaries = canaries;
-	w->group.restart_hash++;
-	world_job(w, "j", count);
-	return job;
+	w->group.restart_hash = 2;
+	world_job(w, "j", 6);
+	world_run(w);
+	for (uint32_t k = 1; k < 6; k++) {
+		assert_non_null(deploy_at(w, job, 2, k));
+		assert_int_equal(world_live(w, job), 8);
+		world_report(w, deploy_at(w, job, 2, k), SCHED_RUNNING, true);
+		world_run(w);
+	}
+	assert_int_equal(world_live_version(w, job, 2), 6);
+	assert_int_equal(world_live_version(w, job, 1), 1);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_RUNNING);
+	world_settle(w);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
 }
 
-// ---- tests ----
+// An old one that ends by itself while its replacement is coming is settled, and forgotten in time.
+static void b94_ended_after_its_replacement_came(void **state)
+{
+	struct world *w = *state;
+	uint32_t job = world_job(w, "j", 1);
+
+	world_settle(w);
+	w->group.restart_hash = 2;
+	world_job(w, "j", 1);
+	world_run(w);
+	assert_int_equal(world_live(w, job), 2);
+	world_report(w, deploy_at(w, job, 1, 0), SCHED_FAILED, false);
+	world_settle(w);
+	assert_int_equal(world_live_version(w, job, 2), 1);
+	w->now += sched_core_defaults.gc_age_ns + SEC;
+	world_settle(w);
+	assert_int_equal(sched_job_at(world_head(w), job)->instances, 1);
+}
+
+// ---- canaries, promotion, failing ----
 
 static void b76_canary_and_promotion(void **state)
 {
 	struct world *w = *state;
-	uint32_t job = with_canaries(w, 5, 2), rounds = 0;
+	uint32_t job = deploy_with_canaries(w, 5, 2), rounds = 0;
 
 	world_run(w);
 	assert_int_equal(
@@ -109,31 +92,31 @@ static void b76_canary_and_promotion(void **state)
 	assert_int_equal(world_live_version(w, job, 1), 5);
 	assert_int_equal(world_live_version(w, job, 2), 2);
 	for (uint32_t k = 0; k < 2; k++) {
-		assert_non_null(at_index(w, job, 2, k));
-		assert_true(at_index(w, job, 2, k)->flags & SCHED_INSTANCE_CANARY);
+		assert_non_null(deploy_at(w, job, 2, k));
+		assert_true(deploy_at(w, job, 2, k)->flags & SCHED_INSTANCE_CANARY);
 	}
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_RUNNING);
-	assert_true(view(w, job).waits);
-	assert_int_equal(view(w, job).groups[0].canaries, 2);
-	assert_int_equal(view(w, job).groups[0].placed, 2);
-	assert_int_equal(view(w, job).groups[0].healthy, 2);
-	assert_false(view(w, job).groups[0].promoted);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_RUNNING);
+	assert_true(deploy_view(w, job).waits);
+	assert_int_equal(deploy_view(w, job).groups[0].canaries, 2);
+	assert_int_equal(deploy_view(w, job).groups[0].placed, 2);
+	assert_int_equal(deploy_view(w, job).groups[0].healthy, 2);
+	assert_false(deploy_view(w, job).groups[0].promoted);
 	w->now += 3600 * SEC;
 	world_settle(w);
 	assert_int_equal(world_live(w, job), 7);
-	act(w, job, SCHED_DEPLOYMENT_PROMOTE);
-	assert_false(view(w, job).waits);
-	assert_true(view(w, job).groups[0].promoted);
+	deploy_act(w, job, SCHED_DEPLOYMENT_PROMOTE);
+	assert_false(deploy_view(w, job).waits);
+	assert_true(deploy_view(w, job).groups[0].promoted);
 	// The canaries take their places, the others follow by max_parallel.
-	for (; status(w, job) == SCHED_DEPLOYMENT_RUNNING; rounds++) {
+	for (; deploy_status(w, job) == SCHED_DEPLOYMENT_RUNNING; rounds++) {
 		world_run(w);
 		assert_true(world_live(w, job) <= 7);
 		assert_true(rounds < 50);
 		world_hosts(w);
 	}
 	assert_true(rounds >= 2);
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
-	assert_int_equal(why(w, job), SCHED_DEPLOYMENT_ALL_READY);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
+	assert_int_equal(deploy_why(w, job), SCHED_DEPLOYMENT_ALL_READY);
 	assert_int_equal(world_live(w, job), 5);
 	assert_int_equal(world_live_version(w, job, 2), 5);
 	assert_int_equal(
@@ -146,15 +129,15 @@ static void b76_canary_of_a_single_instance(void **state)
 {
 	struct world *w = *state;
 	// More than there are: one.
-	uint32_t job = with_canaries(w, 1, 4);
+	uint32_t job = deploy_with_canaries(w, 1, 4);
 
 	world_settle(w);
 	assert_int_equal(world_live(w, job), 2);
-	act(w, job, SCHED_DEPLOYMENT_PROMOTE);
+	deploy_act(w, job, SCHED_DEPLOYMENT_PROMOTE);
 	world_settle(w);
 	assert_int_equal(world_live(w, job), 1);
 	assert_int_equal(world_live_version(w, job, 2), 1);
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
 }
 
 static void b76_auto_promote(void **state)
@@ -163,19 +146,19 @@ static void b76_auto_promote(void **state)
 	uint32_t job;
 
 	w->group.auto_promote = true;
-	job = with_canaries(w, 4, 2);
+	job = deploy_with_canaries(w, 4, 2);
 	world_run(w);
-	world_report(w, at_index(w, job, 2, 0), SCHED_RUNNING, true);
+	world_report(w, deploy_at(w, job, 2, 0), SCHED_RUNNING, true);
 	world_run(w);
 	// Not before all of them are ready.
 	assert_int_equal(world_live_version(w, job, 2), 2);
-	assert_int_equal(view(w, job).deployment->promoted, 0);
-	world_report(w, at_index(w, job, 2, 1), SCHED_RUNNING, true);
-	assert_int_equal(why(w, job), SCHED_DEPLOYMENT_AUTO_PROMOTED);
+	assert_int_equal(deploy_view(w, job).deployment->promoted, 0);
+	world_report(w, deploy_at(w, job, 2, 1), SCHED_RUNNING, true);
+	assert_int_equal(deploy_why(w, job), SCHED_DEPLOYMENT_AUTO_PROMOTED);
 	world_settle(w);
 	assert_int_equal(world_live_version(w, job, 2), 4);
 	assert_int_equal(world_live(w, job), 4);
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
 }
 
 // Two groups: one without anything new has no canaries; each that has some must be ready.
@@ -199,15 +182,15 @@ static void b76_groups(void **state)
 	groups[0].restart_hash = groups[1].restart_hash = 2;
 	world_job(w, "j", 0);
 	world_run(w);
-	assert_int_equal(view(w, job).groups[0].canaries, 1);
-	assert_int_equal(view(w, job).groups[1].canaries, 1);
-	assert_int_equal(view(w, job).groups[2].canaries, 0);
+	assert_int_equal(deploy_view(w, job).groups[0].canaries, 1);
+	assert_int_equal(deploy_view(w, job).groups[1].canaries, 1);
+	assert_int_equal(deploy_view(w, job).groups[2].canaries, 0);
 	// Two canaries, and what is the same to the third group goes on.
 	assert_int_equal(world_live(w, job), 8);
 	assert_int_equal(world_live_version(w, job, 2), 4);
 	world_settle(w);
 	assert_int_equal(world_live_version(w, job, 2), 6);
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
 }
 
 static void b76_auto_revert(void **state)
@@ -219,7 +202,7 @@ static void b76_auto_revert(void **state)
 	w->group.auto_revert = true;
 	job = world_job(w, "j", 3);
 	world_settle(w);
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
 	for (uint32_t k = 0; k < 3; k++)
 		first[k] = world_named(w, job, k)->id;
 	w->group.canaries = 1;
@@ -227,23 +210,23 @@ static void b76_auto_revert(void **state)
 	world_job(w, "j", 3);
 	world_settle(w);
 	assert_int_equal(world_live_version(w, job, 2), 1);
-	world_report(w, at_index(w, job, 2, 0), SCHED_FAILED, false);
+	world_report(w, deploy_at(w, job, 2, 0), SCHED_FAILED, false);
 	// A third version, with the first one's spec: the instances of that go on.
-	assert_int_equal(spec_of(w, job)->version, 3);
-	assert_int_equal(spec_of(w, job)->groups[0].restart_hash, 1);
-	assert_int_equal(view(w, job).deployment->before, 2);
-	assert_int_equal(view(w, job).deployment->before_status, SCHED_DEPLOYMENT_FAILED);
-	assert_true(view(w, job).deployment->revert);
-	assert_non_null(strstr(view(w, job).why, "stable"));
+	assert_int_equal(deploy_spec(w, job)->version, 3);
+	assert_int_equal(deploy_spec(w, job)->groups[0].restart_hash, 1);
+	assert_int_equal(deploy_view(w, job).deployment->before, 2);
+	assert_int_equal(deploy_view(w, job).deployment->before_status, SCHED_DEPLOYMENT_FAILED);
+	assert_true(deploy_view(w, job).deployment->revert);
+	assert_non_null(strstr(deploy_view(w, job).why, "stable"));
 	world_settle(w);
 	assert_int_equal(world_live(w, job), 3);
 	assert_int_equal(world_live_version(w, job, 3), 3);
 	for (uint32_t k = 0; k < 3; k++)
 		assert_int_equal(world_named(w, job, k)->id.slot, first[k].slot);
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
 	w->now += 3600 * SEC;
 	world_settle(w);
-	assert_int_equal(spec_of(w, job)->version, 3);
+	assert_int_equal(deploy_spec(w, job)->version, 3);
 }
 
 // In the middle of the roll, without canaries; and going back fails, too.
@@ -262,17 +245,17 @@ static void b76_auto_revert_half_way(void **state)
 	world_hosts(w);
 	world_run(w);
 	assert_int_equal(world_live_version(w, job, 2), 2);
-	world_report(w, at_index(w, job, 2, 1), SCHED_FAILED, false);
-	assert_int_equal(spec_of(w, job)->version, 3);
+	world_report(w, deploy_at(w, job, 2, 1), SCHED_FAILED, false);
+	assert_int_equal(deploy_spec(w, job)->version, 3);
 	world_run(w);
 	// What has been replaced already rolls back.
 	assert_int_equal(world_live_version(w, job, 2), 1);
 	assert_int_equal(world_live_version(w, job, 3), 4);
-	world_report(w, at_index(w, job, 3, 0), SCHED_FAILED, false);
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_FAILED);
-	assert_int_equal(spec_of(w, job)->version, 3);
+	world_report(w, deploy_at(w, job, 3, 0), SCHED_FAILED, false);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_FAILED);
+	assert_int_equal(deploy_spec(w, job)->version, 3);
 	world_settle(w);
-	assert_int_equal(spec_of(w, job)->version, 3);
+	assert_int_equal(deploy_spec(w, job)->version, 3);
 	assert_int_equal(world_live(w, job), 4);
 }
 
@@ -288,12 +271,12 @@ static void b76_without_a_stable_version(void **state)
 	w->group.restart_hash = 2;
 	world_job(w, "j", 2);
 	world_run(w);
-	assert_int_equal(view(w, job).deployment->stable, 0);
-	assert_int_equal(view(w, job).deployment->from, 1);
-	assert_int_equal(view(w, job).deployment->before_status, SCHED_DEPLOYMENT_CANCELLED);
-	world_report(w, at_index(w, job, 2, 0), SCHED_FAILED, false);
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_FAILED);
-	assert_int_equal(spec_of(w, job)->version, 2);
+	assert_int_equal(deploy_view(w, job).deployment->stable, 0);
+	assert_int_equal(deploy_view(w, job).deployment->from, 1);
+	assert_int_equal(deploy_view(w, job).deployment->before_status, SCHED_DEPLOYMENT_CANCELLED);
+	world_report(w, deploy_at(w, job, 2, 0), SCHED_FAILED, false);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_FAILED);
+	assert_int_equal(deploy_spec(w, job)->version, 2);
 }
 
 // The last stable version is kept, however many came since and have not stopped yet.
@@ -310,13 +293,13 @@ static void b76_the_stable_version_is_kept(void **state)
 		w->group.canaries = 1;
 		world_job(w, "j", 2);
 		world_run(w);
-		assert_int_equal(view(w, job).deployment->stable, 1);
+		assert_int_equal(deploy_view(w, job).deployment->stable, 1);
 		assert_true(
 			sched_job_at(world_head(w), job)->versions->count <= SCHED_VERSIONS_MAX);
 	}
-	act(w, job, SCHED_DEPLOYMENT_FAIL);
-	assert_int_equal(spec_of(w, job)->version, 30);
-	assert_int_equal(spec_of(w, job)->groups[0].restart_hash, 1);
+	deploy_act(w, job, SCHED_DEPLOYMENT_FAIL);
+	assert_int_equal(deploy_spec(w, job)->version, 30);
+	assert_int_equal(deploy_spec(w, job)->groups[0].restart_hash, 1);
 	world_settle(w);
 	assert_int_equal(world_live_version(w, job, 30), 2);
 	assert_int_equal(world_live(w, job), 2);
@@ -335,20 +318,20 @@ static void b76_what_was_refused_is_not_tried_again(void **state)
 	w->group.restart_hash = 2;
 	world_job(w, "j", 2);
 	world_run(w);
-	world_report(w, at_index(w, job, 2, 0), SCHED_FAILED, false);
+	world_report(w, deploy_at(w, job, 2, 0), SCHED_FAILED, false);
 	world_settle(w);
-	assert_int_equal(spec_of(w, job)->version, 3);
+	assert_int_equal(deploy_spec(w, job)->version, 3);
 	world_job(w, "j", 5);
 	world_settle(w);
-	assert_int_equal(spec_of(w, job)->version, 3);
-	assert_int_equal(spec_of(w, job)->groups[0].restart_hash, 1);
+	assert_int_equal(deploy_spec(w, job)->version, 3);
+	assert_int_equal(deploy_spec(w, job)->groups[0].restart_hash, 1);
 	assert_int_equal(world_live_version(w, job, 3), 5);
 	// Another version is another try.
 	w->group.restart_hash = 4;
 	world_job(w, "j", 5);
 	world_settle(w);
 	assert_int_equal(world_live_version(w, job, 4), 5);
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
 }
 
 static void b76_no_progress(void **state)
@@ -360,7 +343,7 @@ static void b76_no_progress(void **state)
 	w->group.progress_deadline_ns = 60 * SEC;
 	job = world_job(w, "j", 4);
 	world_settle(w);
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
 	w->group.restart_hash = 2;
 	start = w->now;
 	world_job(w, "j", 4);
@@ -369,15 +352,15 @@ static void b76_no_progress(void **state)
 	// Something became ready: the time starts anew.
 	w->now = start + 50 * SEC;
 	world_run(w);
-	world_report(w, at_index(w, job, 2, 0), SCHED_RUNNING, true);
+	world_report(w, deploy_at(w, job, 2, 0), SCHED_RUNNING, true);
 	w->now = start + 109 * SEC;
 	world_run(w);
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_RUNNING);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_RUNNING);
 	assert_true(sched_core_next(w->core) <= start + 110 * SEC);
 	w->now = start + 110 * SEC;
 	world_run(w);
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_FAILED);
-	assert_int_equal(why(w, job), SCHED_DEPLOYMENT_NO_PROGRESS);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_FAILED);
+	assert_int_equal(deploy_why(w, job), SCHED_DEPLOYMENT_NO_PROGRESS);
 	world_settle(w);
 	assert_int_equal(world_live(w, job), 4);
 	assert_true(world_live_version(w, job, 1) >= 1);
@@ -390,50 +373,50 @@ static void b76_waiting_is_not_standing_still(void **state)
 	uint32_t job;
 
 	w->group.progress_deadline_ns = 60 * SEC;
-	job = with_canaries(w, 3, 1);
+	job = deploy_with_canaries(w, 3, 1);
 	world_settle(w);
 	for (uint32_t k = 0; k < 10; k++) {
 		w->now += 59 * SEC;
 		world_settle(w);
 	}
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_RUNNING);
-	act(w, job, SCHED_DEPLOYMENT_PROMOTE);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_RUNNING);
+	deploy_act(w, job, SCHED_DEPLOYMENT_PROMOTE);
 	world_run(w);
 	w->now += 59 * SEC;
 	world_run(w);
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_RUNNING);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_RUNNING);
 	w->now += 2 * SEC;
 	world_run(w);
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_FAILED);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_FAILED);
 }
 
 // The same version put with no canaries: those that are there are promoted.
 static void b76_canaries_given_up(void **state)
 {
 	struct world *w = *state;
-	uint32_t job = with_canaries(w, 4, 2);
+	uint32_t job = deploy_with_canaries(w, 4, 2);
 
 	world_settle(w);
 	w->group.canaries = 0;
 	world_job(w, "j", 4);
-	assert_true(view(w, job).groups[0].promoted);
+	assert_true(deploy_view(w, job).groups[0].promoted);
 	world_settle(w);
 	assert_int_equal(world_live_version(w, job, 2), 4);
 	assert_int_equal(world_live(w, job), 4);
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
 }
 
 static void b76_a_newer_version_prunes_canaries(void **state)
 {
 	struct world *w = *state;
-	uint32_t job = with_canaries(w, 4, 2);
+	uint32_t job = deploy_with_canaries(w, 4, 2);
 
 	world_settle(w);
 	assert_int_equal(world_live_version(w, job, 2), 2);
 	w->group.restart_hash = 3;
 	world_job(w, "j", 4);
-	assert_int_equal(view(w, job).deployment->before, 2);
-	assert_int_equal(view(w, job).deployment->before_status, SCHED_DEPLOYMENT_CANCELLED);
+	assert_int_equal(deploy_view(w, job).deployment->before, 2);
+	assert_int_equal(deploy_view(w, job).deployment->before_status, SCHED_DEPLOYMENT_CANCELLED);
 	world_run(w);
 	assert_int_equal(world_live_version(w, job, 2), 0);
 	assert_int_equal(world_live_version(w, job, 3), 2);
@@ -444,271 +427,7 @@ static void b76_a_newer_version_prunes_canaries(void **state)
 	world_settle(w);
 	assert_int_equal(world_live_version(w, job, 4), 4);
 	assert_int_equal(world_live(w, job), 4);
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
-}
-
-// Canaries that a plan wanted, and that did not come about, are none.
-static void b57_unplaced_canaries(void **state)
-{
-	struct world *w = *state;
-	struct sched_ticket t;
-	struct sched_plan *plan;
-	uint64_t token;
-	uint32_t job, c, placed;
-
-	w->group.distinct_hosts = true;
-	c = world_node(w, "c", 1000, 1000);
-	world_node(w, "d", 1000, 1000);
-	job = with_canaries(w, 2, 2);
-	assert_int_equal(sched_core_dequeue(w->core, SCHED_MASK_ALL, w->now, &t, &token), 0);
-	sched_worker_begin(w->worker, &t, token);
-	assert_int_equal(sched_worker_plan(w->worker, sched_snapshot_pin(w->reader, w->core->state),
-				 w->now, &plan),
-		0);
-	sched_reader_unpin(w->reader);
-	assert_int_equal(plan->place_count, 2);
-	// The node of one is gone before the plan is applied.
-	c = plan->places[0].node;
-	world_node_status(w, c, SCHED_NODE_DOWN);
-	assert_int_equal(sched_core_submit(w->core, plan, w->now), 0);
-	sched_core_apply(w->core, 1, w->now);
-	assert_ptr_equal(sched_core_result(w->core), plan);
-	assert_int_equal(plan->rejected_nodes, 1);
-	placed = view(w, job).groups[0].placed;
-	assert_int_equal(placed, 1);
-	assert_int_equal(world_live_version(w, job, 2), 1);
-	assert_false(view(w, job).waits);
-	// Not as many as the group should have, so nothing is promoted when that one is ready.
-	world_hosts(w);
-	assert_int_equal(
-		sched_core_deployment(w->core, job, SCHED_DEPLOYMENT_PROMOTE, w->now), -EBUSY);
-	assert_int_equal(sched_worker_result(w->worker), -EAGAIN);
-	sched_core_nack(w->core, &t, token, w->now);
-	world_node_status(w, c, SCHED_NODE_READY);
-	w->now += 100 * SEC;
-	world_settle(w);
-	assert_int_equal(view(w, job).groups[0].placed, 2);
-	assert_true(view(w, job).waits);
-}
-
-static void b77_paused_places_nothing_more(void **state)
-{
-	struct world *w = *state;
-	uint32_t job, had;
-
-	w->group.max_parallel = 1;
-	job = world_job(w, "j", 4);
-	world_settle(w);
-	w->group.restart_hash = 2;
-	world_job(w, "j", 4);
-	world_run(w);
-	world_hosts(w);
-	world_run(w);
-	act(w, job, SCHED_DEPLOYMENT_PAUSE);
-	had = world_live_version(w, job, 2);
-	assert_int_equal(had, 2);
-	world_settle(w);
-	// What was under way has come to its end.
-	assert_int_equal(world_live_version(w, job, 2), had);
-	assert_int_equal(world_live(w, job), 4);
-	w->now += 3600 * SEC;
-	world_settle(w);
-	assert_int_equal(world_live_version(w, job, 2), had);
-	assert_int_equal(
-		sched_core_deployment(w->core, job, SCHED_DEPLOYMENT_PAUSE, w->now), -EINVAL);
-	act(w, job, SCHED_DEPLOYMENT_RESUME);
-	world_settle(w);
-	assert_int_equal(world_live_version(w, job, 2), 4);
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
-}
-
-// A plan that was made before somebody paused is not applied.
-static void b77_paused_while_a_plan_waits(void **state)
-{
-	struct world *w = *state;
-	struct sched_ticket t;
-	struct sched_plan *plan;
-	uint64_t token;
-	uint32_t job = with_canaries(w, 3, 2);
-
-	assert_int_equal(sched_core_dequeue(w->core, SCHED_MASK_ALL, w->now, &t, &token), 0);
-	sched_worker_begin(w->worker, &t, token);
-	assert_int_equal(sched_worker_plan(w->worker, sched_snapshot_pin(w->reader, w->core->state),
-				 w->now, &plan),
-		0);
-	sched_reader_unpin(w->reader);
-	assert_int_equal(plan->place_count, 2);
-	assert_int_equal(sched_core_submit(w->core, plan, w->now), 0);
-	act(w, job, SCHED_DEPLOYMENT_PAUSE);
-	sched_core_apply(w->core, 1, w->now);
-	assert_ptr_equal(sched_core_result(w->core), plan);
-	assert_int_equal(plan->placed, 0);
-	assert_int_equal(sched_worker_result(w->worker), -EAGAIN);
-	sched_core_nack(w->core, &t, token, w->now);
-	w->now += 100 * SEC;
-	world_settle(w);
-	assert_int_equal(world_live_version(w, job, 2), 0);
-	act(w, job, SCHED_DEPLOYMENT_RESUME);
-	world_settle(w);
-	assert_int_equal(world_live_version(w, job, 2), 2);
-}
-
-static void b77_failed_places_nothing_more(void **state)
-{
-	struct world *w = *state;
-	uint32_t job = with_canaries(w, 4, 1);
-
-	world_settle(w);
-	act(w, job, SCHED_DEPLOYMENT_PROMOTE);
-	world_run(w);
-	// The canary has taken its place, two more are coming.
-	assert_int_equal(world_live_version(w, job, 2), 3);
-	world_report(w, at_index(w, job, 2, 1), SCHED_FAILED, false);
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_FAILED);
-	assert_int_equal(why(w, job), SCHED_DEPLOYMENT_INSTANCE_FAILED);
-	world_settle(w);
-	w->now += 3600 * SEC;
-	world_settle(w);
-	// What is not ready goes where an old one serves.
-	assert_int_equal(world_live_version(w, job, 2), 1);
-	assert_int_equal(world_live_version(w, job, 1), 3);
-	for (uint32_t k = 0; k < 4; k++)
-		assert_non_null(world_named(w, job, k));
-	// Somebody has found out why.
-	act(w, job, SCHED_DEPLOYMENT_RESUME);
-	world_settle(w);
-	assert_int_equal(world_live_version(w, job, 2), 4);
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
-}
-
-static void b77_a_failed_canary_goes(void **state)
-{
-	struct world *w = *state;
-	uint32_t job = with_canaries(w, 4, 2);
-
-	world_settle(w);
-	world_report(w, at_index(w, job, 2, 1), SCHED_FAILED, false);
-	world_settle(w);
-	assert_int_equal(world_live_version(w, job, 2), 0);
-	assert_int_equal(world_live_version(w, job, 1), 4);
-	w->now += sched_core_defaults.gc_age_ns + SEC;
-	world_settle(w);
-	assert_int_equal(sched_job_at(world_head(w), job)->instances, 4);
-}
-
-// Old ones that are lost, fail, or must leave their node are replaced by old ones meanwhile.
-static void b77_lost_old_ones_are_replaced(void **state)
-{
-	struct world *w = *state;
-	uint32_t job = with_canaries(w, 4, 1), a = sched_node_find(w->core->state, "a");
-	uint32_t c, rounds = 0;
-
-	world_settle(w);
-	c = world_node(w, "c", 4000, 4000);
-	world_node_status(w, a, SCHED_NODE_DOWN);
-	world_settle(w);
-	assert_int_equal(world_live_version(w, job, 1), 4);
-	assert_int_equal(world_live_version(w, job, 2), 1);
-	assert_int_equal(world_live_on(w, job, a), 0);
-	assert_non_null(at_index(w, job, 2, 0));
-	// One that fails has its delay, as ever.
-	world_report(w, at_index(w, job, 1, 3), SCHED_FAILED, false);
-	world_settle(w);
-	assert_int_equal(world_live_version(w, job, 1), 3);
-	w->now += 30 * SEC;
-	world_settle(w);
-	assert_int_equal(world_live_version(w, job, 1), 4);
-	assert_int_equal(at_index(w, job, 1, 3)->reschedules, 1);
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_RUNNING);
-	// A drain replaces before it stops.
-	act(w, job, SCHED_DEPLOYMENT_PAUSE);
-	world_node_status(w, a, SCHED_NODE_READY);
-	world_settle(w);
-	world_drain(w, c);
-	for (; world_live_on(w, job, c); rounds++) {
-		world_run(w);
-		assert_true(world_live_version(w, job, 1) >= 4);
-		assert_true(world_live(w, job) <= 4 + 1 + 2);
-		assert_true(rounds < 30);
-		world_hosts(w);
-	}
-	world_settle(w);
-	assert_int_equal(world_live_version(w, job, 1), 4);
-	// A paused deployment does not even place its canary again.
-	assert_true(world_live_version(w, job, 2) <= 1);
-	// Scaled up meanwhile: with old ones.
-	world_job(w, "j", 6);
-	world_settle(w);
-	assert_int_equal(world_live_version(w, job, 1), 6);
-	act(w, job, SCHED_DEPLOYMENT_RESUME);
-	world_settle(w);
-	assert_int_equal(world_live_version(w, job, 2), 1);
-	act(w, job, SCHED_DEPLOYMENT_PROMOTE);
-	world_settle(w);
-	assert_int_equal(world_live_version(w, job, 2), 6);
-	assert_int_equal(world_live(w, job), 6);
-}
-
-// The old version's ask is another one: it counts for placing and applying alike.
-static void b77_old_ones_ask_for_what_they_did(void **state)
-{
-	struct world *w = *state;
-	uint32_t job = world_job(w, "j", 4), a = sched_node_find(w->core->state, "a");
-	uint32_t b = sched_node_find(w->core->state, "b");
-
-	world_settle(w);
-	w->group.canaries = 1;
-	w->group.ask.memory_mib = 3000;
-	world_job(w, "j", 4);
-	world_settle(w);
-	assert_int_equal(world_live_version(w, job, 2), 1);
-	// One node holds the canary; what was there comes back in its old size on the other.
-	world_node_status(w, at_index(w, job, 2, 0)->node == a ? b : a, SCHED_NODE_DOWN);
-	world_settle(w);
-	assert_int_equal(world_live_version(w, job, 1), 4);
-	assert_int_equal(world_live_version(w, job, 2), 1);
-	assert_int_equal(world_evals(w, job, SCHED_EVAL_BLOCKED), 0);
-	assert_int_equal(at_index(w, job, 1, 0)->ask.memory_mib, 100);
-}
-
-// A job without anything careful goes on trying, and its deployment waits for that.
-static void b77_plain_updates_try_again(void **state)
-{
-	struct world *w = *state;
-	uint32_t job = world_job(w, "j", 2);
-
-	world_settle(w);
-	w->group.restart_hash = 2;
-	world_job(w, "j", 2);
-	world_run(w);
-	world_report(w, at_index(w, job, 2, 0), SCHED_FAILED, false);
-	world_settle(w);
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_RUNNING);
-	w->now += 30 * SEC;
-	world_settle(w);
-	assert_int_equal(world_live_version(w, job, 2), 2);
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
-}
-
-static void b77_stopped_is_cancelled(void **state)
-{
-	struct world *w = *state;
-	uint32_t job = with_canaries(w, 3, 1);
-
-	world_settle(w);
-	assert_int_equal(sched_core_job_stop(w->core, job, false, w->now), 0);
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_CANCELLED);
-	world_settle(w);
-	assert_int_equal(world_live(w, job), 0);
-	assert_int_equal(
-		sched_core_deployment(w->core, job, SCHED_DEPLOYMENT_RESUME, w->now), -EINVAL);
-	assert_int_equal(
-		sched_core_deployment(w->core, 77, SCHED_DEPLOYMENT_RESUME, w->now), -ENOENT);
-	// Put again there is nothing to be beside.
-	world_job(w, "j", 3);
-	world_settle(w);
-	assert_int_equal(world_live(w, job), 3);
-	assert_int_equal(world_live_version(w, job, 2), 3);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
 }
 
 // ---- restarts ----
@@ -748,34 +467,34 @@ static void b76_survives_restarts(void **state)
 		w->group.auto_revert = true;
 		w->group.progress_deadline_ns = 60 * SEC;
 		w->group.canaries = 0;
-		job = with_canaries(w, 4, 2);
+		job = deploy_with_canaries(w, 4, 2);
 		restart(w, checkpoint);
 		world_run(w);
 		restart(w, checkpoint);
 		world_settle(w);
-		assert_true(view(w, job).waits);
+		assert_true(deploy_view(w, job).waits);
 		w->now += 1000 * SEC;
 		restart(w, checkpoint);
 		// The hosts have a minute to say again what is ready.
 		world_run(w);
-		assert_int_equal(status(w, job), SCHED_DEPLOYMENT_RUNNING);
+		assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_RUNNING);
 		world_settle(w);
-		assert_true(view(w, job).waits);
-		act(w, job, SCHED_DEPLOYMENT_PROMOTE);
+		assert_true(deploy_view(w, job).waits);
+		deploy_act(w, job, SCHED_DEPLOYMENT_PROMOTE);
 		restart(w, checkpoint);
 		world_settle(w);
 		assert_int_equal(world_live(w, job), 4);
-		assert_int_equal(status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
+		assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
 		w->group.restart_hash++;
 		world_job(w, "j", 4);
 		world_settle(w);
 		restart(w, checkpoint);
-		act(w, job, SCHED_DEPLOYMENT_FAIL);
+		deploy_act(w, job, SCHED_DEPLOYMENT_FAIL);
 		restart(w, checkpoint);
 		world_settle(w);
-		assert_true(view(w, job).deployment->revert);
+		assert_true(deploy_view(w, job).deployment->revert);
 		assert_int_equal(world_live(w, job), 4);
-		assert_int_equal(status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
+		assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
 		assert_int_equal(sched_core_job_stop(w->core, job, true, w->now), 0);
 		world_settle(w);
 		w->now += 3600 * SEC;
@@ -795,7 +514,7 @@ static void b76_ended_while_away(void **state)
 	job = world_job(w, "j", 2);
 	world_settle(w);
 	// As if the program had ended just before it noticed.
-	d = *view(w, job).deployment;
+	d = *deploy_view(w, job).deployment;
 	d.status = SCHED_DEPLOYMENT_RUNNING;
 	sched_txn_begin(w->core->state);
 	assert_int_equal(
@@ -806,13 +525,16 @@ static void b76_ended_while_away(void **state)
 	assert_int_equal(sched_txn_end(w->core->state), 0);
 	restart(w, true);
 	world_run(w);
-	assert_int_equal(status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
 }
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, deploy_setup, deploy_teardown)
 	const struct CMUnitTest tests[] = {
+		TEST(b75_without_a_limit_all_at_once),
+		TEST(b75_one_that_hangs),
+		TEST(b94_ended_after_its_replacement_came),
 		TEST(b76_canary_and_promotion),
 		TEST(b76_canary_of_a_single_instance),
 		TEST(b76_auto_promote),
@@ -826,15 +548,6 @@ int main(void)
 		TEST(b76_waiting_is_not_standing_still),
 		TEST(b76_canaries_given_up),
 		TEST(b76_a_newer_version_prunes_canaries),
-		TEST(b57_unplaced_canaries),
-		TEST(b77_paused_places_nothing_more),
-		TEST(b77_paused_while_a_plan_waits),
-		TEST(b77_failed_places_nothing_more),
-		TEST(b77_a_failed_canary_goes),
-		TEST(b77_lost_old_ones_are_replaced),
-		TEST(b77_old_ones_ask_for_what_they_did),
-		TEST(b77_plain_updates_try_again),
-		TEST(b77_stopped_is_cancelled),
 		TEST(b76_survives_restarts),
 		TEST(b76_ended_while_away),
 	};
