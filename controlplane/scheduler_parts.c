@@ -85,6 +85,8 @@ void scheduler_strays_landed(struct scheduler *s, int error)
 	size_t gone = error ? 0 : s->strays_ridden;
 
 	s->strays_ridden = 0;
+	if (!gone)
+		return;
 	s->stray_count -= gone;
 	memmove(s->strays, s->strays + gone, s->stray_count * sizeof(*s->strays));
 }
