@@ -358,7 +358,7 @@ static json_t *who_we_are(const struct host *h)
 		"protocol", "min", 1, "max", 1, "role", "host", "name", o->name, "version",
 		PENSTOCK_VERSION, "start", h->start, "address", o->advertise, "capacity", "cpu_milli",
 		(json_int_t)o->cpu_milli, "memory", (json_int_t)o->memory_bytes, "instances",
-		(int)HOST_INSTANCES_MAX, "attributes",
+		(int)o->instances, "attributes",
 		attributes(h), "instances", report_running(h));
 
 	hash_machine(o->machine_id, machine);

@@ -23,15 +23,33 @@ static unsigned places_taken(const struct host *h)
 	return count;
 }
 
-// Told as failed, so that it is placed elsewhere. The control plane knows how many places there are; it may be ahead
-// of what it was told has ended.
-static void refuse(struct instance *i)
+// Told as failed, so that it is placed elsewhere.
+static void refuse(struct instance *i, const char *why)
 {
 	i->host->counts.instances_refused++;
-	snprintf(i->fault, sizeof(i->fault), "refused: all %u places of this host are taken",
-		HOST_INSTANCES_MAX);
+	i->marked = true;
+	snprintf(i->fault, sizeof(i->fault), "refused: %s", why);
 	log_warn(SUBSYSTEM, "%s of %s/%s is %s", i->id, i->namespace, i->name, i->fault);
 	instance_step(i, LIFE_RECALL);
+}
+
+// Else the control plane would wait for it for ever.
+static void refuse_unknown(struct host *h, json_t *assignment)
+{
+	const char *runtime = json_string_value(
+		json_object_get(json_object_get(assignment, "spec"), "runtime"));
+	struct instance *i = NULL;
+	struct wanted w;
+	char why[160];
+
+	if (wanted_read_head(&w, assignment) == 0 && w.run && !instance_find(h, w.id) &&
+		h->instances_count < HOST_RECORDS_MAX)
+		i = instance_new(h, &w, assignment);
+	if (!i)
+		return;
+	snprintf(why, sizeof(why), "this host does not know how to run %s%.40s: a newer penstock-fnhost may",
+		runtime ? "the runtime " : "what it is given", runtime ? runtime : "");
+	refuse(i, why);
 }
 
 static int begin(struct host *h, const struct wanted *w, json_t *assignment)
@@ -41,13 +59,14 @@ static int begin(struct host *h, const struct wanted *w, json_t *assignment)
 
 	if (h->instances_count >= HOST_RECORDS_MAX)
 		return -ENOSPC;
-	full = places_taken(h) >= HOST_INSTANCES_MAX;
+	// The control plane knows how many places there are; it may be ahead of what it was told has ended.
+	full = places_taken(h) >= h->options.instances;
 	i = instance_new(h, w, assignment);
 	if (!i)
 		return -ENOMEM;
 	i->marked = true;
 	if (full) {
-		refuse(i);
+		refuse(i, "all places of this host are taken");
 		return 0;
 	}
 	instance_step(i, LIFE_RUN);
@@ -69,8 +88,10 @@ int instances_assign(struct host *h, json_t *assignment)
 	struct instance *i;
 	int error = wanted_read(&w, assignment);
 
-	if (error)
+	if (error) {
+		refuse_unknown(h, assignment);
 		return error;
+	}
 	i = instance_find(h, w.id);
 	if (i)
 		i->marked = true;

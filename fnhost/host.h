@@ -14,8 +14,8 @@
 #define HOST_STREAMS_MAX 131072u
 #define HOST_BLOCK_BYTES (16u * 1024)
 #define HOST_CALLS_MAX 65536u   // running and waiting
-#define HOST_INSTANCES_MAX 1024u  // that run or will
-#define HOST_RECORDS_MAX 4096u    // with those that are over, of which the control plane has yet to take note
+#define HOST_RECORDS_MAX 4096u // instances, with those that are over, of which the control plane has yet to take note
+#define HOST_BUCKETS 1024      // of them
 #define HOST_GATEWAYS_MAX 1024u
 #define WAITING_COPY_BYTES 2048u // smaller requests that wait share blocks
 
@@ -48,9 +48,12 @@ struct host {
 	struct list free_calls;
 	// instances.c
 	struct list instances;
+	struct list instance_buckets[HOST_BUCKETS]; // by id
 	uint32_t instances_count;
 	struct cgroups cgroups;
 	struct timer sweep_timer; // cgroups whose last processes are still going
+	struct timer trim_timer;  // old logs that may be too many
+	ns_t trimmed;
 	// server.c
 	struct loop_listener *listener;
 	struct list gateways;

@@ -353,6 +353,7 @@ static void destroy(struct instance *i)
 	timer_cancel(loop_timers(h->loop), &i->timer);
 	timer_cancel(loop_timers(h->loop), &i->hang);
 	list_del(&i->all);
+	list_del(&i->bucket);
 	h->instances_count--;
 	if (i->member.fn)
 		fn_put(&h->functions, i->member.fn);
@@ -490,7 +491,7 @@ void instance_step(struct instance *i, enum life_event event)
 }
 
 // FNV-1a
-static uint64_t seed_of(const char *id)
+static uint64_t hash_of(const char *id)
 {
 	uint64_t hash = 14695981039346656037u;
 
@@ -545,18 +546,19 @@ struct instance *instance_new(struct host *h, const struct wanted *w, json_t *as
 	i->shim.loop = h->loop;
 	i->shim.ops = &shim_ops;
 	record_dir(&h->options, i->id, i->shim.dir, sizeof(i->shim.dir));
-	life_init(&i->life, w->drain_ms * NS_PER_MS, seed_of(i->id), now_of(i));
+	life_init(&i->life, w->drain_ms * NS_PER_MS, hash_of(i->id), now_of(i));
 	if (w->job)
 		take_job(i, w);
 	list_push(&h->instances, &i->all);
+	list_push(&h->instance_buckets[hash_of(i->id) % HOST_BUCKETS], &i->bucket);
 	h->instances_count++;
 	return i;
 }
 
 struct instance *instance_find(struct host *h, const char *id)
 {
-	list_for_each (at, &h->instances) {
-		struct instance *i = list_entry(at, struct instance, all);
+	list_for_each (at, &h->instance_buckets[hash_of(id) % HOST_BUCKETS]) {
+		struct instance *i = list_entry(at, struct instance, bucket);
 
 		if (strcmp(i->id, id) == 0)
 			return i;
@@ -567,11 +569,14 @@ struct instance *instance_find(struct host *h, const char *id)
 void instances_init(struct host *h)
 {
 	list_init(&h->instances);
+	for (size_t i = 0; i < HOST_BUCKETS; i++)
+		list_init(&h->instance_buckets[i]);
 }
 
 void instances_release(struct host *h)
 {
 	timer_cancel(loop_timers(h->loop), &h->sweep_timer);
+	timer_cancel(loop_timers(h->loop), &h->trim_timer);
 	list_for_each (at, &h->instances) {
 		struct instance *i = list_entry(at, struct instance, all);
 

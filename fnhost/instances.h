@@ -21,7 +21,7 @@
 #define INSTANCE_HANG_MAX (10 * NS_PER_SEC) // all places held by calls that were given up: it is killed
 
 struct instance {
-	struct list all;
+	struct list all, bucket;
 	struct host *host;
 	char id[INSTANCE_ID_MAX + 1];
 	json_t *assignment;
@@ -102,7 +102,7 @@ bool record_failed(const struct options *o, const char *id, char *reason, size_t
 void record_stop(const struct options *o, const char *id);
 bool record_stopped(const struct options *o, const char *id);
 void record_remove(const struct options *o, const char *id);
-// Removes old logs that are too many.
+// Removes old logs that are too many: now, or in a moment if it has just been done.
 void record_trim_logs(struct host *h);
 // The assignment in a record. NULL: none that can be read.
 json_t *record_read(const struct options *o, const char *id);

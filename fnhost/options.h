@@ -10,6 +10,7 @@
 
 #define OPTIONS_CONFIG_DEFAULT "/etc/penstock/fnhost.yaml"
 #define OPTION_TEXT_MAX 256
+#define OPTION_INSTANCES_MAX 1024 // that run at a time
 
 struct options {
 	char name[OPTION_TEXT_MAX]; // of the node
@@ -25,6 +26,7 @@ struct options {
 	char cgroup[OPTION_TEXT_MAX];     // auto, none, or a folder
 	uint32_t cpu_milli;
 	uint64_t memory_bytes;
+	uint32_t instances;
 	uint64_t log_bytes_max;
 	uint32_t logs_kept; // of instances that are gone
 	uint64_t logs_kept_bytes;

@@ -15,6 +15,7 @@
 #include "lib/base/base64.h"
 
 #define PATH_BYTES 512
+#define TRIM_INTERVAL NS_PER_SEC
 
 void record_dir(const struct options *o, const char *id, char *path, size_t room)
 {
@@ -164,7 +165,7 @@ static bool log_in_use(void *user, const char *id)
 	return i && i->life.state != LIFE_ENDED;
 }
 
-void record_trim_logs(struct host *h)
+static void trim_logs(struct host *h)
 {
 	const struct old_logs max = {h->options.logs_kept, h->options.logs_kept_bytes};
 	char dir[PATH_BYTES];
@@ -174,6 +175,26 @@ void record_trim_logs(struct host *h)
 	removed = old_logs_trim(dir, &max, log_in_use, h, NULL);
 	if (removed > 0)
 		h->counts.logs_removed += (unsigned)removed;
+}
+
+static void on_trim(struct timer *timer, ns_t now)
+{
+	struct host *h = container_of(timer, struct host, trim_timer);
+
+	h->trimmed = now;
+	trim_logs(h);
+}
+
+// The whole folder is looked at, while calls wait: not for each of many instances that end together.
+void record_trim_logs(struct host *h)
+{
+	ns_t now = loop_now(h->loop), due = h->trimmed + TRIM_INTERVAL;
+
+	h->trim_timer.fire = on_trim;
+	if (!h->trimmed || due <= now)
+		on_trim(&h->trim_timer, now);
+	else if (!timer_armed(&h->trim_timer))
+		timer_arm(loop_timers(h->loop), &h->trim_timer, due);
 }
 
 void record_remove(const struct options *o, const char *id)

@@ -142,22 +142,39 @@ static bool spec_valid(struct wanted *w)
 	       size_valid(resources, "memory", &w->memory_bytes) && kind_valid(w);
 }
 
-int wanted_read(struct wanted *w, json_t *assignment)
+static int read_head(struct wanted *w, json_t *assignment)
 {
-	struct wanted read = {.concurrency = 1, .queue = 128, .drain_ms = 10000};
 	const char *desired;
 	json_int_t version;
 
-	if (json_unpack(assignment, "{s:s, s:s, s:s, s:I, s:s, s:o}", "id", &read.id, "namespace",
-		    &read.namespace, "function", &read.function, "version", &version, "desired",
-		    &desired, "spec", &read.spec))
+	if (json_unpack(assignment, "{s:s, s:s, s:s, s:I, s:s, s:o}", "id", &w->id, "namespace",
+		    &w->namespace, "function", &w->function, "version", &version, "desired",
+		    &desired, "spec", &w->spec))
 		return -EINVAL;
-	if (!wanted_id_valid(read.id) || !name_valid(read.namespace, FN_NAME_MAX) ||
-		!name_valid(read.function, FN_NAME_MAX) || version < 0 || version > UINT32_MAX ||
-		!spec_valid(&read))
+	if (!wanted_id_valid(w->id) || !name_valid(w->namespace, FN_NAME_MAX) ||
+		!name_valid(w->function, FN_NAME_MAX) || version < 0 || version > UINT32_MAX)
 		return -EINVAL;
-	read.version = (uint32_t)version;
-	read.run = strcmp(desired, "run") == 0;
+	w->version = (uint32_t)version;
+	w->run = strcmp(desired, "run") == 0;
+	return 0;
+}
+
+int wanted_read_head(struct wanted *w, json_t *assignment)
+{
+	struct wanted read = {.job = true, .group = ""};
+	int error = read_head(&read, assignment);
+
+	if (!error)
+		*w = read;
+	return error;
+}
+
+int wanted_read(struct wanted *w, json_t *assignment)
+{
+	struct wanted read = {.concurrency = 1, .queue = 128, .drain_ms = 10000};
+
+	if (read_head(&read, assignment) || !spec_valid(&read))
+		return -EINVAL;
 	*w = read;
 	return 0;
 }

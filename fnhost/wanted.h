@@ -31,5 +31,7 @@ struct wanted {
 
 // {"id", "namespace", "function", "version", "desired", "spec"}. 0 or -EINVAL.
 int wanted_read(struct wanted *w, json_t *assignment);
+// Only who it is and what is to become of it; the rest is as of a job that has nothing. 0 or -EINVAL.
+int wanted_read_head(struct wanted *w, json_t *assignment);
 // True if an instance may be called so: it is the name of files, too.
 bool wanted_id_valid(const char *id);

@@ -114,8 +114,8 @@ for n in 1 2 3 4 5; do
 	say "gone o$n"
 	soon 5 gone "o$n"
 done
-expect "three logs are kept of instances that are gone, the newest" \
-	same "$(cd "$dir/state/logs" && echo [!e]*.log)" "o3.log o4.log o5.log"
+three_logs() { same "$(cd "$dir/state/logs" && echo [!e]*.log)" "o3.log o4.log o5.log"; }
+expect "three logs are kept of instances that are gone, the newest" soon 5 three_logs
 expect "and those of the living" test -e "$dir/state/logs/e1.log"
 
 echo "garbage from the network"
@@ -166,6 +166,9 @@ say 'run x3 x 1 {}'
 say 'stop nosuch'
 say 'gone nosuch'
 expect "they are refused, and counted" soon 3 counted assigns_invalid 6
+expect "what has a name is told as failed, with a reason" soon 3 is x2 .state failed
+expect "which names the host" same "$(of x3 .reason | cut -c1-47)" "refused: this host does not know how to run wha"
+for n in x2 x3; do say "gone $n"; soon 3 gone $n; done
 expect "nothing was made of them" same "$(cd "$dir/state/instances" && echo *)" e1
 
 echo "kill -9 of the host while it starts instances"

@@ -56,7 +56,11 @@ say 'run s2 tiles 7 {"kind": "job", "command": ["/nonexistent"]}'
 expect "a program that is not there" soon 10 ended s2 "failed 0 0 the program could not be started: No such file or directory"
 say 'run s3 tiles 7 {"kind": "job", "command": ["x"], "payload": "no base64"}'
 expect "nonsense is counted" soon 3 counted assigns_invalid 1
-expect "and not begun" gone s3
+expect "and told as failed" soon 3 is s3 .state failed
+expect "without having begun" test ! -e "$dir/state/logs/s3.log"
+say 'run s4 tiles 7 {"kind": "job", "runtime": "oci", "command": ["x"]}'
+expect "what this host cannot run is refused with a reason" soon 3 is s4 .reason \
+	"refused: this host does not know how to run the runtime oci: a newer penstock-fnhost may"
 
 echo "a service"
 mkfifo "$dir/v1"
@@ -164,8 +168,26 @@ expect "it dies with its shim" soon 3 dead "$pid"
 expect "and has failed" soon 10 ended k1 "failed 0 9 killed by signal 9 (SIGKILL)"
 
 echo "places"
+mkfifo "$dir/c1"
 places() { report '[.instances[] | select(.state == "starting" or .state == "running")] | length'; }
 expect "the control plane is told how many there are" grep -q '"capacity":{[^}]*"instances":1024' "$dir/platform.log"
+kill -TERM "$host"
+wait "$host"
+before=$(grep -c '^report ' "$dir/platform.log")
+host_start --cgroup "$folder" --instances 2
+soon 10 reported
+# shellcheck disable=SC2016
+job c1 'echo begun; read -r line <"$FIFO"' "env: {FIFO: \"$dir/c1\"}"
+job c2 'echo begun; sleep 60'
+job c3 'echo begun'
+expect "what exceeds them is refused" soon 10 is c3 '"\(.state) \(.reason)"' "failed refused: all places of this host are taken"
+expect "and counted" soon 3 counted instances_refused 1
+expect "it has not begun" test ! -e "$dir/state/logs/c3.log"
+soon 10 output c1 begun
+echo >"$dir/c1"
+soon 10 is c1 .state failed
+job c4 'echo begun'
+expect "what has ended takes no place" soon 10 output c4 begun
 
 kill -TERM "$host"
 wait "$host"

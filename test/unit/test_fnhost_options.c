@@ -74,6 +74,7 @@ static void what_is_not_said_is_found(void **state)
 	assert_string_equal(options.advertise, options.listen);
 	assert_int_equal(options.cpu_milli, sysconf(_SC_NPROCESSORS_ONLN) * 1000);
 	assert_true(options.memory_bytes > 1 << 20);
+	assert_int_equal(options.instances, 1024);
 	assert_int_equal(options.log_bytes_max, 4 << 20);
 	assert_int_equal(options.logs_kept, 256);
 	assert_int_equal(options.logs_kept_bytes, 256 << 20);
@@ -88,12 +89,13 @@ static void what_is_not_said_is_found(void **state)
 
 static void what_is_said_counts(void **state)
 {
-	assert_int_equal(parse("--name a-9 --listen 127.0.0.1:1 --advertise 10.0.0.1:2 --cpu 1500 --memory 64m "
+	assert_int_equal(parse("--name a-9 --listen 127.0.0.1:1 --advertise 10.0.0.1:2 --cpu 1500 --memory 64m --instances 7 "
 			       "--log-bytes 8k --logs-kept 0 --logs-kept-bytes 1g --cgroup /sys/fs/cgroup/x "
 			       "--attributes rack=r1,zone=z1 --state /tmp/s --functions /tmp/f"),
 		SETTINGS_RUN);
 	assert_string_equal(options.advertise, "10.0.0.1:2");
 	assert_int_equal(options.cpu_milli, 1500);
+	assert_int_equal(options.instances, 7);
 	assert_int_equal(options.memory_bytes, 64 << 20);
 	assert_int_equal(options.log_bytes_max, 8192);
 	assert_int_equal(options.logs_kept, 0);
@@ -110,6 +112,8 @@ static void what_is_wrong_is_told(void **state)
 	wrong("--name 0123456789012345678901234567890123456789012345678901234567890123", "at most 63");
 	wrong("--name n1 --cgroup relative/path", "--cgroup takes auto, none or a folder");
 	wrong("--name n1 --logs-kept 100001", "logs-kept");
+	wrong("--name n1 --instances 0", "instances");
+	wrong("--name n1 --instances 1025", "instances");
 	wrong("--name n1 --logs-kept many", "logs-kept");
 	wrong("--name n1 --log-bytes 100", "log-bytes");
 	wrong("--name n1 --memory lots", "memory");
