@@ -64,6 +64,7 @@ static const struct api_param params_events[] = {
 	{"after", "integer",
 		"Events behind this seq; 0 or nothing: from the start of the history."},
 	{"follow", "boolean", "1: stay, and send events as they happen."},
+	{"kind", "string", "Only events of this kind of resource, such as Job or Evaluation."},
 	{0},
 };
 

@@ -73,6 +73,7 @@ struct api_response {
 	bool follow;  // an event stream: body is empty, lines are the events behind follow_after
 	bool follow_more;  // and it stays open at the end of the history
 	uint64_t follow_after;
+	char follow_kind[40];  // only lines that have this in them; "": all
 	struct api_log_source *logs;  // malloc'ed: a stream of what they write; body is empty
 	size_t log_count;
 	bool logs_follow;

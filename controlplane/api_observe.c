@@ -12,17 +12,39 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define PROBLEMS_MAX 100
 
 // ---- events ----
+
+// False: the error has been made.
+static bool read_kind(struct api_call *call)
+{
+	const char *wanted = api_query(call, "kind");
+
+	for (enum kind kind = 0; wanted && kind < KIND_COUNT; kind++) {
+		if (strcasecmp(wanted, kinds[kind].name) != 0 &&
+			strcmp(wanted, kinds[kind].plural) != 0)
+			continue;
+		snprintf(call->response->follow_kind, sizeof(call->response->follow_kind),
+			"\"kind\":\"%s\"", kinds[kind].name);
+		return true;
+	}
+	if (wanted)
+		api_error(call->response, 400, "invalid_query", "kind",
+			"there are no events of kind '%.40s': kinds are those of resources, such as "
+			"Function, Job, Node, Evaluation",
+			wanted);
+	return !wanted;
+}
 
 void api_events(struct api_call *call)
 {
 	const struct registry *r = call->api->registry;
 	uint64_t floor = registry_event_floor(r), after;
 
-	if (!api_query_number(call, "after", 0, INT64_MAX, 0, &after))
+	if (!api_query_number(call, "after", 0, INT64_MAX, 0, &after) || !read_kind(call))
 		return;
 	if (!api_query(call, "after") || (after == 0 && floor > 0))
 		after = floor;
@@ -151,7 +173,7 @@ static json_t *node_health(const struct api *api, json_t *problems)
 static void function_health(const struct api *api, json_t *problems)
 {
 	const struct resource *res;
-	char what[220];
+	char what[220], hint[200];
 
 	for (size_t i = 0; api->explain && (res = registry_at(api->registry, KIND_FUNCTION, i));
 		i++) {
@@ -164,7 +186,8 @@ static void function_health(const struct api *api, json_t *problems)
 		snprintf(what, sizeof(what),
 			"function %s waits for room for %" JSON_INTEGER_FORMAT " instances",
 			res->key, failed);
-		problem(problems, what, "add a node, or see `penstock explain route`");
+		snprintf(hint, sizeof(hint), "see why: penstock explain function %s", res->key);
+		problem(problems, what, hint);
 	}
 }
 

@@ -44,6 +44,7 @@ struct follower {
 	struct MHD_Connection *connection;
 	struct list link;
 	uint64_t after;
+	char kind[40];  // in the lines that are wanted
 	bool more, suspended, dead, last;
 	char *line;  // being sent, with its newline
 	size_t line_len, line_sent;
@@ -82,6 +83,10 @@ static bool follower_next_line(struct follower *f)
 	if (f->last)
 		return false;
 	e = registry_event_after(r, f->after, &gone);
+	while (e && !strstr(e->line, f->kind)) {
+		f->after = e->seq;
+		e = registry_event_after(r, f->after, &gone);
+	}
 	if (gone) {
 		char *text = api_events_gone_line(r);
 
@@ -169,6 +174,7 @@ static struct MHD_Response *follower_response(struct exchange *x)
 	f->connection = x->connection;
 	f->after = x->response.follow_after;
 	f->more = x->response.follow_more;
+	snprintf(f->kind, sizeof(f->kind), "%s", x->response.follow_kind);
 	r = MHD_create_response_from_callback(
 		MHD_SIZE_UNKNOWN, STREAM_BLOCK, follower_read, f, follower_free);
 	if (!r) {

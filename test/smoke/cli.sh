@@ -275,8 +275,11 @@ complains 'makes jobs of its own'
 check 1 "a rollout of what is not rolled out" rollout promote job import
 complains 'not being rolled out'
 check 1 "a node that is not there" drain nobody --deadline 10m
-check 0 "events of jobs" events
+check 0 "events of jobs" events --kind job
 says ' job/import created'
+! grep -q endpoint "$dir/out" || wrong "events of another kind"
+check 0 "of which there is none yet" events --kind evaluation
+[ ! -s "$dir/out" ] || wrong "an evaluation has failed"
 
 # --- a control plane that was killed forgets nothing ---
 kill -KILL "$controlplane"

@@ -654,6 +654,9 @@ static void events_are_lines(void **state)
 			"\"name\":\"gw1\",\"text\":\"a\\u001bb\"}\n"
 			"{\"seq\":7,\"type\":\"deleted\",\"kind\":\"Node\",\"name\":\"n\"}\nrest "
 			"without an end"},
+		{"GET /v1/events?after=3&kind=Job ", 200,
+			"{\"seq\":6,\"type\":\"rollout_failed\",\"kind\":\"Job\",\"name\":\"j\","
+			"\"text\":\"x\"}\n"},
 		{"GET /v1/events?after=0 ", 410, "{\"error\":{\"message\":\"no longer kept\"}}"},
 		END,
 	};
@@ -663,6 +666,9 @@ static void events_are_lines(void **state)
 		out_text, "     6  T  gateway/gw1 updated: a?b\n     7    node/n deleted\n");
 	assert_int_equal(run_with(&f, answers, "events --after 5 --count 1 --json"), CLI_DONE);
 	assert_int_equal(strchr(out_text, '\n') - out_text + 1, strlen(out_text));
+	assert_int_equal(run_with(&f, answers, "events --kind jobs --after 3"), CLI_DONE);
+	expect_text(out_text, "job/j rollout_failed: x");
+	assert_int_equal(run("events --kind weather"), CLI_USAGE);
 	assert_int_equal(run_with(&f, answers, "events"), CLI_REFUSED);
 	expect_text(err_text, "no longer kept");
 	assert_int_equal(run_with(&f, answers, "events --after 5 -f"), CLI_REFUSED);

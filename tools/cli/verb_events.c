@@ -10,6 +10,7 @@
 
 struct values {
 	bool follow;
+	const char *kind;
 	uint64_t after;
 	uint64_t count;
 };
@@ -19,6 +20,8 @@ static const struct option options[] = {
 		offsetof(struct values, follow)},
 	{0, "after", "SEQ", "only events behind this number", OPTION_COUNT,
 		offsetof(struct values, after)},
+	{0, "kind", "NOUN", "only events of functions, of jobs, of evaluations ...", OPTION_TEXT,
+		offsetof(struct values, kind)},
 	{0, "count", "N", "end after N events", OPTION_COUNT, offsetof(struct values, count)},
 };
 
@@ -89,11 +92,14 @@ static enum cli_exit run(struct cli *cli, const void *values, int argc, char **a
 {
 	const struct values *v = values;
 	struct progress progress = {.limit = v->count};
+	const struct noun *noun = v->kind ? noun_parse(cli, v->kind) : NULL;
 	enum cli_exit exit;
-	char path[96];
+	char path[120];
 
-	snprintf(path, sizeof(path), "/v1/events?after=%llu%s", (unsigned long long)v->after,
-		v->follow ? "&follow=1" : "");
+	if (v->kind && !noun)
+		return CLI_USAGE;
+	snprintf(path, sizeof(path), "/v1/events?after=%llu%s%s%s", (unsigned long long)v->after,
+		v->follow ? "&follow=1" : "", noun ? "&kind=" : "", noun ? noun->kind : "");
 	exit = api_stream(cli, path, on_line, &progress);
 	return progress.failed ? CLI_REFUSED : exit;
 }
@@ -102,8 +108,9 @@ const struct verb verb_events = {
 	.name = "events",
 	.words = "",
 	.summary = "Show what happened to resources",
-	.about = "-o json prints one JSON object a line, as the control plane sends them.",
-	.examples = "penstock events -f\npenstock events --after 120 --json | jq .name",
+	.about = "Of rollouts each step is told, of evaluations those that failed; all others by "
+		 "`penstock get\nevaluations`. -o json prints one JSON object a line, as the control plane sends them.",
+	.examples = "penstock events -f --kind job\npenstock events --after 120 --json | jq .name",
 	.options = options,
 	.option_count = sizeof(options) / sizeof(options[0]),
 	.values_bytes = sizeof(struct values),
