@@ -28,8 +28,9 @@ static const struct api_param params_jobs[] = {
 	{0},
 };
 static const struct api_param params_instances[] = {
-	{"namespace", "string", "Only those of functions in this namespace."},
+	{"namespace", "string", "Only those of functions and jobs in this namespace."},
 	{"function", "string", "Only those of this function: NAME or NAMESPACE/NAME."},
+	{"job", "string", "Only those of this job: NAME or NAMESPACE/NAME."},
 	{"node", "string", "Only those on this node."},
 	{"ended", "boolean", "1: also those that have ended and are not forgotten yet."},
 	{"after", "string", "Only those behind this one: the `next` of the page before."},

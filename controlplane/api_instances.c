@@ -62,7 +62,9 @@ static const struct fleet_instance **collect(
 
 static void read_filter(struct api_call *call, struct filter *f)
 {
-	const char *function = api_query(call, "function");
+	// They share their names.
+	const char *job = api_query(call, "job");
+	const char *function = job ? job : api_query(call, "function");
 	const char *slash = function ? strchr(function, '/') : NULL;
 
 	*f = (struct filter){

@@ -56,6 +56,8 @@ void api_list_jobs(struct api_call *call);
 json_t *api_job_status(const struct api *api, const char *namespace, const char *name);
 // The one the call is about, as a resource; NULL: there is none. A new reference.
 json_t *api_child(struct api_call *call);
+// Whether the name of the function or job that is put is that of one; then the error has been made.
+bool api_is_child(struct api_call *call);
 // False: there is none, and nothing was answered.
 bool api_delete_child(struct api_call *call, bool dry);
 // A list of stored resources; NULL: the error has been made. A new reference.

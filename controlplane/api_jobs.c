@@ -118,6 +118,26 @@ json_t *api_child(struct api_call *call)
 	return out;
 }
 
+bool api_is_child(struct api_call *call)
+{
+	const struct api *api = call->api;
+	enum kind kind = call->route->kind;
+	json_t *child;
+
+	if ((kind != KIND_FUNCTION && kind != KIND_JOB) || !api->scheduler)
+		return false;
+	child = api->scheduler->child(api->scheduler_user, call->namespace, call->name);
+	if (!child)
+		return false;
+	api_error(call->response, 409, "name_taken", "metadata.name",
+		"the name is that of a job that job %s has made: choose another, or delete that one "
+		"first",
+		json_string_value(
+			json_object_get(json_object_get(child, "status"), "parent")));
+	json_decref(child);
+	return true;
+}
+
 bool api_delete_child(struct api_call *call, bool dry)
 {
 	const struct api *api = call->api;

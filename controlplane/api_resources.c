@@ -339,7 +339,7 @@ static bool routes_free(struct api_call *call, const json_t *object)
 
 	if (!discovery_conflict(call->api->registry, call->route->kind, object, taken_by,
 		    sizeof(taken_by), field, sizeof(field)))
-		return true;
+		return !api_is_child(call);
 	if (call->route->kind == KIND_JOB || strncmp(taken_by, "job ", 4) == 0)
 		api_error(call->response, 409, "name_taken", field,
 			"the name is already that of %s: choose another, or delete that first",

@@ -88,7 +88,8 @@ void scheduler_strays_landed(struct scheduler *s, int error)
 	if (!gone)
 		return;
 	s->stray_count -= gone;
-	memmove(s->strays, s->strays + gone, s->stray_count * sizeof(*s->strays));
+	if (gone)
+		memmove(s->strays, s->strays + gone, s->stray_count * sizeof(*s->strays));
 }
 
 // ---- loading ----

@@ -181,11 +181,11 @@ static void test_groups_inherit(void **state)
 	assert_int_equal(m.s.spec.claims[1].group, 1);
 	tells_host(&m.s.spec, 0,
 		"{\"kind\":\"job\",\"job\":\"a\",\"group\":\"web\",\"runtime\":\"process\","
-		"\"command\":[\"x\"],\"env\":{\"A\":\"1\",\"B\":\"2\"},\"drain_ms\":30000,"
+		"\"command\":[\"x\"],\"env\":{\"A\":\"1\",\"B\":\"2\"},\"drain_ms\":30000,\"restart\":true,"
 		"\"resources\":{\"cpu_milli\":300,\"memory\":134217728}}");
 	tells_host(&m.s.spec, 1,
 		"{\"kind\":\"job\",\"job\":\"a\",\"group\":\"db\",\"runtime\":\"process\","
-		"\"command\":[\"y\"],\"env\":{\"A\":\"1\",\"B\":\"3\"},\"drain_ms\":30000,"
+		"\"command\":[\"y\"],\"env\":{\"A\":\"1\",\"B\":\"3\"},\"drain_ms\":30000,\"restart\":true,"
 		"\"resources\":{\"cpu_milli\":300,\"memory\":1073741824}}");
 	unmake(&m);
 }

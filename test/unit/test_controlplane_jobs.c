@@ -450,10 +450,13 @@ static void test_preemption_is_a_setting(void **state)
 
 // ---- the API ----
 
-static unsigned ask(struct env *e, const char *method, const char *path, const char *query,
-	json_t **body)
+static unsigned ask_with(struct env *e, const char *method, const char *path, const char *query,
+	const char *sent, json_t **body)
 {
-	struct api_request q = {.method = method, .path = path};
+	struct api_request q = {.method = method,
+		.path = path,
+		.body = sent,
+		.body_len = sent ? strlen(sent) : 0};
 	struct api_response r;
 	struct api api;
 	unsigned status;
@@ -474,6 +477,12 @@ static unsigned ask(struct env *e, const char *method, const char *path, const c
 	api_response_clear(&r);
 	api_fini(&api);
 	return status;
+}
+
+static unsigned ask(
+	struct env *e, const char *method, const char *path, const char *query, json_t **body)
+{
+	return ask_with(e, method, path, query, NULL, body);
 }
 
 static size_t listed(struct env *e, const char *query, char *names, size_t room)
@@ -519,6 +528,10 @@ static void test_lists_show_what_jobs_have_made(void **state)
 	snprintf(path, sizeof(path), "/v1/jobs/default/%s", a);
 	assert_int_equal(ask(e, "GET", path, NULL, &body), 200);
 	assert_string_equal(text(json_object_get(body, "status"), "parent"), "t");
+	json_decref(body);
+	// Nobody else gets the name.
+	assert_int_equal(ask_with(e, "PUT", path, NULL, "{\"spec\":{\"command\":[\"x\"]}}", &body), 409);
+	assert_string_equal(text(json_object_get(body, "error"), "code"), "name_taken");
 	json_decref(body);
 	assert_int_equal(ask(e, "DELETE", path, "dry_run=1", &body), 200);
 	json_decref(body);
