@@ -296,11 +296,11 @@ int sched_core_quota_del(struct sched_core *c, const char *namespace, ns_t now)
 // ---- instances ----
 
 // A system job updates node after node: the next one may be on any.
-static bool rolls(const struct sched_core *c, const struct sched_instance *i,
-	const struct sched_instance *previous)
+static bool rolls(const struct sched_core *c, const struct sched_instance *i)
 {
-	return sched_by_node(sched_job_at(&c->state->head, i->job)->type) &&
-	       i->version != previous->version;
+	const struct sched_job *j = sched_job_at(&c->state->head, i->job);
+
+	return sched_by_node(j->type) && j->versions->count > 1;
 }
 
 // More run than are wanted: some wait to be replaced, not always by who was placed for that. One
@@ -333,7 +333,7 @@ static bool calls_for(struct sched_core *c, const struct sched_instance *i,
 		return i->desired == SCHED_RUN;
 	if (r->status != SCHED_RUNNING || !r->ready || sched_ready(i))
 		return false;
-	return (previous && (sched_live(previous) || rolls(c, i, previous))) || some_wait(c, i);
+	return (previous && (sched_live(previous) || rolls(c, i))) || some_wait(c, i);
 }
 
 static int report_one(struct sched_core *c, struct sched_report *r, ns_t now)

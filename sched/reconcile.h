@@ -31,7 +31,10 @@ struct sched_reconciled {
 	struct sched_id *unknowns; // on nodes that are disconnected, not marked so far
 	uint32_t unknown_count;
 	uint32_t stop_count, update_count, want_count;
-	bool more;          // the limit was reached: another evaluation goes on
+	bool more; // the limit was reached: another evaluation goes on
+	// Of a system job: old ones wait for their turn, or if one node alone is looked at, nobody
+	// would come to them.
+	bool rolling;
 	ns_t reschedule_at; // something failed and is to be replaced then; NS_NEVER
 	uint16_t *own; // by node: live instances of the job that stay there; NULL: none anywhere
 	struct sched_kept *kept; // where these are, if the job has what counts them (prefer.h)

@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "sched/feasible.h"
+#include "sched/fit.h"
 #include "sched/reconcile_internal.h"
 
 struct system_work {
@@ -131,6 +132,17 @@ static uint32_t under_way(const struct sched_work *w, uint32_t group)
 	return n;
 }
 
+// Whether the new one has room where the old one is.
+static bool fits_instead(const struct system_work *y, uint32_t group, const struct sched_node *n,
+	const struct sched_instance *old)
+{
+	struct sched_res used = n->used;
+
+	if (old->flags & SCHED_INSTANCE_HOLDS)
+		sched_res_sub(&used, &old->ask);
+	return sched_fit(&n->capacity, &used, &y->w.spec->groups[group].ask) == SCHED_DIMS;
+}
+
 static void fill_node(struct system_work *y, uint32_t group, uint32_t node, uint32_t *budget)
 {
 	const struct sched_node *n = sched_node_at(y->w.s, node);
@@ -145,15 +157,46 @@ static void fill_node(struct system_work *y, uint32_t group, uint32_t node, uint
 	}
 	if (!n || !sched_node_takes(n) || p->done || !belongs(y, group, n))
 		return;
-	if (old && *budget) {
+	if (old && !fits_instead(y, group, n, old)) {
+		// It goes on, and the new one waits for room.
+		want_on(y, group, node, old);
+	} else if (old && *budget) {
 		if (y->w.out->want_count < y->w.limit && y->w.out->stop_count < y->w.limit) {
 			(*budget)--;
 			sched_want_stop(&y->w, old, false);
 		}
 		want_on(y, group, node, old);
-	} else if (!old && sched_work_may_reschedule(&y->w, last)) {
+	} else if (old) {
+		y->w.out->rolling = true;
+	} else if (sched_work_may_reschedule(&y->w, last)) {
 		want_on(y, group, node, last);
 	}
+}
+
+// An update that nobody would go on with: this evaluation looks at a node alone, what was under way
+// there may have ended, nothing is under way elsewhere, and there are old ones.
+static bool stalls(struct system_work *y, uint32_t group)
+{
+	const struct sched_snapshot *s = y->w.s;
+	bool old = false;
+
+	for (uint32_t at = y->w.job->first_instance; at != SCHED_NONE;) {
+		const struct sched_instance *i = sched_instance_at(s, at);
+		const struct sched_node *n = sched_node_at(s, i->node);
+
+		at = i->next_in_job;
+		if (!sched_live(i) || sched_work_group_of(&y->w, i) != group || !n ||
+			i->node == y->first)
+			continue;
+		if (i->version == y->w.spec->version) {
+			if (!sched_ready(i) && sched_instance_at(s, i->previous))
+				return false;
+		} else if (sched_node_takes(n) && !sched_work_in_place(&y->w, i, group) &&
+			   fits_instead(y, group, n, i)) {
+			old |= belongs(y, group, n);
+		}
+	}
+	return old;
 }
 
 static int prepare(struct system_work *y)
@@ -193,6 +236,7 @@ int sched_reconcile_system(struct sched_arena *arena, const struct sched_snapsho
 					.limit = limit},
 		.first = node == SCHED_NONE ? 0 : node,
 		.count = node == SCHED_NONE ? high : node < high};
+	bool stalled = false;
 
 	*out = (struct sched_reconciled){.reschedule_at = NS_NEVER, .node_high = high};
 	y.w.spec = y.w.placing = sched_job_spec(y.w.job);
@@ -206,6 +250,9 @@ int sched_reconcile_system(struct sched_arena *arena, const struct sched_snapsho
 
 		for (uint32_t k = 0; k < y.count; k++)
 			fill_node(&y, g, y.first + k, &budget);
+		stalled |= node != SCHED_NONE && most && stalls(&y, g);
 	}
+	if (node != SCHED_NONE)
+		out->rolling = stalled;
 	return 0;
 }

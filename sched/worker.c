@@ -440,7 +440,10 @@ static void conclude(struct planning *p)
 	else if (p->failed)
 		block(p);
 	// With what is left over it goes on at once, unless it would only fail again.
-	if (p->rec.more && (!p->failed || plan->stop_count || plan->place_count))
+	// Where the next one of an update found no room it is another's turn.
+	if (((p->rec.more || (p->rec.rolling && p->failed)) &&
+		    (!p->failed || plan->stop_count || plan->place_count)) ||
+		(p->rec.rolling && plan->node != SCHED_NONE))
 		follow(p, SCHED_CONTINUE, SCHED_EVAL_PENDING);
 	if (p->rec.reschedule_at != NS_NEVER)
 		follow(p, SCHED_RESCHEDULE, SCHED_EVAL_PENDING)->wait_until = p->rec.reschedule_at;

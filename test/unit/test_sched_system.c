@@ -174,6 +174,91 @@ static void b89_updates_node_after_node(void **state)
 	assert_int_equal(world_live(w, job), 10);
 }
 
+// The new one is too large for half of the nodes: the old ones go on there, the others are updated.
+static void b89_an_update_goes_on_past_full_nodes(void **state)
+{
+	struct world *w = *state;
+	uint32_t job, room = 0, small = 0;
+
+	add_nodes(w, 10, 100);
+	for (uint32_t k = 0; k < 20; k += 2) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "large%u", k);
+		world_node(w, name, 1000, 1000);
+	}
+	w->group.max_parallel = 2;
+	job = world_job(w, "agent", 1);
+	world_settle(w);
+	assert_int_equal(world_live(w, job), 20);
+	w->group.restart_hash = 2;
+	w->group.ask.cpu_milli = 500;
+	world_job(w, "agent", 1);
+	world_settle(w);
+	assert_int_equal(world_live_version(w, job, 2), 10);
+	assert_int_equal(world_live_version(w, job, 1), 10);
+	for (uint32_t k = 0; k < 20; k++)
+		*(k < 10 ? &small : &room) += world_live_on(w, job, k);
+	assert_int_equal(room, 10);
+	assert_int_equal(small, 10);
+	assert_int_equal(world_evals(w, job, SCHED_EVAL_BLOCKED), 10);
+	// A node that grows has the new one, and the old one goes.
+	world_node(w, "n3", 1000, 1000);
+	world_settle(w);
+	assert_int_equal(world_live_version(w, job, 2), 11);
+	assert_int_equal(world_live(w, job), 20);
+	// With room made for them the others, too.
+	for (uint32_t k = 0; k < 10; k++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "n%u", k);
+		world_node(w, name, 1000, 1000);
+	}
+	world_settle(w);
+	assert_int_equal(world_live_version(w, job, 2), 20);
+	assert_int_equal(world_live(w, job), 20);
+	assert_int_equal(world_evals(w, job, SCHED_EVAL_BLOCKED), 0);
+}
+
+// What was under way fails, or its node goes: the next ones get their turn.
+static void b89_an_update_goes_on_past_what_ends(void **state)
+{
+	struct world *w = *state;
+	uint32_t job, rounds = 0;
+
+	add_nodes(w, 9, 1000);
+	w->group.max_parallel = 1;
+	job = world_job(w, "agent", 1);
+	world_settle(w);
+	w->group.restart_hash = 2;
+	world_job(w, "agent", 1);
+	for (; world_live_version(w, job, 1); rounds++) {
+		const struct sched_snapshot *s = world_head(w);
+		const struct sched_instance *i = NULL;
+
+		world_run(w);
+		for (uint32_t k = 0; k < s->tables[SCHED_TABLE_INSTANCES].high; k++) {
+			i = sched_instance_at(s, k);
+			if (i && sched_live(i) && i->version == 2 && !sched_ready(i))
+				break;
+			i = NULL;
+		}
+		assert_true(rounds < 20);
+		if (!i)
+			continue;
+		if (rounds % 3 == 0)
+			world_report(w, i, SCHED_FAILED, false);
+		else if (rounds % 3 == 1)
+			world_node_status(w, i->node, SCHED_NODE_DOWN);
+		else
+			world_report(w, i, SCHED_RUNNING, true);
+	}
+	// And what failed comes again.
+	w->now += 3600 * NS_PER_SEC;
+	world_settle(w);
+	assert_int_equal(world_live(w, job), 6);
+}
+
 static void b35_blocked_by_node(void **state)
 {
 	struct world *w = *state;
@@ -297,6 +382,8 @@ int main(void)
 		TEST(b89_a_new_node_triggers),
 		TEST(b89_lost_and_back),
 		TEST(b89_updates_node_after_node),
+		TEST(b89_an_update_goes_on_past_full_nodes),
+		TEST(b89_an_update_goes_on_past_what_ends),
 		TEST(b90_sysbatch_runs_once),
 	};
 
