@@ -145,6 +145,38 @@ static void few_of_many_are_found(void **state)
 	}
 }
 
+// Without racks and zones chance alone would have to find it, and another stratum's best is no
+// reason not to look.
+static void hosts_are_found_without_racks(void **state)
+{
+	struct world *w = *state;
+	const struct sched_affinity likes = {"disk", "ssd", SCHED_OP_EQ, 5, SCHED_ALL_GROUPS};
+
+	for (uint32_t k = 0; k < 3000; k++) {
+		char name[16];
+		struct sched_attribute disk = {"disk", k % 100 ? "hdd" : "ssd"};
+
+		snprintf(name, sizeof(name), "n%u", k);
+		world_node_with(w, name, 10000, 10000, &disk, 1);
+	}
+	put_on(w, "peer", "n1777", 3);
+	want_near(w);
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		new_worker(w, seed % 2 ? SCHED_BIN_PACK : SCHED_LEAST_LOADED, seed);
+		assert_int_equal(place_one(w), 1777);
+	}
+	w->group.near_count = 0;
+	put_on(w, "few", "n500", 1);
+	w->group.near = (const char *[]){"default/few", "default/peer"};
+	w->group.near_count = 2;
+	w->spec.affinities = &likes;
+	w->spec.affinity_count = 1;
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		new_worker(w, SCHED_LEAST_LOADED, seed);
+		assert_int_equal(place_one(w), 1777);
+	}
+}
+
 static void load_still_counts(void **state)
 {
 	struct world *w = *state;
@@ -342,7 +374,7 @@ static void very_many_peers(void **state)
 	w->group.constraint_count = 1;
 	world_job(w, "peer", 20 * SCHED_NEAR_WALK_MIN);
 	world_settle(w);
-	put_on(w, "small", "n1", 2);
+	put_on(w, "small", "n1", 200);
 	w->group.near = near;
 	w->group.near_count = 2;
 	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
@@ -557,15 +589,18 @@ static void images_come_and_go(void **state)
 
 // ---- names, records ----
 
+// Enough that some share a bucket.
+#define NAMES 3000
+
 static void names_are_found_in_snapshots(void **state)
 {
 	struct world *w = *state;
 	const struct sched_snapshot *old;
-	uint32_t slots[300];
+	uint32_t slots[NAMES];
 	struct sched_bytes log = {0};
 	struct sched_core *again;
 
-	for (uint32_t k = 0; k < 300; k++) {
+	for (uint32_t k = 0; k < NAMES; k++) {
 		char name[16];
 
 		snprintf(name, sizeof(name), "j%u", k);
@@ -574,9 +609,9 @@ static void names_are_found_in_snapshots(void **state)
 	}
 	world_settle(w);
 	old = sched_snapshot_pin(w->reader, w->core->state);
-	for (uint32_t k = 0; k < 300; k += 3)
+	for (uint32_t k = 0; k < NAMES; k += 3)
 		sched_core_job_stop(w->core, slots[k], true, w->now);
-	for (int round = 0; round < 3; round++) {
+	for (int round = 0; round < 40; round++) {
 		struct sched_ticket t;
 		uint64_t token;
 
@@ -585,7 +620,7 @@ static void names_are_found_in_snapshots(void **state)
 		while (sched_core_tick(w->core, w->now))
 			;
 	}
-	for (uint32_t k = 0; k < 300; k++) {
+	for (uint32_t k = 0; k < NAMES; k++) {
 		char text[32];
 
 		snprintf(text, sizeof(text), "%s/j%u", k % 2 ? "odd" : "even", k);
@@ -679,6 +714,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(host_before_rack_before_zone),
 		TEST(few_of_many_are_found),
+		TEST(hosts_are_found_without_racks),
 		TEST(load_still_counts),
 		TEST(shares_follow_the_peers),
 		TEST(shares_are_of_different_size),
