@@ -524,6 +524,8 @@ void scheduler_stop(struct scheduler *s)
 	sched_core_destroy(s->core);
 	sched_bytes_fini(&s->riding);
 	sched_bytes_fini(&s->spare);
+	sched_bytes_fini(&s->telling.bytes);
+	sched_bytes_fini(&s->telling.next);
 	free(s->ids);
 	free(s->logs);
 	free(s->strays);

@@ -28,9 +28,11 @@
 #define SCHEDULER_LOG_PREFIX "sched/log/"
 #define SCHEDULER_CHECKPOINT_KEY "sched/checkpoint"
 #define SCHEDULER_PART_PREFIX "sched/part/"
-#define SCHEDULER_PART_BYTES ((size_t)512 << 10)  // of a checkpoint in one commit
+#define SCHEDULER_PART_BYTES ((size_t)128 << 10)  // of a checkpoint in one commit
 #define SCHEDULER_CHECKPOINT_AFTER ((size_t)4 << 20)  // of logs beyond the size of the last one
-#define SCHEDULER_BACKLOG_MAX ((size_t)8 << 20)  // not yet durable; then no more work is handed out
+// Not yet durable, or not yet told; then no more work is handed out. Whatever is decided next stands
+// behind it, so it is no more than a disk takes in some ms.
+#define SCHEDULER_BACKLOG_MAX ((size_t)1 << 20)
 #define SCHEDULER_NODE_STATUS_KEPT (-1)
 
 struct scheduler_placement {
@@ -106,6 +108,13 @@ struct scheduler_checkpoint {
 	uint64_t done;  // atomic: encoded, or rc; alone in its word
 };
 
+// What is durable and not told yet.
+struct scheduler_telling {
+	struct sched_bytes bytes, next;  // next: landed since these were begun
+	struct sched_decoder decoder;    // of bytes
+	bool open;                       // within a transaction
+};
+
 struct scheduler {
 	struct sched_core *core;
 	pthread_mutex_t lock;
@@ -143,7 +152,8 @@ struct scheduler {
 	size_t part_bytes;
 	size_t ridden;       // bytes of `riding` that are with the store
 	struct scheduler_notes notes;
-	uint64_t durable_index;  // of the last transaction that was told
+	struct scheduler_telling telling;
+	uint64_t durable_index;  // of the last transaction that is durable
 };
 
 // Reads the log; tells the deeds of what is there; starts the threads. 0 or -E... .
@@ -200,7 +210,7 @@ void scheduler_report(
 void scheduler_report_end(struct scheduler *s, const char *id, enum sched_status status,
 	uint8_t exit_code, uint8_t exit_signal);
 
-// Clears event_fd: its bytes are about to be looked at.
+// Clears event_fd: its bytes are about to be looked at. Goes on telling what is durable.
 void scheduler_quiet(struct scheduler *s);
 
 // ---- jobs and quotas (scheduler_jobs.c) ----

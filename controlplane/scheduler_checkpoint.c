@@ -12,17 +12,22 @@
 // until then, so a crash in between costs nothing. Main thread, but for encode().
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "controlplane/registry_internal.h"
 #include "controlplane/scheduler_internal.h"
 #include "lib/base/log.h"
 
+#define NICE 10  // of the encoding: nobody waits for it
+
 static void *encode(void *arg)
 {
 	struct scheduler_checkpoint *c = arg;
 	const uint64_t one = 1;
 
+	// Of this thread alone; if it cannot be had it is as well.
+	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
 	c->rc = sched_checkpoint(c->snapshot, &c->out);
 	sched_reader_unpin(c->reader);
 	__atomic_store_n(&c->done, 1, __ATOMIC_RELEASE);

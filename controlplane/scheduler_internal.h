@@ -13,6 +13,16 @@ void scheduler_kick(struct scheduler *s);
 // Reads what is stored into the core and tells the deeds of it. Before the threads start.
 int scheduler_load(struct scheduler *s, struct store *store);
 
+// ---- telling (scheduler_tell.c) ----
+
+// Bytes that are durable and not told yet.
+size_t scheduler_untold(const struct scheduler *s);
+// They have become durable. Takes the bytes, and gives other memory for them.
+void scheduler_tell_later(struct scheduler *s, struct sched_bytes *landed);
+// A step of what is to be told.
+void scheduler_tell(struct scheduler *s);
+// At start: what is there.
+void scheduler_tell_state(struct scheduler *s);
 void scheduler_id_format(const struct sched_id *id, char out[SCHEDULER_ID_BYTES]);
 bool scheduler_id_parse(const char *text, struct sched_id *id);
 

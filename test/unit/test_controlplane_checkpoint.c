@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The scheduler's log in the store: it stays small, a checkpoint may be cut off at any point, and a
 // new control plane finds what was acknowledged, from a checkpoint and the log behind it.
+#include <poll.h>
+
+#include "controlplane/registry_internal.h"
 #include "controlplane/scheduler_internal.h"
 #include "test/unit/hosts_world.h"
 
@@ -224,6 +227,62 @@ static void test_parts(void **state)
 	assert_true(e->orchestrator.scheduler.stored.number > 2);
 }
 
+static void count_placed(void *user, const struct scheduler_placement *p)
+{
+	assert_string_equal(p->name, "large");
+	++*(unsigned *)user;
+}
+
+// A batch whose bytes go nowhere.
+static void land(struct scheduler *s)
+{
+	struct batch *batch = calloc(1, sizeof(*batch));
+
+	scheduler_ride(s, batch);
+	batch_destroy(batch);
+	scheduler_landed(s, 0);
+}
+
+// A large job does not keep the main thread from its other work: what is durable is told in steps,
+// to the end, though nothing else happens.
+static void test_it_is_told_in_steps(void **state)
+{
+	const struct scheduler_deeds deeds = {.placed = count_placed};
+	const struct sched_res capacity = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
+	const struct sched_group group = {.name = "main", .count = 3000, .ask = {.slots = 1}};
+	const struct sched_spec spec = {.namespace = "default",
+		.name = "large",
+		.priority = 50,
+		.groups = &group,
+		.group_count = 1};
+	struct store *store = store_mem_new();
+	unsigned placed = 0, before = 0, steps = 0;
+	ns_t give_up = clock_now() + DEADLINE;
+	struct scheduler s;
+
+	(void)state;
+	assert_int_equal(scheduler_start(&s, store, 1, 1, &deeds, &placed), 0);
+	scheduler_node_put(&s, "n", NULL, 0, &capacity);
+	scheduler_node_state(&s, "n", SCHED_NODE_READY, true, false);
+	assert_int_equal(scheduler_job_put(&s, &spec), 0);
+	while (placed < 3000) {
+		struct pollfd fd = {s.event_fd, POLLIN, 0};
+
+		assert_true(clock_now() < give_up);
+		assert_true(poll(&fd, 1, 10000) == 1);
+		scheduler_quiet(&s);
+		if (scheduler_pending(&s))
+			land(&s);
+		assert_true(placed - before <= 2048);
+		steps += placed > before;
+		before = placed;
+	}
+	assert_true(steps > 1);
+	assert_int_equal(scheduler_untold(&s), 0);
+	scheduler_stop(&s);
+	store_close(store);
+}
+
 // A store that refuses for a while: the log grows in memory, and is there afterwards.
 static void test_a_full_disk_and_after(void **state)
 {
@@ -253,6 +312,7 @@ int main(void)
 		PATIENT(test_a_crash_at_any_point),
 		PATIENT(test_a_full_disk_and_after),
 		PATIENT(test_parts),
+		PATIENT(test_it_is_told_in_steps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
