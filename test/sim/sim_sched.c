@@ -399,7 +399,7 @@ static void come_to_rest(struct sim *s)
 				sched_core_node_state(
 					s->core, k, SCHED_NODE_READY, true, false, s->now),
 				"node state");
-	for (uint32_t k = 0; k < 16; k++) {
+	for (uint32_t k = 0; k < BIG; k++) {
 		struct sched_attribute attributes[] = {{"rack", "r0"}};
 		struct sched_res capacity = {100000, 100000, UINT32_MAX, UINT32_MAX};
 		char name[16];
@@ -481,7 +481,7 @@ static uint64_t run(uint64_t seed, uint32_t steps)
 		if (s->step % 3000 == 2999) {
 			come_to_rest(s);
 			check_rest(s);
-			for (uint32_t k = 0; k < 16; k++) {
+			for (uint32_t k = 0; k < BIG; k++) {
 				char name[16];
 
 				snprintf(name, sizeof(name), "big%u", k);

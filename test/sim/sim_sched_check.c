@@ -240,14 +240,14 @@ static void check_system(struct sim *s, uint32_t job, uint32_t group)
 static void check_few(struct sim *s, uint32_t job)
 {
 	const struct sched_job *j = sched_job_at(head(s), job);
-	uint32_t on_node[NODES_MAX + 17] = {0};
+	uint32_t on_node[NODES_MAX + BIG + 1] = {0};
 
 	if (sched_by_node(j->type) || !has_few((uint32_t)atoi(sched_job_spec(j)->name + 1)))
 		return;
 	for (uint32_t at = j->first_instance; at != SCHED_NONE;) {
 		const struct sched_instance *i = sched_instance_at(head(s), at);
 
-		if (sched_live(i) && i->node < NODES_MAX + 17 && ++on_node[i->node] > FEW)
+		if (sched_live(i) && i->node < NODES_MAX + BIG + 1 && ++on_node[i->node] > FEW)
 			fail(s, "at rest more are on a node than distinct_property allows");
 		at = i->next_in_job;
 	}
