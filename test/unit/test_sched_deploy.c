@@ -193,6 +193,56 @@ static void b76_groups(void **state)
 	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
 }
 
+// Where nothing runs there is nothing to be beside: not even the version before.
+static void b76_nothing_to_be_beside(void **state)
+{
+	struct world *w = *state;
+	uint32_t job;
+
+	w->group.auto_revert = true;
+	world_job(w, "j", 2);
+	world_settle(w);
+	job = deploy_with_canaries(w, 0, 2);
+	assert_int_equal(deploy_view(w, job).deployment->stable, 1);
+	world_job(w, "j", 3);
+	assert_int_equal(deploy_view(w, job).groups[0].canaries, 0);
+	world_settle(w);
+	assert_int_equal(world_live_version(w, job, 2), 3);
+	assert_int_equal(world_live(w, job), 3);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
+}
+
+// What goes on in place is of the new version, but it is not the new version that failed.
+static void b76_what_goes_on_may_fail(void **state)
+{
+	struct world *w = *state;
+	struct sched_group groups[2] = {w->group, w->group};
+	uint32_t job;
+
+	for (uint32_t g = 0; g < 2; g++) {
+		groups[g].count = 1;
+		groups[g].canaries = 1;
+	}
+	groups[1].name = "second";
+	w->spec.groups = groups;
+	w->spec.group_count = 2;
+	job = world_job(w, "j", 0);
+	world_settle(w);
+	groups[0].restart_hash = 2;
+	world_job(w, "j", 0);
+	world_settle(w);
+	assert_int_equal(world_live_version(w, job, 2), 2);
+	for (uint32_t at = sched_job_at(world_head(w), job)->first_instance; at != SCHED_NONE;) {
+		const struct sched_instance *i = sched_instance_at(world_head(w), at);
+
+		at = i->next_in_job;
+		if (i->group == 1)
+			world_report(w, i, SCHED_FAILED, false);
+	}
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_RUNNING);
+	assert_true(deploy_view(w, job).waits);
+}
+
 static void b76_auto_revert(void **state)
 {
 	struct world *w = *state;
@@ -539,6 +589,8 @@ int main(void)
 		TEST(b76_canary_of_a_single_instance),
 		TEST(b76_auto_promote),
 		TEST(b76_groups),
+		TEST(b76_nothing_to_be_beside),
+		TEST(b76_what_goes_on_may_fail),
 		TEST(b76_auto_revert),
 		TEST(b76_auto_revert_half_way),
 		TEST(b76_without_a_stable_version),

@@ -165,7 +165,7 @@ static void b77_lost_old_ones_are_replaced(void **state)
 {
 	struct world *w = *state;
 	uint32_t job = deploy_with_canaries(w, 4, 1), a = sched_node_find(w->core->state, "a");
-	uint32_t c, rounds = 0;
+	uint32_t c, rounds = 0, moved, drained = 0;
 
 	world_settle(w);
 	c = world_node(w, "c", 4000, 4000);
@@ -188,6 +188,9 @@ static void b77_lost_old_ones_are_replaced(void **state)
 	deploy_act(w, job, SCHED_DEPLOYMENT_PAUSE);
 	world_node_status(w, a, SCHED_NODE_READY);
 	world_settle(w);
+	moved = world_live_on(w, job, c);
+	if (deploy_at(w, job, 2, 0) && deploy_at(w, job, 2, 0)->node == c)
+		moved--;
 	world_drain(w, c);
 	for (; world_live_on(w, job, c); rounds++) {
 		world_run(w);
@@ -198,6 +201,18 @@ static void b77_lost_old_ones_are_replaced(void **state)
 	}
 	world_settle(w);
 	assert_int_equal(world_live_version(w, job, 1), 4);
+	for (uint32_t k = 0; k < 4; k++) {
+		const struct sched_instance *i = deploy_at(w, job, 1, k);
+
+		// Replaced on the drained node or left alone; the chain says so.
+		if (i->previous != SCHED_NONE)
+			assert_int_equal(
+				sched_instance_at(world_head(w), i->previous)->name_index, k);
+		drained += i->previous != SCHED_NONE &&
+			   sched_instance_at(world_head(w), i->previous)->node == c;
+	}
+	assert_int_equal(drained, moved);
+	assert_true(moved > 0);
 	// A paused deployment does not even place its canary again.
 	assert_true(world_live_version(w, job, 2) <= 1);
 	// Scaled up meanwhile: with old ones.
@@ -233,6 +248,37 @@ static void b77_old_ones_ask_for_what_they_did(void **state)
 	assert_int_equal(world_live_version(w, job, 2), 1);
 	assert_int_equal(world_evals(w, job, SCHED_EVAL_BLOCKED), 0);
 	assert_int_equal(deploy_at(w, job, 1, 0)->ask.memory_mib, 100);
+}
+
+// The old version claims a port that the new one does not: of one plan two may not have it.
+static void b77_old_ones_claim_what_they_did(void **state)
+{
+	struct world *w = *state;
+	const struct sched_claim port = {"port.80", 1, 0};
+	uint32_t job, c;
+
+	w->spec.claims = &port;
+	w->spec.claim_count = 1;
+	job = world_job(w, "j", 2);
+	world_settle(w);
+	assert_int_equal(world_live(w, job), 2);
+	w->spec.claim_count = 0;
+	w->group.canaries = 1;
+	w->group.restart_hash++;
+	world_job(w, "j", 2);
+	// All is lost, and then there is one node.
+	world_node_status(w, 0, SCHED_NODE_DOWN);
+	world_node_status(w, 1, SCHED_NODE_DOWN);
+	world_settle(w);
+	assert_int_equal(world_live(w, job), 0);
+	c = world_node(w, "c", 4000, 4000);
+	world_settle(w);
+	assert_int_equal(world_live_version(w, job, 1), 1);
+	assert_int_equal(world_live_version(w, job, 2), 1);
+	assert_int_equal(world_live_on(w, job, c), 2);
+	world_node_status(w, 0, SCHED_NODE_READY);
+	world_settle(w);
+	assert_int_equal(world_live_version(w, job, 1), 2);
 }
 
 // A job without anything careful goes on trying, and its deployment waits for that.
@@ -286,6 +332,7 @@ int main(void)
 		TEST(b77_a_failed_canary_goes),
 		TEST(b77_lost_old_ones_are_replaced),
 		TEST(b77_old_ones_ask_for_what_they_did),
+		TEST(b77_old_ones_claim_what_they_did),
 		TEST(b77_plain_updates_try_again),
 		TEST(b77_stopped_is_cancelled),
 	};
