@@ -21,6 +21,23 @@ static void read_job(struct evaluation_query *q, const char *job, char namespace
 	q->namespace = namespace;
 }
 
+// False: the error has been made.
+static bool status_known(struct api_call *call, const char *status)
+{
+	static const char *const known[] = {
+		"pending", "blocked", "complete", "failed", "cancelled"};
+
+	for (size_t i = 0; status && i < sizeof(known) / sizeof(known[0]); i++)
+		if (strcmp(status, known[i]) == 0)
+			return true;
+	if (status)
+		api_error(call->response, 400, "invalid_query", "status",
+			"status must be pending, blocked, complete, failed or cancelled, but is "
+			"'%.40s'",
+			status);
+	return !status;
+}
+
 void api_list_evaluations(struct api_call *call)
 {
 	const struct api *api = call->api;
@@ -31,7 +48,8 @@ void api_list_evaluations(struct api_call *call)
 	uint64_t next = 0;
 
 	if (!api_query_number(call, "limit", 1, API_LIST_MAX, API_LIST_DEFAULT, &q.limit) ||
-		!api_query_number(call, "after", 0, UINT32_MAX, 0, &q.after)) {
+		!api_query_number(call, "after", 0, UINT32_MAX, 0, &q.after) ||
+		!status_known(call, q.status)) {
 		json_decref(body);
 		return;
 	}

@@ -187,6 +187,12 @@ static void lists_are_read_page_by_page(void **state)
 	assert_int_equal(run_with(&f, answers, "get ep -l a=b -o name"), CLI_DONE);
 	assert_string_equal(out_text, "endpoint/orders\nendpoint/orders\n");
 	assert_int_equal(f.seen_count, 2);
+	// An empty page is not the end, but one that leads to itself is.
+	snprintf(first, sizeof(first), "{\"items\":[],\"next\":\"x/y\"}");
+	snprintf(second, sizeof(second), "{\"items\":[%s],\"next\":\"x/y\"}", orders);
+	assert_int_equal(run_with(&f, answers, "get ep -l a=b -o name"), CLI_DONE);
+	assert_string_equal(out_text, "endpoint/orders\n");
+	assert_int_equal(f.seen_count, 2);
 }
 
 static void one_resource_is_shown_whole(void **state)

@@ -138,6 +138,7 @@ static void test_a_blocked_evaluation_says_what_it_waits_for(void **state)
 	assert_string_not_equal(text_at(a, "next"), "");
 	assert_int_equal(ask(a, "GET", "/v1/evaluations?namespace=other", NULL), 200);
 	assert_int_equal(json_array_size(at(a, "items")), 0);
+	assert_int_equal(ask(a, "GET", "/v1/evaluations?status=waiting", NULL), 400);
 	assert_int_equal(ask(a, "GET", "/v1/evaluations/999999", NULL), 404);
 	assert_int_equal(ask(a, "GET", "/v1/evaluations/x1", NULL), 404);
 }

@@ -386,14 +386,13 @@ static enum cli_exit list_page(
 {
 	struct api_reply reply;
 	const json_t *items;
-	const char *next;
-	char *url = NULL;
+	char *before = *after, *url = NULL;
 	enum cli_exit exit = CLI_REFUSED;
+	const char *next;
 
 	if (asprintf(&url, "%s?limit=%d%s%s%s%s", path, PAGE_ITEMS, query && *query ? "&" : "",
 		    query ? query : "", *after ? "&after=" : "", *after ? *after : "") < 0)
 		return CLI_REFUSED;
-	free(*after);
 	*after = NULL;
 	if (api_get(cli, url, &reply) != CLI_DONE) {
 		exit = api_complain(cli, path, &reply);
@@ -407,10 +406,16 @@ static enum cli_exit list_page(
 	}
 	json_array_extend(all, (json_t *)items);
 	next = json_string_value(json_object_get(reply.body, "next"));
-	if (next && *next && json_array_size(items) > 0)
+	// A page may be empty and yet have a next one; but one that leads nowhere else ends it.
+	if (next && *next)
 		*after = api_escape(next);
+	if (*after && before && strcmp(*after, before) == 0) {
+		free(*after);
+		*after = NULL;
+	}
 	exit = CLI_DONE;
 out:
+	free(before);
 	api_reply_end(&reply);
 	free(url);
 	return exit;
