@@ -356,6 +356,34 @@ static void spread_is_stronger(void **state)
 	assert_int_equal(place_one(w) % 4, 0);
 }
 
+// What was looked at first is not counted again when a limit closes its stratum.
+static void each_node_is_counted_once(void **state)
+{
+	struct world *w = *state;
+	const struct sched_constraint two = {"node.rack", "2", SCHED_OP_DISTINCT_PROPERTY};
+	uint32_t job;
+	char text[300];
+
+	for (uint32_t k = 0; k < 200; k++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "n%u", k);
+		node_in(w, name, k % 2 ? "r1" : "r2", "z");
+	}
+	world_job(w, "peer", 60);
+	world_settle(w);
+	want_near(w);
+	w->group.constraints = &two;
+	w->group.constraint_count = 1;
+	job = world_job(w, "j", 5);
+	world_run(w);
+	assert_string_equal(
+		sched_explain_text(world_head(w), world_last_eval(w, job), text, sizeof(text)),
+		"placed 4 of 5, drawn by what it is near; 1 wait: of 200 nodes 200 are excluded "
+		"by: "
+		"node.rack distinct_property 2");
+}
+
 // Of more than are walked the newest stand for all.
 static void very_many_peers(void **state)
 {
@@ -613,7 +641,8 @@ static void names_are_found_in_snapshots(void **state)
 	for (uint32_t k = 0; k < NAMES; k += 3)
 		sched_core_job_stop(w->core, slots[k], true, w->now);
 	// Removals come a few at a time.
-	for (int round = 0; w->core->state->head.counts[SCHED_TABLE_JOBS] > NAMES / 3 * 2; round++) {
+	for (int round = 0; w->core->state->head.counts[SCHED_TABLE_JOBS] > NAMES / 3 * 2;
+		round++) {
 		world_settle(w);
 		w->now += NS_PER_SEC;
 		assert_true(round < 1000);
@@ -718,6 +747,7 @@ int main(void)
 		TEST(shares_are_of_different_size),
 		TEST(who_comes_later_follows),
 		TEST(spread_is_stronger),
+		TEST(each_node_is_counted_once),
 		TEST(very_many_peers),
 		TEST(near_is_explained),
 		TEST(image_decides_among_equals),
