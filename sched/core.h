@@ -62,7 +62,8 @@ void sched_core_stop(struct sched_core *c);
 // ---- events: each is one transaction, published, with the evaluations it calls for ----
 
 // A new job or a new version of it. The version is the next one, or stays if only counts, priority,
-// parallelism or stopping change. 0; -EINVAL; -EEXIST: the name is a child's of another job;
+// parallelism or stopping change. Of a version that failed and was taken back (deploy.h) only counts
+// and priority are taken. 0; -EINVAL; -EEXIST: the name is a child's of another job;
 // -ENOMEM.
 int sched_core_job_put(
 	struct sched_core *c, const struct sched_spec *spec, ns_t now, uint32_t *slot);

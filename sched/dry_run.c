@@ -11,6 +11,7 @@
 #include "sched/block.h"
 #include "sched/core_internal.h"
 #include "sched/deploy.h"
+#include "sched/deploy_core.h"
 
 #define PAGES_VERSION UINT64_MAX
 
@@ -77,13 +78,12 @@ static const struct sched_deployment *deployment_of(
 	const struct sched_deployment *now = old ? old->deployment : NULL;
 	bool is_version = !old || sched_job_spec(old)->version != d->spec->version;
 
-	if (is_version && sched_deployment_start(old, d->spec,
-				  old && sched_deploys(d->spec, false) && all_ready(d, old),
-				  &d->deployment))
+	if (is_version &&
+		sched_deployment_start(old, d->spec,
+			old && sched_deploys(d->spec, false) && all_ready(d, old), &d->deployment))
 		return &d->deployment;
 	if (!now || (!is_version && !d->spec->stopped) ||
-		(now->status != SCHED_DEPLOYMENT_RUNNING &&
-			now->status != SCHED_DEPLOYMENT_PAUSED))
+		(now->status != SCHED_DEPLOYMENT_RUNNING && now->status != SCHED_DEPLOYMENT_PAUSED))
 		return now;
 	d->deployment = *now;
 	d->deployment.status = SCHED_DEPLOYMENT_CANCELLED;
@@ -231,6 +231,18 @@ static int sum_up(struct sched_dry_run *d)
 	return count_outdated(d);
 }
 
+// What sched_core_job_put() makes of it. NULL: out of memory.
+static struct sched_spec *spec_taken(
+	const struct sched_snapshot *before, uint32_t job, const struct sched_spec *spec)
+{
+	bool same;
+	int rc;
+	struct sched_spec *current =
+		sched_deploy_refuse(sched_job_at(before, job), spec, &same, &rc);
+
+	return current || rc ? current : sched_spec_copy(spec);
+}
+
 int sched_dry_run(struct sched_dry_run *d, const struct sched_snapshot *before, uint32_t job,
 	const struct sched_spec *spec, const struct sched_worker_config *config, uint64_t seed,
 	ns_t now)
@@ -242,7 +254,7 @@ int sched_dry_run(struct sched_dry_run *d, const struct sched_snapshot *before, 
 	*d = (struct sched_dry_run){.before = before, .after = *before, .retry_at = NS_NEVER};
 	if (sched_spec_check(spec))
 		return -EINVAL;
-	d->spec = sched_spec_copy(spec);
+	d->spec = spec_taken(before, job, spec);
 	d->pages = pages_like(before);
 	d->worker = sched_worker_new(config, seed);
 	if (!d->spec || !d->pages || !d->worker || put_job(d, job) || put_eval(d, &t))

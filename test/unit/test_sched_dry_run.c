@@ -55,8 +55,7 @@ static void *copy_of(const void *items, size_t count, size_t bytes)
 
 static struct outcome outcome_of(const struct sched_plan *p)
 {
-	return (struct outcome){
-		.places = copy_of(p->places, p->place_count, sizeof(*p->places)),
+	return (struct outcome){.places = copy_of(p->places, p->place_count, sizeof(*p->places)),
 		.stops = copy_of(p->stops, p->stop_count, sizeof(*p->stops)),
 		.updates = copy_of(p->updates, p->update_count, sizeof(*p->updates)),
 		.placed = p->place_count,
@@ -96,8 +95,7 @@ static void assert_same(const struct outcome *a, const struct outcome *b)
 		assert_int_equal(a->stops[k].lost, b->stops[k].lost);
 	}
 	for (uint32_t k = 0; k < a->updated; k++) {
-		assert_memory_equal(
-			&a->updates[k].id, &b->updates[k].id, sizeof(a->updates[k].id));
+		assert_memory_equal(&a->updates[k].id, &b->updates[k].id, sizeof(a->updates[k].id));
 		assert_int_equal(a->updates[k].version, b->updates[k].version);
 	}
 }
@@ -351,6 +349,30 @@ static void tells_canaries_from_what_is_replaced(void **state)
 	sched_dry_run_fini(&d);
 }
 
+// What has failed and was taken back brings its counts alone.
+static void does_not_try_again_what_was_refused(void **state)
+{
+	struct world *w = *state;
+	struct sched_dry_run d;
+	uint32_t job;
+
+	nodes(w, 3);
+	w->group.auto_revert = true;
+	job = world_job(w, "j", 2);
+	world_settle(w);
+	w->group.restart_hash = 2;
+	world_job(w, "j", 2);
+	world_run(w);
+	assert_int_equal(sched_core_deployment(w->core, job, SCHED_DEPLOYMENT_FAIL, w->now), 0);
+	world_settle(w);
+	prepare(w, "j", 3);
+	same_as_real(w, &d, &job);
+	assert_int_equal(d.spec->version, 3);
+	assert_int_equal(d.placed, 1);
+	assert_int_equal(d.outdated, 0);
+	sched_dry_run_fini(&d);
+}
+
 static void covers_jobs_with_one_a_node(void **state)
 {
 	struct world *w = *state;
@@ -408,8 +430,8 @@ static void refuses_what_is_beyond_a_limit(void **state)
 	struct sched_dry_run d;
 
 	prepare(w, "j", SCHED_COUNT_MAX + 1);
-	assert_int_equal(sched_dry_run(&d, world_head(w), SCHED_NONE, &w->spec, NULL, 1, w->now),
-		-EINVAL);
+	assert_int_equal(
+		sched_dry_run(&d, world_head(w), SCHED_NONE, &w->spec, NULL, 1, w->now), -EINVAL);
 	sched_dry_run_fini(&d);
 }
 
@@ -424,6 +446,7 @@ int main(void)
 		TEST(tells_who_would_have_to_go),
 		TEST(keeps_to_the_quota),
 		TEST(tells_canaries_from_what_is_replaced),
+		TEST(does_not_try_again_what_was_refused),
 		TEST(covers_jobs_with_one_a_node),
 		TEST(stopping_is_planned_too),
 		TEST(says_when_there_is_more),
