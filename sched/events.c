@@ -333,7 +333,7 @@ static bool calls_for(struct sched_core *c, const struct sched_instance *i,
 		return i->desired == SCHED_RUN;
 	if (r->status != SCHED_RUNNING || !r->ready || sched_ready(i))
 		return false;
-	return (previous && (sched_live(previous) || rolls(c, i))) || some_wait(c, i);
+	return (previous && sched_live(previous)) || rolls(c, i) || some_wait(c, i);
 }
 
 static int report_one(struct sched_core *c, struct sched_report *r, ns_t now)

@@ -247,7 +247,9 @@ static void check_few(struct sim *s, uint32_t job)
 	for (uint32_t at = j->first_instance; at != SCHED_NONE;) {
 		const struct sched_instance *i = sched_instance_at(head(s), at);
 
-		if (sched_live(i) && i->node < NODES_MAX + BIG + 1 && ++on_node[i->node] > FEW)
+		// Old ones that a deployment holds are no reason to wait for the new ones.
+		if (sched_live(i) && i->version == sched_job_spec(j)->version &&
+			i->node < NODES_MAX + BIG + 1 && ++on_node[i->node] > FEW)
 			fail(s, "at rest more are on a node than distinct_property allows");
 		at = i->next_in_job;
 	}
