@@ -306,6 +306,80 @@ static void test_a_quota_holds_back(void **state)
 	UNTIL(e, told(e, HOST1, "run") == 5);
 }
 
+static bool deployment_is(struct env *e, const char *name, const char *state)
+{
+	json_t *now = scheduler_deployment(&e->orchestrator.scheduler, "default", name);
+	bool is = strcmp(text(now, "state"), state) == 0;
+
+	json_decref(now);
+	return is;
+}
+
+// The version that failed is still what is stored; neither a start nor another count tries it again.
+static void test_what_was_reverted_stays_so(void **state)
+{
+	static const char function[] =
+		"{\"metadata\":{\"name\":\"echo\"},\"spec\":{\"command\":[\"x\"],\"env\":{\"V\":"
+		"\"%d\"},\"scale\":{\"min\":%d},\"update\":{\"auto_revert\":true}}}";
+	struct env *e = *state;
+
+	connect_host(e, HOST1, HOST_1, "s1");
+	put(e, KIND_FUNCTION, function, 1, 1);
+	UNTIL(e, told(e, HOST1, "run") == 1);
+	obey(e, HOST1, "s1");
+	UNTIL(e, deployment_is(e, "echo", "successful"));
+	put(e, KIND_FUNCTION, function, 2, 1);
+	UNTIL(e, told(e, HOST1, "run") == 2);
+	for (size_t i = 0; i < 2; i++)
+		if (json_integer_value(json_object_get(item_at(e, HOST1, i), "version")) == 2)
+			report(e, HOST1,
+				"{\"start\":\"s1\",\"instances\":[{\"id\":\"%s\",\"state\":"
+				"\"failed\"}]}",
+				text(item_at(e, HOST1, i), "id"));
+	UNTIL(e, job_is(e, "echo", "version") == 3 && told(e, HOST1, "run") == 1);
+	assert_string_equal(text(json_object_get(spec_at(e, HOST1, 0), "env"), "V"), "1");
+	stop(e);
+	start(e);
+	assert_int_equal(job_is(e, "echo", "version"), 3);
+	UNTIL(e, e->clients[HOST1].closed);
+	connect_host(e, HOST1, HOST_1, "s1");
+	obey(e, HOST1, "s1");
+	UNTIL(e, job_is(e, "echo", "ready") == 1);
+	put(e, KIND_FUNCTION, function, 2, 2);
+	UNTIL(e, told(e, HOST1, "run") == 2);
+	for (size_t i = 0; i < 2; i++)
+		assert_string_equal(
+			text(json_object_get(spec_at(e, HOST1, i), "env"), "V"), "1");
+	// Another one is.
+	put(e, KIND_FUNCTION, function, 3, 2);
+	UNTIL(e, told(e, HOST1, "run") > 2);
+}
+
+// However many there are, what hosts are told of them is there once.
+static void test_instances_share_what_hosts_are_told(void **state)
+{
+	struct env *e = *state;
+	struct fleet *f = &e->orchestrator.fleet;
+	const struct strmap_node *at;
+	const json_t *shared = NULL;
+	size_t n = 0;
+
+	connect_host(e, HOST1, HOST_1, "s1");
+	put(e, KIND_JOB,
+		JOB("b", "{\"command\":[\"x\"],\"count\":30,\"resources\":{\"cpu_milli\":10}}"));
+	UNTIL(e, told(e, HOST1, "run") == 30);
+	for (at = strmap_next(&f->instances, NULL); at; at = strmap_next(&f->instances, at)) {
+		const struct fleet_instance *i = container_of(
+			(struct strmap_node *)(uintptr_t)at, struct fleet_instance, node);
+
+		assert_true(!shared || shared == i->spec);
+		shared = i->spec;
+		n++;
+	}
+	assert_int_equal(n, 30);
+	assert_null(json_object_get(shared, "index"));
+}
+
 // There is nowhere else to go, so a gentle drain waits; when its time is over it does not.
 static void test_a_drain_ends_at_its_deadline(void **state)
 {
@@ -558,6 +632,8 @@ int main(void)
 		PATIENT(test_strays_go_with_their_children),
 		PATIENT(test_a_start_alone_evaluates_nothing),
 		PATIENT(test_a_quota_holds_back),
+		PATIENT(test_what_was_reverted_stays_so),
+		PATIENT(test_instances_share_what_hosts_are_told),
 		PATIENT(test_a_drain_ends_at_its_deadline),
 		PATIENT(test_a_deadline_outlives_a_restart),
 		TEST(test_a_node_that_is_waited_for),
