@@ -114,7 +114,9 @@ const struct api_route api_routes[] = {
 		"A job, with its instances by state and when it is launched."),
 	WRITING(KIND_JOB, "/v1/jobs/{namespace}/{name}", "a job"),
 	{"POST", "/v1/jobs/{namespace}/{name}/dispatch", api_dispatch, KIND_JOB,
-		"Makes a job of a templated one, with a payload and meta.", NULL,
+		"Makes a job of a templated one, with a payload and meta; launches one that has a "
+		"schedule.",
+		NULL,
 		API_BODY_DISPATCH, NULL},
 	{"POST", "/v1/jobs/{namespace}/{name}/deployment", api_deployment, KIND_JOB,
 		"Promotes, pauses, resumes or fails the rollout of a job's version.", NULL,

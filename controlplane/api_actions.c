@@ -125,6 +125,8 @@ static void refuse_dispatch(struct api_call *call, const struct api_dispatch *d,
 		api_error(call->response, 413, "too_large", "payload", "%s", d->why);
 	else if (rc == -EDQUOT)
 		api_error(call->response, 503, "busy", NULL, "%s", d->why);
+	else if (rc == -EBUSY)
+		api_error(call->response, 409, "not_now", NULL, "%s", d->why);
 	else if (rc == -EINVAL)
 		api_error(call->response, 400, "invalid_field", NULL, "%s", d->why);
 	else

@@ -38,7 +38,8 @@ struct api_scheduler {
 	int (*child_delete)(void *user, const char *namespace, const char *name, uint64_t *index);
 	json_t *(*quota)(void *user, const char *namespace);
 	// 0; -EEXIST: the child is there, by its token; -ENOENT: no such job; -E2BIG: the payload is
-	// too long; -EDQUOT: too many children; -EINVAL; -ENOMEM. The last three but one with `why`.
+	// too long; -EDQUOT: too many children; -EBUSY: one of a schedule runs; -EINVAL; -ENOMEM. With
+	// `why`, but for -ENOENT and -ENOMEM.
 	int (*dispatch)(void *user, struct api_dispatch *d);
 	// The transaction of the scheduler up to which all is durable.
 	uint64_t (*durable)(void *user);

@@ -306,8 +306,8 @@ static json_t *responses(const struct api_route *route)
 	json_object_set_new(out, "400", error_answer("A parameter or a field is wrong."));
 	if (strstr(route->pattern, "{name}") && strcmp(route->method, "PUT") != 0)
 		json_object_set_new(out, "404", error_answer("There is none of this name."));
-	if (route->body == API_BODY_DEPLOYMENT)
-		json_object_set_new(out, "409", error_answer("Not as its rollout is now."));
+	if (acts(route))
+		json_object_set_new(out, "409", error_answer("Not as it is now."));
 	if (acts(route))
 		json_object_set_new(out, "503", error_answer("Not now: try again later."));
 	if (writes && !acts(route)) {

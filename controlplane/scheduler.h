@@ -235,7 +235,8 @@ struct scheduler_child {
 	char name[64];
 	uint64_t index;  // durable once durable_index has reached it
 };
-// As sched_core_dispatch(); *out is filled for 0 and -EEXIST.
+// As sched_core_dispatch(), or of a job with a schedule as sched_core_launch_now(). *out is filled
+// for 0 and -EEXIST.
 int scheduler_dispatch(struct scheduler *s, const char *namespace, const char *name,
 	struct sched_dispatch *d, struct scheduler_child *out);
 

@@ -9,6 +9,7 @@
 
 #include "controlplane/registry_internal.h"
 #include "controlplane/scheduler_internal.h"
+#include "sched/cron.h"
 #include "sched/dry_run.h"
 #include "sched/names.h"
 
@@ -67,7 +68,7 @@ static void set_failed(json_t *out, const struct sched_dry_run *d)
 			out, "group", json_string(d->spec->groups[x->group].name));
 }
 
-static json_t *plan_json(const struct sched_dry_run *d)
+static json_t *plan_json(const struct sched_dry_run *d, ns_t now)
 {
 	json_t *out = json_object();
 	uint32_t node_count;
@@ -90,6 +91,13 @@ static json_t *plan_json(const struct sched_dry_run *d)
 		json_object_set_new(out, "preempted", victims(d));
 	if (d->failed)
 		set_failed(out, d);
+	if (d->spec->launch && d->spec->launch->cron && !d->spec->stopped) {
+		ns_t next = cron_next(d->spec->launch->cron, now);
+
+		if (next != NS_NEVER)
+			json_object_set_new(out, "next_launch",
+				json_string(time_text(next, text, sizeof(text))));
+	}
 	if (d->retry_at != NS_NEVER)
 		json_object_set_new(out, "next_try",
 			json_string(time_text(d->retry_at, text, sizeof(text))));
@@ -103,7 +111,7 @@ static json_t *run(struct scheduler *s, const struct sched_snapshot *now, uint32
 	json_t *out = NULL;
 
 	if (sched_dry_run(d, now, job, spec, &s->planning, SEED, scheduler_now(s)) == 0)
-		out = plan_json(d);
+		out = plan_json(d, scheduler_now(s));
 	sched_dry_run_fini(d);
 	free(d);
 	return out;

@@ -14,6 +14,39 @@ static void done(struct scheduler *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
+// A job with a schedule, out of its turn.
+static int launch(struct scheduler *s, uint32_t parent, struct sched_dispatch *d, uint32_t *child)
+{
+	int rc;
+
+	if (d->payload || d->meta_count || d->token) {
+		snprintf(d->why, sizeof(d->why),
+			"it has a schedule and is no template: launch it without payload, meta and "
+			"token");
+		return -EINVAL;
+	}
+	rc = sched_core_launch_now(s->core, parent, scheduler_now(s), child);
+	if (rc == -EINVAL)
+		snprintf(d->why, sizeof(d->why), "it is stopped");
+	if (rc == -EBUSY)
+		snprintf(d->why, sizeof(d->why),
+			"the one launched before has not ended, and schedule.overlap is false");
+	if (rc == -EDQUOT)
+		snprintf(d->why, sizeof(d->why), "too many of its jobs have not ended: at most %d",
+			SCHED_CHILDREN_MAX);
+	return rc;
+}
+
+static int dispatch(struct scheduler *s, uint32_t parent, struct sched_dispatch *d, uint32_t *child)
+{
+	const struct sched_job *j = sched_job_at(&s->core->state->head, parent);
+	const struct sched_launch *l = j ? sched_job_spec(j)->launch : NULL;
+
+	return l && l->cron && !l->templated
+		       ? launch(s, parent, d, child)
+		       : sched_core_dispatch(s->core, parent, d, scheduler_now(s), child);
+}
+
 int scheduler_dispatch(struct scheduler *s, const char *namespace, const char *name,
 	struct sched_dispatch *d, struct scheduler_child *out)
 {
@@ -25,7 +58,7 @@ int scheduler_dispatch(struct scheduler *s, const char *namespace, const char *n
 	pthread_mutex_lock(&s->lock);
 	parent = sched_job_find(s->core->state, namespace, name);
 	if (parent != SCHED_NONE)
-		rc = sched_core_dispatch(s->core, parent, d, scheduler_now(s), &child);
+		rc = dispatch(s, parent, d, &child);
 	if (!rc || rc == -EEXIST)
 		j = sched_job_at(&s->core->state->head, child);
 	if (j) {

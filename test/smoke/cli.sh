@@ -238,6 +238,7 @@ check 0 "plan of jobs" plan -f "$dir/jobs.yaml"
 says '^job/import created \(dry run\)'
 says '^  > NO ROOM for 3; there is no node'
 says '^  > nothing to start or stop'
+says '^  > launch it next at .*T03:00:00'
 check 0 "the plan made nothing" get jobs
 complains 'There are no jobs'
 check 0 "apply jobs" apply -f "$dir/jobs.yaml"
@@ -270,6 +271,8 @@ says '^  parent: render$'
 says '^  payload_bytes: 7$'
 check 0 "describe a template" describe job render
 says "^default +${child#job/} "
+check 0 "a scheduled job out of its turn" run job nightly
+says '^job/nightly-[0-9]+ made of job/nightly$'
 check 1 "logs of what has no instances" logs job render
 complains 'makes jobs of its own'
 check 1 "a rollout of what is not rolled out" rollout promote job import

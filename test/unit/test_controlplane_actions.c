@@ -298,6 +298,26 @@ static void test_dispatches_are_checked(void **state)
 	until(a, "/v1/jobs/default/render", "status.children.alive", 0);
 }
 
+static void test_a_scheduled_job_is_launched_now(void **state)
+{
+	struct asking *a = *state;
+
+	put(a->e, KIND_JOB,
+		"{\"metadata\":{\"name\":\"nightly\"},\"spec\":{\"command\":[\"x\"],"
+		"\"schedule\":{\"cron\":[\"0 3 1 1 *\"]}}}");
+	UNTIL(a->e, ask(a, "GET", "/v1/jobs/default/nightly", NULL) == 200 &&
+			    strcmp(text_at(a, "status.state"), "scheduled") == 0);
+	expect_refused(a, "/v1/jobs/default/nightly/dispatch", "{\"text\":\"x\"}", 400, "",
+		"no template");
+	assert_int_equal(ask(a, "POST", "/v1/jobs/default/nightly/dispatch", NULL), 201);
+	assert_int_equal(strncmp(text_at(a, "job"), "nightly-", 8), 0);
+	UNTIL(a->e, api_settled(&a->api, &a->last));
+	// Within the same second it is that one, later it still runs.
+	pass(a->e, 1100 * NS_PER_MS);
+	expect_refused(a, "/v1/jobs/default/nightly/dispatch", "{}", 409, "", "has not ended");
+	until(a, "/v1/jobs/default/nightly", "status.launch.launches", 1);
+}
+
 // ---- deployments ----
 
 #define ROLLOUT "/v1/functions/default/echo/deployment"
@@ -433,6 +453,7 @@ int main(void)
 		ASK(test_a_dispatch_is_told_when_it_is_durable),
 		ASK(test_a_dispatch_that_cannot_be_stored_says_so),
 		ASK(test_dispatches_are_checked),
+		ASK(test_a_scheduled_job_is_launched_now),
 		ASK(test_a_rollout_waits_for_its_promotion),
 		ASK(test_a_storm_does_not_fill_the_history),
 	};

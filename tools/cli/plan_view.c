@@ -137,7 +137,9 @@ void plan_print(FILE *out, const json_t *plan)
 		return;
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
 		any |= number(plan, counts[i]) > 0;
-	if (!any)
+	if (json_object_get(plan, "next_launch"))
+		fprintf(out, "  > launch it next at %s\n", text(plan, "next_launch"));
+	else if (!any)
 		fputs("  > nothing to start or stop\n", out);
 	print_places(out, plan, least);
 	print_changes(out, plan, least);

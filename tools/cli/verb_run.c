@@ -148,11 +148,12 @@ static enum cli_exit run(struct cli *cli, const void *values, int argc, char **a
 const struct verb verb_run = {
 	.name = "run",
 	.words = "job NAME",
-	.summary = "Make a job of a templated one, with a payload and meta",
+	.summary = "Run a templated job with a payload and meta, or a scheduled one now",
 	.about = "The job that is made has a name of its own; it is printed. `penstock logs job NAME` "
 		 "shows\nwhat it writes, `penstock describe job NAME` how it ended.",
 	.examples = "penstock run job render --data scene-7 --meta zoom=12\n"
-		    "penstock run job import -f day.csv --token 2026-11-23",
+		    "penstock run job import -f day.csv --token 2026-11-23\n"
+		    "penstock run job nightly",
 	.options = options,
 	.option_count = sizeof(options) / sizeof(options[0]),
 	.values_bytes = sizeof(struct values),
