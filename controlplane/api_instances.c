@@ -96,7 +96,7 @@ void api_list_instances(struct api_call *call)
 		found = collect(call->api->fleet, &filter, &count);
 	items = json_array();
 	for (size_t i = 0; i < count && i < limit; i++)
-		json_array_append_new(items, fleet_instance_json(found[i]));
+		json_array_append_new(items, fleet_instance_json(call->api->fleet, found[i]));
 	body = json_object();
 	json_object_set_new(body, "items", items);
 	json_object_set_new(body, "seq", json_integer((json_int_t)call->api->registry->seq));
@@ -142,7 +142,7 @@ void api_get_instance(struct api_call *call)
 	if (!i)
 		return;
 	api_wait(call);
-	api_reply(call, 200, fleet_instance_json(i));
+	api_reply(call, 200, fleet_instance_json(call->api->fleet, i));
 }
 
 static struct api_log_source *sources_new(struct api_call *call, size_t count, uint64_t tail)

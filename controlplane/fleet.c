@@ -286,7 +286,6 @@ void fleet_place(struct fleet *f, const struct fleet_placement *p)
 
 	if (!n || fleet_instance(f, p->id)) {
 		json_decref(p->spec);
-		json_decref(p->why);
 		return;
 	}
 	i = must(calloc(1, sizeof(*i)));
@@ -351,7 +350,6 @@ static void instance_free(struct fleet *f, struct fleet_instance *i)
 		free(fn);
 	}
 	json_decref(i->spec);
-	json_decref(i->why);
 	json_decref(i->exit);
 	free(i);
 }

@@ -25,6 +25,7 @@
 #include "controlplane/strmap.h"
 #include "lib/base/clock.h"
 #include "lib/base/hist.h"
+#include "sched/types.h"
 
 #define FLEET_NODES_MAX 20000
 #define FLEET_UNROUTE_MAX (2 * NS_PER_SEC)
@@ -101,7 +102,7 @@ struct fleet_instance {
 	ns_t unroute_until;
 	bool unrouted;  // gateways act by it
 	json_t *spec;  // as the host is told; shared, of a job without the index
-	json_t *why;   // it was put there
+	struct sched_why why;  // it was put there
 	ns_t created_wall_ns;
 	// observed
 	enum instance_state state;
@@ -128,6 +129,8 @@ struct fleet_events {
 	bool (*reached)(void *user, uint64_t seq);
 	// Whether any gateway is there.
 	bool (*watched)(void *user);
+	// Why an instance was put where it is, to be shown. A new reference.
+	json_t *(*why)(const struct sched_why *why);
 };
 
 // How long the steps of a start take, of instances placed since this start.
@@ -158,7 +161,8 @@ struct fleet_placement {
 	const char *id, *namespace, *function, *node;
 	uint64_t version;
 	uint32_t index;
-	json_t *spec, *why;  // new references are taken; spec.kind is "job" if it is of a job
+	json_t *spec;  // a new reference is taken; spec.kind is "job" if it is of a job
+	struct sched_why why;
 	ns_t created_wall_ns;
 };
 
@@ -233,7 +237,7 @@ void fleet_release(struct fleet *f, uint64_t seq, ns_t now);
 json_t *fleet_targets(const struct fleet *f, const char *namespace, const char *name);
 json_t *fleet_node_status(const struct fleet *f, const char *name);
 json_t *fleet_function_status(const struct fleet *f, const char *namespace, const char *name);
-json_t *fleet_instance_json(const struct fleet_instance *i);
+json_t *fleet_instance_json(const struct fleet *f, const struct fleet_instance *i);
 // The steps of starts and what went wrong.
 json_t *fleet_deploys(const struct fleet *f);
 struct prom;

@@ -241,7 +241,7 @@ static const char *shown_state(const struct fleet_instance *i)
 	return i->stopped && i->state == INSTANCE_EXITED ? "stopped" : instance_state_names[i->state];
 }
 
-json_t *fleet_instance_json(const struct fleet_instance *i)
+json_t *fleet_instance_json(const struct fleet *f, const struct fleet_instance *i)
 {
 	json_t *metadata = json_object(), *spec = json_object(), *status = json_object();
 	json_t *out = json_object();
@@ -267,8 +267,7 @@ json_t *fleet_instance_json(const struct fleet_instance *i)
 		set_text(status, "reason", i->reason);
 	if (i->exit)
 		json_object_set(status, "exit", i->exit);
-	if (i->why)
-		json_object_set(status, "why", i->why);
+	json_object_set_new(status, "why", f->events->why(&i->why));
 	json_object_set_new(out, "apiVersion", json_string("penstock/v1"));
 	json_object_set_new(out, "kind", json_string("Instance"));
 	json_object_set_new(out, "metadata", metadata);

@@ -79,6 +79,7 @@ static const struct fleet_events fleet_events = {
 	.targets = on_targets,
 	.reached = on_reached,
 	.watched = on_watched,
+	.why = scheduler_why,
 };
 
 static json_t *hosts_of(void *user, const struct resource *function)
@@ -105,7 +106,7 @@ static void placed(void *user, const struct scheduler_placement *p)
 			.version = p->version,
 			.spec = orchestrator_host_spec(o, p->spec, p->instance->group),
 			.index = p->instance->name_index,
-			.why = scheduler_why(p->instance),
+			.why = p->instance->why,
 			.created_wall_ns = clock_wall()});
 	// At start: hosts have forgotten it.
 	if (i->status == SCHED_COMPLETE || i->status == SCHED_FAILED)

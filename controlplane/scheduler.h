@@ -269,7 +269,7 @@ json_t *scheduler_evaluation(struct scheduler *s, uint64_t id);
 // How the current version of a job is rolled out; NULL: it is not. A new reference.
 json_t *scheduler_deployment(struct scheduler *s, const char *namespace, const char *name);
 // Why an instance was put where it is. A new reference.
-json_t *scheduler_why(const struct sched_instance *i);
+json_t *scheduler_why(const struct sched_why *why);
 
 // What would be done if the job were put; NULL: it is beyond a limit. It takes as long as one
 // evaluation. A new reference.

@@ -13,17 +13,17 @@ static void set(json_t *out, const char *name, uint64_t value)
 	json_object_set_new(out, name, json_integer((json_int_t)value));
 }
 
-json_t *scheduler_why(const struct sched_instance *i)
+json_t *scheduler_why(const struct sched_why *why)
 {
 	json_t *out = json_object();
 
-	set(out, "evaluation", i->why.eval);
-	json_object_set_new(out, "trigger", json_string(scheduler_because(i->why.trigger)));
-	set(out, "considered", i->why.considered);
-	set(out, "infeasible", i->why.infeasible);
-	set(out, "full", i->why.exhausted);
-	json_object_set_new(out, "score", json_real((double)i->why.score));
-	json_object_set_new(out, "runner_up", json_real((double)i->why.runner_up));
+	set(out, "evaluation", why->eval);
+	json_object_set_new(out, "trigger", json_string(scheduler_because(why->trigger)));
+	set(out, "considered", why->considered);
+	set(out, "infeasible", why->infeasible);
+	set(out, "full", why->exhausted);
+	json_object_set_new(out, "score", json_real((double)why->score));
+	json_object_set_new(out, "runner_up", json_real((double)why->runner_up));
 	return out;
 }
 

@@ -32,7 +32,7 @@ static const char *told_id(const struct env *e, int index)
 static bool shows(const struct env *e, const char *id, const char *expected)
 {
 	const struct fleet_instance *i = fleet_instance(&e->orchestrator.fleet, id);
-	json_t *json = i ? fleet_instance_json(i) : NULL;
+	json_t *json = i ? fleet_instance_json(&e->orchestrator.fleet, i) : NULL;
 	const json_t *status = json_object_get(json, "status");
 	const json_t *exit = json_object_get(status, "exit");
 	const char *reason = json_string_value(json_object_get(status, "reason"));
@@ -85,6 +85,13 @@ static void test_ends_are_shown_also_after_a_crash(void **state)
 	UNTIL(e, !json_object_get(e->clients[HOST1].table, ids[0]) &&
 			 !json_object_get(e->clients[HOST1].table, ids[1]) &&
 			 !json_object_get(e->clients[HOST1].table, ids[2]));
+	// On its way to being forgotten a host may say more.
+	report(e, HOST1,
+		"{\"start\":\"s1\",\"instances\":["
+		"{\"id\":\"%s\",\"state\":\"exited\",\"exit\":{\"code\":3,\"signal\":0},\"reason\":\"\"}]}",
+		ids[1]);
+	pass(e, 50 * NS_PER_MS);
+	assert_true(shows(e, ids[1], "failed 3 0 exit status 3"));
 	crash(e);
 	assert_true(shows(e, ids[0], "exited 0 0 "));
 	assert_true(shows(e, ids[1], "failed 3 0 exit status 3"));

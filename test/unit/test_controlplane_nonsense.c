@@ -30,7 +30,8 @@ static void send_text(struct env *e, int i, char *text)
 
 static json_t *status_of(const struct env *e, const char *id)
 {
-	json_t *shown = fleet_instance_json(fleet_instance(&e->orchestrator.fleet, id));
+	json_t *shown = fleet_instance_json(
+		&e->orchestrator.fleet, fleet_instance(&e->orchestrator.fleet, id));
 	json_t *status = json_incref(json_object_get(shown, "status"));
 
 	json_decref(shown);
