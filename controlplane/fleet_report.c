@@ -123,6 +123,9 @@ static void take_instance(
 	if (!i || i->host != n || state == INSTANCE_STATES)
 		return;
 	i->named = true;
+	// How it ended is stored, and what its host says on the way to forgetting it is no news.
+	if (i->intent == INTENT_ENDED && i->state >= INSTANCE_EXITED)
+		return;
 	take_details(f, i, seen, wall_ns);
 	ready = ready && state == INSTANCE_RUNNING;
 	if (ready && i->cold && wall_ns >= i->created_wall_ns)

@@ -37,8 +37,10 @@ static unsigned on_adopt(struct life *life, ns_t now)
 
 static unsigned on_recall(struct life *life, ns_t now)
 {
-	if (life->state == LIFE_NEW)
-		enter(life, LIFE_FAILED, now, NS_NEVER);
+	if (life->state != LIFE_NEW)
+		return 0;
+	life->failed = life->once;
+	enter(life, LIFE_FAILED, now, NS_NEVER);
 	return 0;
 }
 
@@ -89,6 +91,7 @@ static unsigned wait_or_give_up(struct life *life, ns_t now)
 {
 	life->ends++;
 	if (life->once) {
+		life->failed = true;
 		enter(life, LIFE_FAILED, now, NS_NEVER);
 		return LIFE_GIVE_UP;
 	}
@@ -237,5 +240,5 @@ const char *life_name(const struct life *life)
 		[LIFE_ENDED] = "exited",
 	};
 
-	return names[life->state];
+	return names[life->state == LIFE_ENDED && life->failed ? LIFE_FAILED : life->state];
 }

@@ -90,6 +90,7 @@ struct life {
 	bool killing; // STARTING, and told to die
 	bool once;    // set it behind life_init(): runs to its end, and that is it
 	bool stopped; // told to stop before its end
+	bool failed;  // once: what it stays when nobody asks for it any more
 	const char *reason; // of the last trouble; NULL: none
 };
 

@@ -326,6 +326,9 @@ static void once_fails_once(void **state)
 	assert_string_equal(life_name(&life), "failed");
 	assert_int_equal(life_step(&life, LIFE_TIMER, 1000 * NS_PER_SEC), 0);
 	assert_int_equal(life.restarts, 0);
+	assert_int_equal(life_step(&life, LIFE_STOP, 3), LIFE_END);
+	assert_int_equal(life.state, LIFE_ENDED);
+	assert_string_equal(life_name(&life), "failed"); // it was told so, and that is that
 	life = once();
 	assert_int_equal(life_step(&life, LIFE_EXITED, 2), LIFE_GIVE_UP); // could not be started
 	life = fresh();
