@@ -284,7 +284,9 @@ def measure(found, o):
         print("  one thread: grid, memory, scores, conflicts", flush=True)
         measure_grid(found, o)
         measure_rest(found, o)
-        conflicts.add(found, lines_of(o, "conflicts", *(["quick"] if o.quick else [])))
+        # Once: what it counts hardly varies.
+        if not conflicts.cells(found):
+            conflicts.add(found, lines_of(o, "conflicts", *(["quick"] if o.quick else [])))
 
 
 def show(found, o):
