@@ -455,30 +455,6 @@ static void test_near_goes_where_its_peers_are(void **state)
 	assert_int_equal(told(e, HOST2, "run"), 7);
 }
 
-// A manifest's `near`, through API, scheduler and host; told again, nothing moves.
-static void test_near_goes_where_its_peers_are(void **state)
-{
-	struct env *e = *state;
-
-	connect_host(e, HOST1, HOST("n1", "s1", ",\"attributes\":{\"rack\":\"r1\"}"), "s1");
-	connect_host(e, HOST2, HOST("n2", "s2", ",\"attributes\":{\"rack\":\"r2\"}"), "s2");
-	UNTIL(e, fleet_node(&e->orchestrator.fleet, "n1") && fleet_node(&e->orchestrator.fleet, "n2"));
-	put(e, KIND_FUNCTION, "{\"metadata\":{\"name\":\"store\"},\"spec\":{\"command\":[\"x\"],"
-		"\"scale\":{\"min\":1},\"placement\":{\"constraints\":[{\"attribute\":\"rack\","
-		"\"op\":\"=\",\"value\":\"r2\"}]}}}");
-	UNTIL(e, told(e, HOST2, "run") == 1);
-	put(e, KIND_FUNCTION, "{\"metadata\":{\"name\":\"reader\"},\"spec\":{\"command\":[\"x\"],"
-		"\"scale\":{\"min\":6},\"placement\":{\"near\":[\"store\"]}}}");
-	UNTIL(e, told(e, HOST1, "run") + told(e, HOST2, "run") == 7);
-	assert_int_equal(told(e, HOST2, "run"), 7);
-	put(e, KIND_FUNCTION, "{\"metadata\":{\"name\":\"reader\"},\"spec\":{\"command\":[\"x\"],"
-		"\"scale\":{\"min\":6}}}");
-	put(e, KIND_FUNCTION, "{\"metadata\":{\"name\":\"other\"},\"spec\":{\"command\":[\"x\"],"
-		"\"scale\":{\"min\":1}}}");
-	UNTIL(e, told(e, HOST1, "run") == 1);
-	assert_int_equal(told(e, HOST2, "run"), 7);
-}
-
 static void expect_explained(struct env *e, const char *expected)
 {
 	ns_t give_up = clock_now() + DEADLINE;
@@ -588,7 +564,6 @@ int main(void)
 		TEST(test_deleted_functions_end),
 		TEST(test_logs_come_from_the_host),
 		TEST(test_refusals_are_told_in_measure),
-		TEST(test_near_goes_where_its_peers_are),
 		TEST(test_near_goes_where_its_peers_are),
 		TEST(test_waiting_and_placed_are_explained),
 		cmocka_unit_test(test_tokens_are_hashed),
