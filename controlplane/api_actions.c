@@ -139,8 +139,8 @@ static void reply_child(struct api_call *call, const struct api_dispatch *d, boo
 {
 	call->response->wait_index = d->index;
 	api_reply(call, made ? 201 : 200,
-		json_pack("{s:s, s:s, s:b}", "namespace", d->namespace, "job", d->child, "created",
-			(int)made));
+		json_pack("{s:o, s:o, s:b}", "namespace", api_string(d->namespace), "job",
+			api_string(d->child), "created", (int)made));
 }
 
 void api_dispatch(struct api_call *call)

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "controlplane/api.h"
+#include "controlplane/api_scheduler.h"
 #include "controlplane/publish.h"
 #include "controlplane/telemetry.h"
 
@@ -244,6 +245,97 @@ static void take_parts(struct world *w, char *text, size_t len)
 	}
 }
 
+// ---- a scheduler that looks at what it is given and takes what its first byte says ----
+
+static json_t *no_evaluations(void *user, const struct evaluation_query *query, uint64_t *next)
+{
+	check(query != NULL, "there is a query");
+	*next = 0;
+	return json_array();
+}
+
+static json_t *no_evaluation(void *user, uint64_t id)
+{
+	return NULL;
+}
+
+static json_t *plan(void *user, enum kind kind, const struct resource *before, const json_t *object)
+{
+	check(before || object, "a plan is of something");
+	return kind == KIND_JOB ? json_object() : NULL;
+}
+
+static json_t *none(void *user, const char *namespace, const char *name)
+{
+	return NULL;
+}
+
+static json_t *no_children(void *user, const char *namespace, const char *parent, const char *after,
+	size_t limit)
+{
+	return json_array();
+}
+
+static int no_child(void *user, const char *namespace, const char *name, uint64_t *index)
+{
+	return -ENOENT;
+}
+
+static json_t *no_quota(void *user, const char *namespace)
+{
+	return NULL;
+}
+
+static int dispatch(void *user, struct api_dispatch *d)
+{
+	static const int results[] = {0, -EEXIST, -ENOENT, -E2BIG, -EDQUOT, -EBUSY, -EINVAL, -ENOMEM};
+	const char *bytes = d->payload, *key;
+	unsigned sum = 0;
+	json_t *value;
+
+	check(d->payload || !d->payload_len, "bytes are there");
+	for (size_t i = 0; i < d->payload_len; i++)
+		sum += (unsigned char)bytes[i];
+	json_object_foreach((json_t *)(uintptr_t)d->meta, key, value)
+	{
+		check(json_is_string(value), "values of meta are strings");
+	}
+	snprintf(d->child, sizeof(d->child), "child");
+	snprintf(d->why, sizeof(d->why), "why");
+	d->index = sum;
+	return results[(sum + (d->token ? strlen(d->token) : 0)) % 8];
+}
+
+static int deployment(void *user, const char *namespace, const char *name, const char *action,
+	uint64_t *index, char *why, size_t room)
+{
+	static const int results[] = {0, -ENOENT, -EINVAL, -EBUSY, -EDOM};
+
+	snprintf(why, room, "why");
+	*index = 7;
+	return results[strlen(action) % 5];
+}
+
+static uint64_t durable(void *user)
+{
+	return 7;
+}
+
+static const struct api_scheduler scheduler = {
+	.evaluations = no_evaluations,
+	.evaluation = no_evaluation,
+	.plan = plan,
+	.job = none,
+	.child = none,
+	.children = no_children,
+	.child_delete = no_child,
+	.quota = no_quota,
+	.dispatch = dispatch,
+	.durable = durable,
+	.deployment = deployment,
+	.deployment_of = none,
+};
+
 static void start(struct world *w)
 {
 	static char *openapi;
@@ -267,6 +359,7 @@ static void start(struct world *w)
 	w->api = (struct api){.registry = &w->registry,
 		.telemetry = w->telemetry,
 		.publisher = &w->publisher,
+		.scheduler = &scheduler,
 		.version = "0",
 		.openapi = openapi};
 }
