@@ -129,23 +129,46 @@ static void sample(
 	prom_sample(p, name, NULL, value);
 }
 
+static void launch_metrics(
+	const struct prom *p, const struct sched_launch_stats *stats, uint32_t kept)
+{
+	sample(p, "penstock_scheduler_launched_total", "counter",
+		"Jobs made by schedules, or launched by hand.", stats->launched);
+	sample(p, "penstock_scheduler_skipped_total", "counter",
+		"Launches of schedules left out, as one before had not ended.", stats->skipped);
+	sample(p, "penstock_scheduler_dispatched_total", "counter", "Jobs made of templates.",
+		stats->dispatched);
+	sample(p, "penstock_scheduler_dispatches_repeated_total", "counter",
+		"Dispatches with a token that was used.", stats->repeated);
+	sample(p, "penstock_scheduler_dispatches_refused_total", "counter",
+		"Dispatches and launches refused, as too many had not ended.", stats->refused);
+	sample(p, "penstock_scheduler_jobs_kept", "gauge",
+		"Jobs made by schedules or of templates that have ended and can still be seen.",
+		kept);
+	sample(p, "penstock_scheduler_jobs_forgotten_early_total", "counter",
+		"Of these, gone before their time as too many were kept.", stats->collected_early);
+}
+
 void scheduler_metrics(struct scheduler *s, const struct prom *p)
 {
 	const struct sched_core *c = s->core;
 	struct sched_broker_stats broker;
 	struct sched_applier_stats applier;
+	struct sched_launch_stats launches;
 	uint64_t made, backlog;
-	uint32_t blocked;
+	uint32_t blocked, kept;
 
 	pthread_mutex_lock(&s->lock);
 	broker = sched_broker_stats(c->broker);
 	applier = sched_applier_stats(c->applier);
 	blocked = sched_blocked_stats(c->blocked).blocked;
+	launches = c->launches.stats;
+	kept = c->launches.kept.count;
 	made = c->evals_made;
 	backlog = scheduler_backlog(s);
 	pthread_mutex_unlock(&s->lock);
-	sample(p, "penstock_scheduler_evaluations_ready", "gauge", "Evaluations that wait for a worker.",
-		broker.ready);
+	sample(p, "penstock_scheduler_evaluations_ready", "gauge",
+		"Evaluations that wait for a worker.", broker.ready);
 	sample(p, "penstock_scheduler_evaluations_blocked", "gauge",
 		"Evaluations that wait for room.", blocked);
 	sample(p, "penstock_scheduler_evaluations_total", "counter", "Evaluations made.", made);
@@ -159,4 +182,5 @@ void scheduler_metrics(struct scheduler *s, const struct prom *p)
 		s->notes.left_out);
 	sample(p, "penstock_scheduler_backlog_bytes", "gauge",
 		"Bytes of the log that are not durable yet.", backlog);
+	launch_metrics(p, &launches, kept);
 }
