@@ -393,6 +393,55 @@ static void covers_jobs_with_one_a_node(void **state)
 	sched_dry_run_fini(&d);
 }
 
+// What draws it is found from the view, too: peers by name, images, the node it was on.
+static void knows_what_draws_instances(void **state)
+{
+	static const char *const near[] = {"default/peer"}, *const images[] = {"img"};
+	struct world *w = *state;
+	struct sched_dry_node at[1];
+	struct sched_dry_run d;
+	uint32_t job, holder;
+
+	holder = world_node(w, "holder", 1000, 1000);
+	assert_int_equal(sched_core_node_images(w->core, holder, images, 1), 0);
+	prepare(w, "peer", 1);
+	world_job(w, "peer", 1);
+	world_settle(w);
+	nodes(w, 6);
+	prepare(w, "j", 2);
+	w->group.near = near;
+	w->group.near_count = 1;
+	w->group.image = "img";
+	w->group.sticky = true;
+	same_as_real(w, &d, &job);
+	assert_int_equal(sched_dry_run_nodes(&d, at, 1), 1);
+	assert_int_equal(at[0].node, holder);
+	sched_dry_run_fini(&d);
+	world_settle(w);
+	w->group.restart_hash = 2;
+	same_as_real(w, &d, &job);
+	assert_int_equal(sched_dry_run_nodes(&d, at, 1), 1);
+	assert_int_equal(at[0].node, holder);
+	sched_dry_run_fini(&d);
+}
+
+// Of a template or a schedule nothing runs but what it makes.
+static void a_template_has_no_instances(void **state)
+{
+	static const struct sched_launch launch = {.templated = true};
+	struct world *w = *state;
+	struct sched_dry_run d;
+	uint32_t job;
+
+	nodes(w, 2);
+	prepare(w, "template", 3);
+	w->spec.type = SCHED_TYPE_BATCH;
+	w->spec.launch = &launch;
+	same_as_real(w, &d, &job);
+	assert_int_equal(d.placed + d.failed, 0);
+	sched_dry_run_fini(&d);
+}
+
 static void stopping_is_planned_too(void **state)
 {
 	struct world *w = *state;
@@ -448,6 +497,8 @@ int main(void)
 		TEST(tells_canaries_from_what_is_replaced),
 		TEST(does_not_try_again_what_was_refused),
 		TEST(covers_jobs_with_one_a_node),
+		TEST(knows_what_draws_instances),
+		TEST(a_template_has_no_instances),
 		TEST(stopping_is_planned_too),
 		TEST(says_when_there_is_more),
 		TEST(refuses_what_is_beyond_a_limit),
