@@ -323,6 +323,16 @@ void fleet_stop(struct fleet *f, const char *id, bool lost, ns_t now)
 		fleet_set_intent(f, i, INTENT_ENDED);
 }
 
+void fleet_update(struct fleet *f, const char *id, uint64_t version)
+{
+	struct fleet_instance *i = fleet_instance(f, id);
+
+	if (!i || i->version == version)
+		return;
+	i->version = version;
+	fleet_retarget(f, i->function);
+}
+
 void fleet_end(struct fleet *f, const char *id)
 {
 	struct fleet_instance *i = fleet_instance(f, id);

@@ -211,6 +211,8 @@ const char *fleet_node_state(const struct fleet_node *n);
 void fleet_place(struct fleet *f, const struct fleet_placement *p);
 // Durable: it is to stop; lost: its node was given up.
 void fleet_stop(struct fleet *f, const char *id, bool lost, ns_t now);
+// Durable: it goes on under another version of the function.
+void fleet_update(struct fleet *f, const char *id, uint64_t version);
 // Durable: it has ended, as its host reported.
 void fleet_end(struct fleet *f, const char *id);
 // It had ended before this start, in that way.

@@ -125,6 +125,11 @@ static void stopped(void *user, const char *id, bool lost)
 	fleet_stop(&o->fleet, id, lost, clock_now());
 }
 
+static void updated(void *user, const char *id, uint32_t version)
+{
+	fleet_update(&((struct orchestrator *)user)->fleet, id, version);
+}
+
 static void ended(void *user, const char *id)
 {
 	fleet_end(&((struct orchestrator *)user)->fleet, id);
@@ -163,6 +168,7 @@ static const struct scheduler_deeds deeds = {
 	.stopped = stopped,
 	.ended = ended,
 	.gone = gone,
+	.updated = updated,
 	.noted = noted,
 };
 

@@ -57,6 +57,8 @@ struct scheduler_deeds {
 	void (*stopped)(void *user, const char *id, bool lost);
 	void (*ended)(void *user, const char *id);
 	void (*gone)(void *user, const char *id);
+	// It goes on under another version. May be NULL.
+	void (*updated)(void *user, const char *id, uint32_t version);
 	// Worth an event; may be NULL. Not told again at a start.
 	void (*noted)(void *user, const struct scheduler_note *note);
 };

@@ -66,12 +66,13 @@ static char *id_at(struct scheduler *s, uint32_t slot)
 	return s->ids[slot];
 }
 
-static void tell_placed(
-	struct scheduler *s, const struct sched_snapshot *now, const struct sched_instance *i)
+// version: that it has by now, since only that one's spec must still be there.
+static void tell_placed(struct scheduler *s, const struct sched_snapshot *now,
+	const struct sched_instance *i, uint32_t version)
 {
 	const struct sched_job *job = sched_job_at(now, i->job);
 	const struct sched_node *node = sched_node_at(now, i->node);
-	const struct sched_spec *spec = job ? sched_job_version(job, i->version) : NULL;
+	const struct sched_spec *spec = job ? sched_job_version(job, version) : NULL;
 
 	if (!spec || !node)
 		return;
@@ -80,7 +81,7 @@ static void tell_placed(
 			.namespace = spec->namespace,
 			.name = spec->name,
 			.node = node->info->name,
-			.version = i->version,
+			.version = version,
 			.opaque = spec->opaque,
 			.opaque_len = spec->opaque_len,
 			.spec = spec,
@@ -90,12 +91,19 @@ static void tell_placed(
 static void tell(
 	struct scheduler *s, const struct sched_snapshot *now, const struct sched_change *c)
 {
+	const struct sched_instance *i;
+
 	switch (c->type) {
 	case SCHED_PLACE:
 		scheduler_id_format(&c->instance->id, id_at(s, c->instance->id.slot));
 		// One that is gone by now was never told to anybody, and never will be.
-		if (sched_instance_by_id(now, &c->instance->id))
-			tell_placed(s, now, c->instance);
+		i = sched_instance_by_id(now, &c->instance->id);
+		if (i)
+			tell_placed(s, now, c->instance, i->version);
+		break;
+	case SCHED_UPDATE_INSTANCE:
+		if (s->deeds->updated)
+			s->deeds->updated(s->user, id_at(s, c->slot), c->update.version);
 		break;
 	case SCHED_STOP_INSTANCE:
 		s->deeds->stopped(s->user, id_at(s, c->slot), c->stop.lost);
@@ -191,7 +199,7 @@ void scheduler_tell_state(struct scheduler *s)
 		if (!i)
 			continue;
 		scheduler_id_format(&i->id, id_at(s, k));
-		tell_placed(s, now, i);
+		tell_placed(s, now, i, i->version);
 		if (sched_terminal(i->status) && i->status != SCHED_LOST)
 			s->deeds->ended(s->user, id_at(s, k));
 		else if (i->desired != SCHED_RUN || sched_terminal(i->status))
