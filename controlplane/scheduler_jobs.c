@@ -34,6 +34,7 @@ static void set_time(json_t *out, const char *name, ns_t wall_ns)
 struct counts {
 	uint64_t wanted;  // to run, and not ended
 	uint64_t pending, running, ready, unknown, complete, failed, lost, stopping;
+	uint64_t again;  // failed, and nothing in its place yet
 };
 
 static void count_one(struct counts *c, const struct sched_instance *i)
@@ -50,6 +51,7 @@ static void count_one(struct counts *c, const struct sched_instance *i)
 	// What was placed again since counts, too, as long as it is kept.
 	c->failed += i->status == SCHED_FAILED;
 	c->lost += i->status == SCHED_LOST;
+	c->again += run && i->status == SCHED_FAILED && i->next == SCHED_NONE;
 }
 
 static void set_counts(json_t *out, const struct counts *c)
@@ -109,21 +111,31 @@ static bool waits(struct scheduler *s, uint32_t job)
 	return yes;
 }
 
+// Whether all that is to end has: of each index one, or on each node.
+static bool all_complete(const struct sched_spec *spec, const struct counts *c)
+{
+	uint64_t count = 0;
+
+	if (spec->type != SCHED_TYPE_BATCH)
+		return spec->type == SCHED_TYPE_SYSBATCH && c->complete > 0;
+	for (uint32_t g = 0; g < spec->group_count; g++)
+		count += spec->groups[g].count;
+	return count && c->complete >= count;
+}
+
 // One word for all of it.
 static const char *state_of(const struct sched_job *j, const struct counts *c, bool waiting)
 {
 	const struct sched_spec *spec = sched_job_spec(j);
-	bool ends = spec->type == SCHED_TYPE_BATCH || spec->type == SCHED_TYPE_SYSBATCH;
-
 	if (spec->stopped)
 		return j->live ? "stopping" : "stopped";
 	if (spec->launch)
 		return spec->launch->cron ? "scheduled" : "template";
 	if (c->wanted)
 		return c->running ? "running" : waiting ? "waiting" : "pending";
-	if (c->failed && !j->ended_ns && c->complete == 0)
+	if (c->again && !j->ended_ns)
 		return "failing";
-	if (ends && (j->ended_ns || c->complete))
+	if (j->ended_ns || all_complete(spec, c))
 		return "complete";
 	return waiting ? "waiting" : "pending";
 }

@@ -134,6 +134,22 @@ static void test_a_batch_job_runs_to_its_end(void **state)
 	assert_int_equal(told(e, HOST1, "run") + told(e, HOST2, "run"), 0);
 }
 
+// As long as one of its instances is to be tried again it is not complete.
+static void test_a_batch_job_fails_in_part(void **state)
+{
+	struct env *e = *state;
+
+	connect_host(e, HOST1, HOST_1, "s1");
+	put(e, KIND_JOB, JOB("b", "{\"command\":[\"tile\"],\"count\":2}"));
+	UNTIL(e, told(e, HOST1, "run") == 2);
+	report(e, HOST1,
+		"{\"start\":\"s1\",\"instances\":[{\"id\":\"%s\",\"state\":\"exited\"},{\"id\":"
+		"\"%s\",\"state\":\"failed\",\"exit\":{\"code\":3}}]}",
+		text(item_at(e, HOST1, 0), "id"), text(item_at(e, HOST1, 1), "id"));
+	UNTIL(e, job_is(e, "b", "complete") == 1 && job_is(e, "b", "failed") == 1);
+	assert_true(state_is(e, "b", "failing"));
+}
+
 // Of a function an exit is handled where it runs; a job that serves has failed if it ends.
 static void test_a_service_that_ends_comes_back(void **state)
 {
@@ -625,6 +641,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		PATIENT(test_a_batch_job_runs_to_its_end),
+		PATIENT(test_a_batch_job_fails_in_part),
 		PATIENT(test_a_service_that_ends_comes_back),
 		PATIENT(test_groups_have_commands_of_their_own),
 		PATIENT(test_one_on_each_node),
