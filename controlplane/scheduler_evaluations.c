@@ -184,9 +184,8 @@ static void waits_for(
 	else if (!classes)
 		snprintf(out, room, "a node that satisfies its constraints: none of those there does");
 	else
-		snprintf(out, room, "room on nodes of %u class%s that satisfy its constraints, or "
-				    "a node of another class",
-			classes, classes == 1 ? "" : "es");
+		snprintf(out, room, "room on nodes of %u class%s, or a node of another one", classes,
+			classes == 1 ? "" : "es");
 }
 
 // ---- as a resource ----

@@ -97,7 +97,7 @@ static void rollouts_are_told_what_to_do(void **state)
 
 static const char blocked[] =
 	"{\"metadata\":{\"name\":\"12\",\"namespace\":\"default\"},\"spec\":{\"job\":\"import\","
-	"\"priority\":50,\"trigger\":\"room\",\"because\":\"some found no room before\"},"
+	"\"priority\":50,\"previous\":11,\"trigger\":\"room\",\"because\":\"some found no room before\"},"
 	"\"status\":{\"state\":\"blocked\",\"wanted\":5,\"placed\":3,\"failed\":2,"
 	"\"considered\":4,\"text\":\"placed 3 of 5; 2 wait\",\"excluded_nodes\":{\"arch = "
 	"arm\":3,\"memory\":1},\"best\":[{\"node\":\"n1\",\"score\":0.5}],\"waits_for\":\"room "
@@ -120,11 +120,14 @@ static void explain_job_tells_what_it_waits_for(void **state)
 		END,
 	};
 
-	snprintf(list, sizeof(list), "{\"items\":[%s]}", blocked);
+	// What the one before it saw it has seen again.
+	snprintf(list, sizeof(list),
+		"{\"items\":[{\"metadata\":{\"name\":\"11\"},\"status\":{\"state\":\"complete\"}},%s]}",
+		blocked);
 	assert_int_equal(run_with(&f, answers, "explain job import"), CLI_DONE);
 	assert_string_equal(out_text,
 		"Job default/import is waiting.\n"
-		"5 instances are wanted now: 3 running, 1 failed.\n"
+		"Its instances: 3 running, 1 failed.\n"
 		"The rollout of version 4 is running: x.\n"
 		"  main: 2 of 10 are healthy, 1 failed; 2 canaries, not promoted\n"
 		"  it waits for `penstock rollout promote`\n"

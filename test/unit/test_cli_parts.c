@@ -242,6 +242,46 @@ static void times_are_parsed(void **state)
 	assert_int_equal(format_time_parse(NULL, &ns), -EINVAL);
 }
 
+static void cells_of_jobs_are_short(void **state)
+{
+	json_t *v = json_pack("{s:[s,s], s:[s,s], s:[s], s:{s:s}, s:{s:s}, s:{s:i,s:i}, s:{s:i,s:i}}", "two",
+		"sh", "-c", "lines", "sh", "one\ntwo", "long",
+		"12345678901234567890123456789012345678901234567890123456789\xc3\xa9", "job", "job",
+		"import", "fn", "function", "echo", "killed", "code", 0, "signal", 9, "ended", "code",
+		3, "signal", 0);
+	json_t *n = json_pack("[I,I,I,I,s]", (json_int_t)512, (json_int_t)1536, (json_int_t)64 << 20,
+		(json_int_t)25276063744, "64Mi");
+	char text[200];
+
+	assert_non_null(v);
+	format_command(json_object_get(v, "two"), text, sizeof(text));
+	assert_string_equal(text, "sh -c");
+	format_command(json_object_get(v, "lines"), text, sizeof(text));
+	assert_string_equal(text, "sh one...");
+	// A character of two bytes is not cut in the middle.
+	format_command(json_object_get(v, "long"), text, sizeof(text));
+	assert_string_equal(
+		text, "12345678901234567890123456789012345678901234567890123456789...");
+	format_owner(json_object_get(v, "job"), text, sizeof(text));
+	assert_string_equal(text, "import");
+	format_owner(json_object_get(v, "fn"), text, sizeof(text));
+	assert_string_equal(text, "echo");
+	format_exit(json_object_get(v, "killed"), text, sizeof(text));
+	assert_string_equal(text, "signal 9");
+	format_exit(json_object_get(v, "ended"), text, sizeof(text));
+	assert_string_equal(text, "3");
+	format_exit(NULL, text, sizeof(text));
+	assert_string_equal(text, "");
+	for (int i = 0; i < 5; i++) {
+		static const char *const expected[] = {"512", "1.5Ki", "64Mi", "24Gi", "64Mi"};
+
+		format_bytes(json_array_get(n, (size_t)i), text, sizeof(text));
+		assert_string_equal(text, expected[i]);
+	}
+	json_decref(v);
+	json_decref(n);
+}
+
 static void cells_show_any_value(void **state)
 {
 	json_t *v = json_pack("{s:s, s:i, s:f, s:b, s:n, s:[s,i,[]], s:{s:i}, s:[]}", "text", "x",
@@ -386,6 +426,7 @@ int main(void)
 		cmocka_unit_test(near_words_are_suggested),
 		cmocka_unit_test(times_and_rates_have_three_figures),
 		cmocka_unit_test(times_are_parsed),
+		cmocka_unit_test(cells_of_jobs_are_short),
 		cmocka_unit_test(cells_show_any_value),
 		cmocka_unit_test(addresses_are_counted_by_their_best_state),
 		cmocka_unit_test(tables_are_aligned),

@@ -97,9 +97,7 @@ enum cli_exit explain_evaluation(struct cli *cli, const char *id)
 
 static void print_counts(FILE *out, const json_t *status)
 {
-	static const struct {
-		const char *path, *word;
-	} counts[] = {
+	static const char *const counts[][2] = {
 		{"pending", "pending"},
 		{"starting", "starting"},
 		{"running", "running"},
@@ -110,16 +108,19 @@ static void print_counts(FILE *out, const json_t *status)
 		{"failed", "failed"},
 		{"lost", "lost"},
 	};
-	const char *between = "";
+	const char *between = " ";
 
-	fprintf(out, "%lld instances are wanted now: ", number(status, "instances"));
+	fputs("Its instances:", out);
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
-		if (!number(status, counts[i].path))
+		long long n = number(status, counts[i][0]);
+
+		// Of a job they are ready when they run.
+		if (!n || (strcmp(counts[i][0], "ready") == 0 && number(status, "running")))
 			continue;
-		fprintf(out, "%s%lld %s", between, number(status, counts[i].path), counts[i].word);
+		fprintf(out, "%s%lld %s", between, n, counts[i][1]);
 		between = ", ";
 	}
-	fputs(*between ? ".\n" : "none is there.\n", out);
+	fputs(*between == ',' ? ".\n" : " none.\n", out);
 }
 
 static void print_rollout(FILE *out, const json_t *deployment)
@@ -139,7 +140,8 @@ static void print_rollout(FILE *out, const json_t *deployment)
 		if (number(group, "unhealthy"))
 			fprintf(out, ", %lld failed", number(group, "unhealthy"));
 		if (number(group, "canaries"))
-			fprintf(out, "; %lld canaries, %s", number(group, "canaries"),
+			fprintf(out, "; %lld canar%s, %s", number(group, "canaries"),
+				number(group, "canaries") == 1 ? "y" : "ies",
 				json_is_true(json_at(group, "promoted")) ? "promoted"
 									 : "not promoted");
 		fputc('\n', out);
@@ -165,6 +167,23 @@ static void print_launches(FILE *out, const json_t *status)
 			number(status, "children.alive"), number(status, "children.ended"));
 }
 
+// What one saw that ended, the one it has made and that waits has seen again.
+static bool goes_on(const json_t *list, const json_t *e)
+{
+	const char *id = json_string_value(json_at(e, "metadata.name"));
+	json_t *other;
+	size_t i;
+
+	json_array_foreach(list, i, other)
+	{
+		if (id && json_at(other, "status.waits_for") &&
+			(unsigned long long)number(other, "spec.previous") ==
+				strtoull(id, NULL, 10))
+			return true;
+	}
+	return false;
+}
+
 static enum cli_exit print_evaluations(struct cli *cli, const json_t *resource)
 {
 	struct cell ns, name;
@@ -176,7 +195,11 @@ static enum cli_exit print_evaluations(struct cli *cli, const json_t *resource)
 	snprintf(query, sizeof(query), "job=%.63s%%2F%.63s", text(resource, "metadata.namespace", &ns),
 		text(resource, "metadata.name", &name));
 	list = api_list(cli, "/v1/evaluations", query, &exit);
-	json_array_foreach(list, i, e) print_evaluation(cli->out, e);
+	json_array_foreach(list, i, e)
+	{
+		if (!goes_on(list, e))
+			print_evaluation(cli->out, e);
+	}
 	json_decref(list);
 	return exit;
 }

@@ -153,6 +153,36 @@ void format_states(const size_t count[ADDRESS_STATES], char *text, size_t size)
 	}
 }
 
+void format_command(const json_t *words, char *text, size_t size)
+{
+	size_t most = 60, len;
+
+	format_words(words, text, size);
+	len = strcspn(text, "\n");
+	if (!text[len] && len <= most)
+		return;
+	len = len < most ? len : most;
+	// Not within a character.
+	while (len && ((unsigned char)text[len] & 0xc0) == 0x80)
+		len--;
+	snprintf(text + len, size - len, "...");
+}
+
+void format_bytes(const json_t *bytes, char *text, size_t size)
+{
+	static const char *const units[] = {"", "Ki", "Mi", "Gi", "Ti", "Pi"};
+	double n = json_number_value(bytes);
+	int unit = 0;
+
+	if (!json_is_number(bytes)) {
+		format_plain(bytes, text, size);
+		return;
+	}
+	for (; n >= 1024 && unit < 5; unit++)
+		n /= 1024;
+	snprintf(text, size, n < 10 && unit && n != (int)n ? "%.1f%s" : "%.0f%s", n, units[unit]);
+}
+
 void format_owner(const json_t *spec, char *text, size_t size)
 {
 	const json_t *job = json_object_get(spec, "job");

@@ -18,6 +18,10 @@ void format_age(const json_t *value, char *text, size_t size);        // RFC 333
 void format_port_addresses(const json_t *ports, char *text, size_t size);
 void format_listeners(const json_t *listeners, char *text, size_t size);
 void format_count(const json_t *list, char *text, size_t size);  // how many items
+// The words of a command, cut to what a table can bear.
+void format_command(const json_t *words, char *text, size_t size);
+// Bytes as "23.5Gi"; what is no number as it is.
+void format_bytes(const json_t *bytes, char *text, size_t size);
 // Of an instance's spec: its function, or its job.
 void format_owner(const json_t *spec, char *text, size_t size);
 // Of how an instance ended: "0", "signal 9".
