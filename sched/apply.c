@@ -340,6 +340,9 @@ static int job_put(struct sched_state *st, const struct sched_change *c)
 	j->type = spec->type;
 	j->priority = spec->priority;
 	j->purge = c->job.purge;
+	// Put again it may have more to do; a child is only ever stopped.
+	if (j->parent == SCHED_NONE)
+		j->ended_ns = 0;
 	j->modify_index = j->spec_index = st->head.index;
 	return 0;
 out:

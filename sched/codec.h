@@ -37,7 +37,7 @@ enum sched_change_type {
 	SCHED_QUOTA_PUT,
 	SCHED_QUOTA_DEL,
 	SCHED_JOB_LAUNCH, // of a schedule, or what it is settled until
-	SCHED_JOB_ENDED,  // a child
+	SCHED_JOB_ENDED,  // a batch job
 	SCHED_DEPLOYMENT_PUT, // slot: its job's
 	SCHED_CHANGE_TYPES,
 };

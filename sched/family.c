@@ -111,13 +111,14 @@ int sched_family_ended(struct sched_state *st, const struct sched_change *c)
 {
 	struct sched_job *j = job_row(st, c->slot), *parent;
 
-	if (!j || j->parent == SCHED_NONE || j->ended_ns || c->ended_ns <= 0)
+	if (!j || j->ended_ns || c->ended_ns <= 0)
 		return -EBADMSG;
 	parent = job_row(st, j->parent);
-	if (!parent)
+	if (!parent && j->parent != SCHED_NONE)
 		return -ENOMEM;
 	j->ended_ns = c->ended_ns;
 	j->modify_index = st->head.index;
-	parent->children_alive--;
+	if (parent)
+		parent->children_alive--;
 	return 0;
 }

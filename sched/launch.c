@@ -116,7 +116,7 @@ ns_t sched_launches_next(const struct sched_core *c)
 	return due < kept ? due : kept;
 }
 
-// ---- the end of a child ----
+// ---- the end of a batch job ----
 
 // Each instance that it asks for is there and completed. A bit for each, group by group.
 static bool all_complete(const struct sched_snapshot *s, const struct sched_job *j)
@@ -149,10 +149,14 @@ static bool all_complete(const struct sched_snapshot *s, const struct sched_job 
 	return found == total;
 }
 
+// A child, or any batch job that has run to its end.
 static bool is_over(const struct sched_core *c, const struct sched_job *j)
 {
-	return j && j->parent != SCHED_NONE && !j->ended_ns && !j->live &&
-	       (sched_job_spec(j)->stopped || all_complete(&c->state->head, j));
+	const struct sched_spec *spec = j ? sched_job_spec(j) : NULL;
+
+	if (!j || j->type != SCHED_TYPE_BATCH || spec->launch || j->ended_ns || j->live)
+		return false;
+	return spec->stopped ? j->parent != SCHED_NONE : all_complete(&c->state->head, j);
 }
 
 bool sched_launch_end(struct sched_core *c, uint32_t job, ns_t now)

@@ -45,7 +45,7 @@ int sched_launch_child(struct sched_core *c, uint32_t parent, const char *name,
 	const struct sched_dispatch *d, ns_t now, uint32_t *child);
 // The job was put, stopped, launched or has ended: what is due next? 0 or -ENOMEM.
 int sched_launch_plan(struct sched_core *c, uint32_t job);
-// Within a transaction: if the job is a child that is done, it ends; true.
+// Within a transaction: if the job is a batch job that is done, it ends; true.
 bool sched_launch_end(struct sched_core *c, uint32_t job, ns_t now);
 // The same by itself, once a plan of the job was committed.
 void sched_launch_after_plan(struct sched_core *c, uint32_t job, ns_t now);

@@ -153,6 +153,9 @@ static void sort_ended(struct sched_work *w, const struct sched_instance *i)
 		sched_work_settle_ended(w, i);
 		return;
 	}
+	// What it did stays to be seen.
+	if (w->job->ended_ns && !w->spec->stopped && i->status == SCHED_COMPLETE)
+		return;
 	if (group == SCHED_NONE || i->name_index >= w->spec->groups[group].count) {
 		// Nobody asks for it any more: settled.
 		if (i->desired == SCHED_RUN)

@@ -379,7 +379,7 @@ struct sched_job {
 	uint32_t launches, skips; // of its schedule: made; not made, as one before was running or
 				  // there were too many
 	ns_t launched_ns;         // schedule: what was due until then is settled
-	ns_t ended_ns;            // of a child: when it ended, 0: it has not
+	ns_t ended_ns;            // of a batch job: when it ended, 0: it has not
 };
 
 // What all jobs of a namespace may have together.

@@ -342,6 +342,86 @@ static void b82_never_what_nobody_wants(void **state)
 	assert_int_equal(sched_broker_stats(w->core->broker).waiting, 0);
 }
 
+// ---- what is done ----
+
+static void b86_complete_though_its_node_goes(void **state)
+{
+	struct world *w = *state;
+	struct sched_bytes log = {0};
+	struct sched_state *copy = sched_state_new();
+	uint32_t a = world_node(w, "a", 1000, 1000), job, rows;
+
+	w->spec.type = SCHED_TYPE_BATCH;
+	job = world_job(w, "j", 3);
+	world_settle(w);
+	for (uint32_t k = 0; k < 3; k++) {
+		assert_int_equal(sched_job_at(world_head(w), job)->ended_ns, 0);
+		world_report(w, world_named(w, job, k), SCHED_COMPLETE, false);
+	}
+	assert_true(sched_job_at(world_head(w), job)->ended_ns == w->now);
+	// What it did can be seen for as long as it is there.
+	w->now += 3600 * SEC;
+	sched_core_evaluate(w->core, job, SCHED_JOB_PUT, w->now);
+	world_settle(w);
+	w->now += 3600 * SEC;
+	world_settle(w);
+	rows = sched_job_at(world_head(w), job)->instances;
+	assert_int_equal(rows, 3);
+	assert_int_equal(sched_core_node_del(w->core, a, w->now), 0);
+	world_node(w, "b", 1000, 1000);
+	sched_core_evaluate(w->core, job, SCHED_JOB_PUT, w->now);
+	world_settle(w);
+	assert_int_equal(world_live(w, job), 0);
+	// The log knows it, too.
+	sched_log_take(w->core, &log);
+	assert_int_equal(sched_replay(copy, log.data, log.len), 0);
+	assert_true(sched_job_at(&copy->head, job)->ended_ns > 0);
+	assert_true(sched_state_hash(&copy->head) == sched_state_hash(world_head(w)));
+	sched_state_destroy(copy);
+	sched_bytes_fini(&log);
+	// Another version begins anew.
+	w->group.restart_hash = 2;
+	world_job(w, "j", 3);
+	world_settle(w);
+	assert_int_equal(world_live(w, job), 3);
+	assert_int_equal(sched_job_at(world_head(w), job)->ended_ns, 0);
+}
+
+// More of it: what is done stays done.
+static void b86_more_of_what_has_ended(void **state)
+{
+	struct world *w = *state;
+	uint32_t job;
+
+	world_node(w, "a", 1000, 1000);
+	w->spec.type = SCHED_TYPE_BATCH;
+	job = world_job(w, "j", 2);
+	world_settle(w);
+	for (uint32_t k = 0; k < 2; k++)
+		world_report(w, world_named(w, job, k), SCHED_COMPLETE, false);
+	world_settle(w);
+	assert_true(sched_job_at(world_head(w), job)->ended_ns > 0);
+	world_job(w, "j", 4);
+	world_settle(w);
+	assert_int_equal(world_live(w, job), 2);
+	assert_null(world_named(w, job, 0));
+	for (uint32_t k = 2; k < 4; k++)
+		world_report(w, world_named(w, job, k), SCHED_COMPLETE, false);
+	world_settle(w);
+	assert_true(sched_job_at(world_head(w), job)->ended_ns > 0);
+	// The same again changes nothing.
+	world_job(w, "j", 4);
+	world_settle(w);
+	assert_int_equal(world_live(w, job), 0);
+	assert_true(sched_job_at(world_head(w), job)->ended_ns > 0);
+	assert_int_equal(sched_core_job_stop(w->core, job, true, w->now), 0);
+	for (int k = 0; k < 5; k++) {
+		w->now += 11 * SEC;
+		world_settle(w);
+	}
+	assert_null(sched_job_at(world_head(w), job));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -356,6 +436,8 @@ int main(void)
 		TEST(b68_batch_jobs_have_fewer_attempts),
 		TEST(b70_it_waits_on_as_the_same),
 		TEST(b82_never_what_nobody_wants),
+		TEST(b86_complete_though_its_node_goes),
+		TEST(b86_more_of_what_has_ended),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
