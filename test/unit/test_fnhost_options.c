@@ -76,7 +76,7 @@ static void what_is_not_said_is_found(void **state)
 	assert_true(options.memory_bytes > 1 << 20);
 	assert_int_equal(options.instances, 1024);
 	assert_int_equal(options.log_bytes_max, 4 << 20);
-	assert_int_equal(options.logs_kept, 256);
+	assert_int_equal(options.logs_kept, 1024);
 	assert_int_equal(options.logs_kept_bytes, 256 << 20);
 	assert_string_equal(options.cgroup, "auto");
 	assert_string_equal(options.token, "");
