@@ -121,6 +121,7 @@ static void put_job(struct sim *s)
 		.name = name,
 		.type = (uint8_t)(number % 11 == 6   ? SCHED_TYPE_SYSTEM
 				  : number % 11 == 9 ? SCHED_TYPE_SYSBATCH
+				  : number % 11 == 2 ? SCHED_TYPE_BATCH
 						     : SCHED_TYPE_SERVICE),
 		.priority = (uint8_t)(10 * below(s, 10)),
 		.groups = groups,
@@ -190,8 +191,8 @@ static void run_hosts(struct sim *s, uint32_t share, bool obey)
 			continue;
 		if (i->desired != SCHED_RUN)
 			reports[n++] = (struct sched_report){.id = i->id, .status = SCHED_COMPLETE};
-		else if (sched_job_at(head(s), i->job)->parent != SCHED_NONE && sched_ready(i) &&
-			 (obey || below(s, 3) == 0))
+		else if (sched_job_at(head(s), i->job)->type == SCHED_TYPE_BATCH &&
+			 sched_ready(i) && (obey || below(s, 3) == 0))
 			reports[n++] = (struct sched_report){.id = i->id, .status = SCHED_COMPLETE};
 		else if (!obey && sched_job_at(head(s), i->job)->type == SCHED_TYPE_SYSBATCH &&
 			 sched_ready(i) && below(s, 5) == 0)
@@ -378,7 +379,7 @@ static bool hosts_done(const struct sim *s)
 
 		if (i && !sched_terminal(i->status) &&
 			(i->desired != SCHED_RUN || !sched_ready(i) ||
-				sched_job_at(head(s), i->job)->parent != SCHED_NONE))
+				sched_job_at(head(s), i->job)->type == SCHED_TYPE_BATCH))
 			return false;
 	}
 	return true;

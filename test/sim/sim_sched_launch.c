@@ -186,8 +186,6 @@ static void check_children(struct sim *s, const struct sched_job *j, uint32_t sl
 
 		if (!child || child->parent != slot || child->previous_child != before)
 			fail(s, "a list of children is broken");
-		if (child->ended_ns && child->live && !sched_job_has_open_evals(child))
-			fail(s, "a child has ended, and runs, and nobody will stop it");
 		alive += !child->ended_ns;
 		before = at;
 		at = child->next_child;
@@ -228,6 +226,8 @@ void launch_check(struct sim *s)
 
 		if (j && j->parent == SCHED_NONE)
 			check_children(s, j, k);
+		if (j && j->ended_ns && j->live && !sched_job_has_open_evals(j))
+			fail(s, "a job has ended, and runs, and nobody will stop it");
 		if (l && l->cron && !l->overlap && j->children_alive > 1)
 			fail(s, "children overlap that must not");
 		if (l && j->children_alive > SCHED_CHILDREN_MAX)
@@ -270,6 +270,9 @@ void launch_check_rest(struct sim *s)
 	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_JOBS].high; k++) {
 		const struct sched_job *j = sched_job_at(head(s), k);
 
+		if (j && j->type == SCHED_TYPE_BATCH && !j->ended_ns &&
+			!sched_job_spec(j)->stopped && !sched_job_spec(j)->launch)
+			fail(s, "at rest a batch job has not ended");
 		if (j && j->parent != SCHED_NONE && !j->ended_ns)
 			fail(s, "at rest a child has not ended");
 		if (j && sched_job_spec(j)->launch && j->live)
