@@ -206,6 +206,28 @@ static void b87_system_jobs(void **state)
 	assert_int_equal(world_live(w, low), 16);
 }
 
+// A deployment that is held places two versions in one plan: each counts with what it asks for.
+static void b87_two_versions_in_one_plan(void **state)
+{
+	struct world *w = *state;
+	uint32_t a = world_node(w, "a", 100, 10000), low, high;
+
+	high = job_with(w, "high", 80, 1, 100);
+	world_settle(w);
+	world_node(w, "b", 1000, 10000);
+	low = job_with(w, "low", 20, 10, 100);
+	world_settle(w);
+	assert_int_equal(world_live(w, low), 10);
+	w->group.canaries = 1;
+	job_with(w, "high", 80, 1, 900);
+	world_node_status(w, a, SCHED_NODE_DOWN);
+	world_run(w);
+	assert_int_equal(world_live_version(w, high, 1), 1);
+	assert_int_equal(world_live_version(w, high, 2), 1);
+	assert_int_equal(world_live(w, low), 0);
+	assert_int_equal(sched_applier_stats(w->core->applier).rejected_nodes, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -216,6 +238,7 @@ int main(void)
 		TEST(b87_only_across_the_gap),
 		TEST(b87_the_least_important_go),
 		TEST(b87_system_jobs),
+		TEST(b87_two_versions_in_one_plan),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
