@@ -80,10 +80,11 @@ void api_list_jobs(struct api_call *call)
 		return;
 	stored = parent ? json_array() : json_incref(json_object_get(body, "items"));
 	// Labels are of stored resources.
-	children = api->scheduler && !api_query(call, "label")
-			   ? api->scheduler->children(api->scheduler_user, namespace,
-				     slash ? slash + 1 : parent, api_query(call, "after"), limit + 1)
-			   : json_array();
+	children =
+		api->scheduler && !api_query(call, "label")
+			? api->scheduler->children(api->scheduler_user, namespace,
+				  slash ? slash + 1 : parent, api_query(call, "after"), limit + 1)
+			: json_array();
 	items = merged(stored, children, limit);
 	more = (!parent && json_object_get(body, "next")) ||
 	       json_array_size(stored) + json_array_size(children) > limit;
@@ -130,10 +131,10 @@ bool api_is_child(struct api_call *call)
 	if (!child)
 		return false;
 	api_error(call->response, 409, "name_taken", "metadata.name",
-		"the name is that of a job that job %s has made: choose another, or delete that one "
+		"the name is that of a job that job %s has made: choose another, or delete that "
+		"one "
 		"first",
-		json_string_value(
-			json_object_get(json_object_get(child, "status"), "parent")));
+		json_string_value(json_object_get(json_object_get(child, "status"), "parent")));
 	json_decref(child);
 	return true;
 }
@@ -153,8 +154,7 @@ bool api_delete_child(struct api_call *call, bool dry)
 				"changes", "object", shown));
 		return true;
 	}
-	rc = api->scheduler->child_delete(
-		api->scheduler_user, call->namespace, call->name, &index);
+	rc = api->scheduler->child_delete(api->scheduler_user, call->namespace, call->name, &index);
 	if (rc) {
 		json_decref(shown);
 		api_error(call->response, 503, "busy", NULL,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What hosts are told of functions and jobs. Of a function the text must stay as it is as long as the
-// function says nothing new: hosts compare it, and instances with another one are replaced.
+// What hosts are told of functions and jobs. Of a function the text must stay as it is as long as
+// the function says nothing new: hosts compare it, and instances with another one are replaced.
 #include <stdlib.h>
 #include <string.h>
-#define XXH_STATIC_LINKING_ONLY  // a state on the stack
+#define XXH_STATIC_LINKING_ONLY // a state on the stack
 #include <xxhash.h>
 
 #include "controlplane/job_spec_internal.h"
@@ -34,12 +34,11 @@ json_t *job_host_of_group(const char *name, const json_t *job, const json_t *gro
 
 	json_object_update(env, (json_t *)(uintptr_t)part(job, "env"));
 	json_object_update(env, (json_t *)(uintptr_t)part(group, "env"));
-	return json_pack("{s:s, s:s, s:o*, s:O*, s:O*, s:O*, s:o, s:{s:O*, s:I}, s:I}", "kind", "job",
-		"group", name, "restart", ends ? NULL : json_true(), "runtime", part(job, "runtime"), "command",
-		command ? command : part(job, "command"), "image",
+	return json_pack("{s:s, s:s, s:o*, s:O*, s:O*, s:O*, s:o, s:{s:O*, s:I}, s:I}", "kind",
+		"job", "group", name, "restart", ends ? NULL : json_true(), "runtime",
+		part(job, "runtime"), "command", command ? command : part(job, "command"), "image",
 		image ? image : part(job, "image"), "env", env, "resources", "cpu_milli", cpu,
-		"memory",
-		(json_int_t)job_spec_bytes(inherited(job, group, "resources", "memory")),
+		"memory", (json_int_t)job_spec_bytes(inherited(job, group, "resources", "memory")),
 		"drain_ms", (json_int_t)JOB_SPEC_DRAIN_MS);
 }
 

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 #include <string.h>
-#define XXH_STATIC_LINKING_ONLY  // a state on the stack
+#define XXH_STATIC_LINKING_ONLY // a state on the stack
 #include <xxhash.h>
 
 #include "controlplane/job_spec_internal.h"
@@ -75,8 +75,8 @@ static const struct sched_constraint *constraints(
 	return out;
 }
 
-static void add_affinities(struct job_spec *s, struct sched_affinity *out, const json_t *placement,
-	uint8_t group)
+static void add_affinities(
+	struct job_spec *s, struct sched_affinity *out, const json_t *placement, uint8_t group)
 {
 	const json_t *list = part(placement, "affinities");
 
@@ -178,8 +178,7 @@ static void add_wishes(struct job_spec *s, const json_t *job, const json_t *grou
 
 // ---- groups ----
 
-static void add_near(
-	struct job_spec *s, const char **out, uint32_t *count, const json_t *placement)
+static void add_near(struct job_spec *s, const char **out, uint32_t *count, const json_t *placement)
 {
 	const json_t *list = part(placement, "near");
 
@@ -210,15 +209,14 @@ static void set_near(
 
 static void set_update(struct sched_group *g, const json_t *job, const json_t *group)
 {
-	json_int_t parallel =
-		json_integer_value(inherited(job, group, "update", "max_parallel"));
+	json_int_t parallel = json_integer_value(inherited(job, group, "update", "max_parallel"));
 
 	g->max_parallel = parallel ? (uint32_t)parallel : (g->count + 3) / 4;
 	g->canaries = (uint32_t)json_integer_value(inherited(job, group, "update", "canary"));
 	g->auto_promote = json_is_true(inherited(job, group, "update", "auto_promote"));
 	g->auto_revert = json_is_true(inherited(job, group, "update", "auto_revert"));
 	g->progress_deadline_ns = NS_PER_MS * json_integer_value(inherited(job, group, "update",
-						       "progress_deadline_ms"));
+						      "progress_deadline_ms"));
 	g->lost_after_ns = NS_PER_MS *
 			   json_integer_value(inherited(job, group, "disconnect", "lost_after_ms"));
 }
@@ -387,7 +385,8 @@ static const char *cron_text(struct job_spec *s, const json_t *list)
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const char *one = json_string_value(json_array_get(list, i));
 
-		len += (size_t)snprintf(out + len, room - len, "%s%s", i ? ";" : "", one ? one : "");
+		len += (size_t)snprintf(
+			out + len, room - len, "%s%s", i ? ";" : "", one ? one : "");
 	}
 	return out;
 }
@@ -404,7 +403,7 @@ static void set_launch(struct job_spec *s, const json_t *spec)
 		s->launch.overlap = flag(schedule, "overlap");
 	}
 	s->launch.templated = template != NULL;
-	s->launch.payload = strcmp(payload, "required") == 0	? SCHED_PAYLOAD_REQUIRED
+	s->launch.payload = strcmp(payload, "required") == 0    ? SCHED_PAYLOAD_REQUIRED
 			    : strcmp(payload, "forbidden") == 0 ? SCHED_PAYLOAD_FORBIDDEN
 								: SCHED_PAYLOAD_OPTIONAL;
 	s->launch.meta_required =

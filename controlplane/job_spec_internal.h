@@ -35,7 +35,7 @@ static inline json_t *inherited(
 	return own ? own : json_object_get(part(job, object), name);
 }
 
-// What hosts are told of a function, and of a group of a job (the resource's; NULL: the job itself).
-// New references.
+// What hosts are told of a function, and of a group of a job (the resource's; NULL: the job
+// itself). New references.
 json_t *job_host_of_function(const json_t *spec);
 json_t *job_host_of_group(const char *name, const json_t *job, const json_t *group);

@@ -45,7 +45,8 @@ const struct field function_fields[] = {
 
 bool function_check(const json_t *object, struct schema_error *error)
 {
-	const json_t *spec = json_object_get(object, "spec"), *scale = json_object_get(spec, "scale");
+	const json_t *spec = json_object_get(object, "spec"),
+		     *scale = json_object_get(spec, "scale");
 	struct placement_counts counts = {0};
 
 	if (json_integer_value(json_object_get(scale, "min")) >

@@ -84,8 +84,8 @@ static bool launch_check(const json_t *object, const char *type, struct schema_e
 	const json_t *spec = json_object_get(object, "spec");
 	const json_t *schedule = json_object_get(spec, "schedule");
 	const json_t *template = json_object_get(spec, "template");
-	const char *name = json_string_value(
-		json_object_get(json_object_get(object, "metadata"), "name"));
+	const char *name =
+		json_string_value(json_object_get(json_object_get(object, "metadata"), "name"));
 	const char *field = schedule ? "spec.schedule" : "spec.template";
 
 	if (!schedule && !template)
@@ -120,11 +120,14 @@ static bool meta_check(const json_t *template, struct schema_error *error)
 
 			snprintf(variable, sizeof(variable), "%s", name);
 			for (char *p = variable; *p; p++)
-				*p = *p == '-' ? '_' : *p >= 'a' && *p <= 'z' ? (char)(*p - 32) : *p;
+				*p = *p == '-'                ? '_'
+				     : *p >= 'a' && *p <= 'z' ? (char)(*p - 32)
+							      : *p;
 			snprintf(field, sizeof(field), "spec.template.%s[%zu]", lists[l], i);
 			if (json_object_get(seen, variable))
 				good = schema_fail(error, "invalid_field", field,
-					"%s would be PENSTOCK_META_%s like one before: remove one of "
+					"%s would be PENSTOCK_META_%s like one before: remove one "
+					"of "
 					"them",
 					field, variable);
 			json_object_set_new(seen, variable, json_true());
@@ -157,8 +160,8 @@ static bool has(const json_t *list, const json_t *item)
 }
 
 // They add up: a port twice would never be there, and of devices it would be easy to miss.
-static bool claims_check(const json_t *spec, const json_t *group, const char *at,
-	struct schema_error *error)
+static bool claims_check(
+	const json_t *spec, const json_t *group, const char *at, struct schema_error *error)
 {
 	const json_t *of_job = json_object_get(spec, "resources");
 	const json_t *of_group = json_object_get(group, "resources");
@@ -172,7 +175,8 @@ static bool claims_check(const json_t *spec, const json_t *group, const char *at
 		snprintf(field, sizeof(field), "%s.resources.devices.%s", at, name);
 		if (json_object_get(json_object_get(of_job, "devices"), name))
 			return schema_fail(error, "invalid_field", field,
-				"%s is in spec.resources.devices already, for all groups: name it in one "
+				"%s is in spec.resources.devices already, for all groups: name it "
+				"in one "
 				"place",
 				field);
 	}
@@ -180,15 +184,16 @@ static bool claims_check(const json_t *spec, const json_t *group, const char *at
 		snprintf(field, sizeof(field), "%s.resources.ports[%zu]", at, i);
 		if (has(json_object_get(of_job, "ports"), json_array_get(ports, i)))
 			return schema_fail(error, "invalid_field", field,
-				"%s is in spec.resources.ports already, for all groups: name it in one "
+				"%s is in spec.resources.ports already, for all groups: name it in "
+				"one "
 				"place",
 				field);
 	}
 	return true;
 }
 
-static bool group_check(const json_t *spec, size_t i, struct placement_counts *counts,
-	struct schema_error *error)
+static bool group_check(
+	const json_t *spec, size_t i, struct placement_counts *counts, struct schema_error *error)
 {
 	const char *type = json_string_value(json_object_get(spec, "type"));
 	const json_t *group = json_array_get(json_object_get(spec, "groups"), i);
@@ -201,8 +206,7 @@ static bool group_check(const json_t *spec, size_t i, struct placement_counts *c
 	       command_check(json_string_value(json_object_get(spec, "runtime")),
 		       command ? command : json_object_get(spec, "command"),
 		       image ? image : json_object_get(spec, "image"), at, error) &&
-	       placement_check(group, at, counts, error) &&
-	       claims_check(spec, group, at, error) &&
+	       placement_check(group, at, counts, error) && claims_check(spec, group, at, error) &&
 	       update_check(group, at, strcmp(type, "service") == 0, error);
 }
 

@@ -75,8 +75,7 @@ static bool is_property_limit(const char *text)
 	return !*text || (!text[digits] && digits <= 7 && atoi(text) > 0);
 }
 
-static bool constraint_check(
-	const json_t *c, const char *at, size_t i, struct schema_error *error)
+static bool constraint_check(const json_t *c, const char *at, size_t i, struct schema_error *error)
 {
 	const char *op = string_at(c, "op"), *value = string_at(c, "value");
 	char field[120];
@@ -84,11 +83,12 @@ static bool constraint_check(
 	snprintf(field, sizeof(field), "%s.placement.constraints[%zu].value", at, i);
 	if (needs_value(op) && !*value)
 		return schema_fail(error, "missing_field", field,
-			"%s is required for the op %s: say with what the attribute is compared", field,
-			op);
+			"%s is required for the op %s: say with what the attribute is compared",
+			field, op);
 	if (strcmp(op, "distinct-property") == 0 && !is_property_limit(value))
 		return schema_fail(error, "invalid_field", field,
-			"%s must be how many instances may share a value, such as \"2\", or be left "
+			"%s must be how many instances may share a value, such as \"2\", or be "
+			"left "
 			"out for 1",
 			field);
 	return true;
@@ -120,12 +120,14 @@ static bool affinities_check(const json_t *affinities, const char *at,
 		snprintf(field, sizeof(field), "%s.placement.affinities[%zu].value", at, i);
 		if (needs_value(string_at(a, "op")) && !*string_at(a, "value"))
 			return schema_fail(error, "missing_field", field,
-				"%s is required for the op %s: say with what the attribute is compared",
+				"%s is required for the op %s: say with what the attribute is "
+				"compared",
 				field, string_at(a, "op"));
 		snprintf(field, sizeof(field), "%s.placement.affinities[%zu].weight", at, i);
 		if (!json_integer_value(json_object_get(a, "weight")))
 			return schema_fail(error, "invalid_field", field,
-				"%s must not be 0: give 1 to 100, or -1 to -100 for rather not", field);
+				"%s must not be 0: give 1 to 100, or -1 to -100 for rather not",
+				field);
 	}
 	return true;
 }
@@ -146,7 +148,8 @@ static bool spreads_check(const json_t *spreads, const char *at, struct placemen
 				json_object_get(json_array_get(targets, k), "percent"));
 		if (percent > 100)
 			return schema_fail(error, "invalid_field", field,
-				"the shares in %s make %" JSON_INTEGER_FORMAT " percent: lower them "
+				"the shares in %s make %" JSON_INTEGER_FORMAT
+				" percent: lower them "
 				"to 100 or less",
 				field, percent);
 		if (!no_doubles(targets, "value", field, error))
@@ -156,15 +159,16 @@ static bool spreads_check(const json_t *spreads, const char *at, struct placemen
 }
 
 // All groups together share the limits of the scheduler.
-static bool counts_check(const char *at, const struct placement_counts *c, struct schema_error *error)
+static bool counts_check(
+	const char *at, const struct placement_counts *c, struct schema_error *error)
 {
 	const struct {
 		const char *field, *noun;
 		size_t count, max;
 	} limits[] = {
 		{"placement.constraints", "constraints", c->constraints, SCHED_CONSTRAINTS_MAX},
-		{"placement.constraints", "constraints with the op distinct-property", c->properties,
-			SCHED_PROPERTIES_MAX},
+		{"placement.constraints", "constraints with the op distinct-property",
+			c->properties, SCHED_PROPERTIES_MAX},
 		{"placement.affinities", "affinities", c->affinities, SCHED_AFFINITIES_MAX},
 		{"placement.spreads", "spreads", c->spreads, SCHED_SPREADS_MAX},
 		{"placement.spreads", "targets of spreads", c->targets, SCHED_TARGETS_MAX},
@@ -179,7 +183,8 @@ static bool counts_check(const char *at, const struct placement_counts *c, struc
 			continue;
 		snprintf(field, sizeof(field), "%s.%s", at, limits[i].field);
 		return schema_fail(error, "invalid_field", field,
-			"there may be %zu %s with all groups, but with %s there are %zu: leave some out",
+			"there may be %zu %s with all groups, but with %s there are %zu: leave "
+			"some out",
 			limits[i].max, limits[i].noun, field, limits[i].count);
 	}
 	return true;
@@ -193,8 +198,8 @@ bool placement_check(const json_t *spec, const char *at, struct placement_counts
 	const json_t *ports = json_object_get(resources, "ports");
 	char field[80];
 
-	counts->claims += json_array_size(ports) +
-			  json_object_size(json_object_get(resources, "devices"));
+	counts->claims +=
+		json_array_size(ports) + json_object_size(json_object_get(resources, "devices"));
 	snprintf(field, sizeof(field), "%s.resources.ports", at);
 	if (!no_doubles(ports, NULL, field, error))
 		return false;
@@ -218,7 +223,8 @@ bool update_check(const json_t *spec, const char *at, bool service, struct schem
 		return true;
 	snprintf(field, sizeof(field), "%s.update.%s", at, canary ? "canary" : "auto_revert");
 	return schema_fail(error, "invalid_field", field,
-		"%s is for jobs of the type service: leave it out, or set spec.type to service", field);
+		"%s is for jobs of the type service: leave it out, or set spec.type to service",
+		field);
 }
 
 bool command_check(const char *runtime, const json_t *command, const json_t *image, const char *at,
@@ -230,11 +236,13 @@ bool command_check(const char *runtime, const json_t *command, const json_t *ima
 	snprintf(field, sizeof(field), "%s.%s", at, process ? "command" : "image");
 	if (process && json_array_size(command) == 0)
 		return schema_fail(error, "missing_field", field,
-			"%s is required for the runtime process: give the program and its arguments, "
+			"%s is required for the runtime process: give the program and its "
+			"arguments, "
 			"such as [\"echo\"]",
 			field);
 	if (!process && !image)
 		return schema_fail(error, "missing_field", field,
-			"%s is required for the runtime %s: give NAME@sha256:DIGEST", field, runtime);
+			"%s is required for the runtime %s: give NAME@sha256:DIGEST", field,
+			runtime);
 	return true;
 }

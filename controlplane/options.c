@@ -23,8 +23,7 @@ static const struct setting table[] = {
 		TEXT_OR_NONE(peer_group)},
 	{"peer-tcp", "HOST:PORT|off",
 		"where those of other machines connect; port 7879 is usual [off]", TEXT(peer_tcp)},
-	{"token-file", "PATH",
-		"the join token that they must know; without one none joins [none]",
+	{"token-file", "PATH", "the join token that they must know; without one none joins [none]",
 		TEXT_OR_NONE(token_file)},
 	{"lease", "SECONDS", "a node is down so long after its host left [10]",
 		NUMBER(lease_s, 1, 3600)},
@@ -34,8 +33,10 @@ static const struct setting table[] = {
 		"put instances where most is free, or fill nodes one after the other [spread]",
 		TEXT(placement)},
 	{"preempt", "none|TYPE,...",
-		"jobs of these types (service, batch, system, sysbatch) that find no room may stop\n"
-		"instances of jobs with a priority at least 10 lower; functions are services [none]",
+		"jobs of these types (service, batch, system, sysbatch) that find no room may "
+		"stop\n"
+		"instances of jobs with a priority at least 10 lower; functions are services "
+		"[none]",
 		TEXT(preempt)},
 	{"state", "DIR", "where state is kept [/var/lib/penstock]", TEXT(state)},
 	{"metrics", "HOST:PORT|off", "metrics for Prometheus [127.0.0.1:9478]", TEXT(metrics)},
@@ -114,7 +115,8 @@ enum settings_result options_read(struct options *o, int argc, char **argv, FILE
 	}
 	if (read_preempt(o)) {
 		fprintf(err,
-			"%s: preempt must be none, or a list of service, batch, system and sysbatch "
+			"%s: preempt must be none, or a list of service, batch, system and "
+			"sysbatch "
 			"with commas between, but is '%s'\n",
 			settings.program, o->preempt);
 		return SETTINGS_WRONG;

@@ -14,7 +14,8 @@ void orchestrator_apply_job(struct orchestrator *o, const struct change *c);
 void orchestrator_apply_quota(struct orchestrator *o, const struct change *c);
 // At start: what is stored is the truth.
 void orchestrator_meet_jobs(struct orchestrator *o);
-// What hosts are told of the instances of a group; the same object for all of them. A new reference.
+// What hosts are told of the instances of a group; the same object for all of them. A new
+// reference.
 json_t *orchestrator_host_spec(
 	struct orchestrator *o, const struct sched_spec *spec, uint32_t group);
 

@@ -61,8 +61,8 @@ void orchestrator_apply_node(struct orchestrator *o, const struct change *c)
 	}
 	if (n)
 		set_intent(o, n, c->after);
-	scheduler_node_state(&o->scheduler, name, SCHEDULER_NODE_STATUS_KEPT,
-		is_eligible(c->after), is_draining(c->after));
+	scheduler_node_state(&o->scheduler, name, SCHEDULER_NODE_STATUS_KEPT, is_eligible(c->after),
+		is_draining(c->after));
 }
 
 void orchestrator_tick_drains(struct orchestrator *o)
@@ -78,8 +78,10 @@ void orchestrator_tick_drains(struct orchestrator *o)
 
 		if (n->drain_until <= o->now) {
 			n->drain_until = NS_NEVER;
-			log_info(ORCHESTRATOR_LOG, "the time to drain %s is over: what is left there "
-				"is stopped", n->name);
+			log_info(ORCHESTRATOR_LOG,
+				"the time to drain %s is over: what is left there "
+				"is stopped",
+				n->name);
 			scheduler_node_drain_now(&o->scheduler, n->name);
 		} else if (n->drain_until < o->drain_next) {
 			o->drain_next = n->drain_until;
@@ -128,8 +130,8 @@ void orchestrator_node_changed(void *user, const struct fleet_node *n)
 	else if (!n->up)
 		registry_note(o->registry, "down", KIND_NODE, n->name, n->address, clock_wall());
 	if (n->up)
-		scheduler_node_state(&o->scheduler, n->name, SCHED_NODE_READY, n->eligible,
-			n->draining);
+		scheduler_node_state(
+			&o->scheduler, n->name, SCHED_NODE_READY, n->eligible, n->draining);
 	else
 		scheduler_node_silent(&o->scheduler, n->name, n->eligible, n->draining);
 }
@@ -203,8 +205,8 @@ static void recall_address(struct orchestrator *o, const char *name)
 	struct fleet_node *n = fleet_node(&o->fleet, name);
 
 	if (n)
-		scheduler_node_attribute(&o->scheduler, name, ADDRESS_ATTRIBUTE, n->address,
-			sizeof(n->address));
+		scheduler_node_attribute(
+			&o->scheduler, name, ADDRESS_ATTRIBUTE, n->address, sizeof(n->address));
 }
 
 void orchestrator_meet_nodes(struct orchestrator *o)

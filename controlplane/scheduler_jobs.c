@@ -32,9 +32,9 @@ static void set_time(json_t *out, const char *name, ns_t wall_ns)
 // ---- counts ----
 
 struct counts {
-	uint64_t wanted;  // to run, and not ended
+	uint64_t wanted; // to run, and not ended
 	uint64_t pending, running, ready, unknown, complete, failed, lost, stopping;
-	uint64_t again;  // failed, and nothing in its place yet
+	uint64_t again; // failed, and nothing in its place yet
 };
 
 static void count_one(struct counts *c, const struct sched_instance *i)
@@ -184,9 +184,9 @@ static json_t *status_json(struct scheduler *s, const struct sched_snapshot *now
 	if (spec->launch) {
 		if (spec->launch->cron)
 			json_object_set_new(out, "launch", launch_json(j));
-		json_object_set_new(out, "children", json_pack("{s:I, s:I}", "alive",
-			(json_int_t)j->children_alive, "ended",
-			(json_int_t)(j->children - j->children_alive)));
+		json_object_set_new(out, "children",
+			json_pack("{s:I, s:I}", "alive", (json_int_t)j->children_alive, "ended",
+				(json_int_t)(j->children - j->children_alive)));
 	}
 	if (spec->parent)
 		set_child(out, j, spec);
@@ -222,9 +222,8 @@ static json_t *child_json(struct scheduler *s, const struct sched_snapshot *now,
 	json_t *groups = json_array();
 
 	for (uint32_t g = 0; g < spec->group_count; g++)
-		json_array_append_new(groups,
-			json_pack("{s:s, s:I}", "name", spec->groups[g].name, "count",
-				(json_int_t)spec->groups[g].count));
+		json_array_append_new(groups, json_pack("{s:s, s:I}", "name", spec->groups[g].name,
+						      "count", (json_int_t)spec->groups[g].count));
 	return json_pack("{s:s, s:s, s:{s:s, s:s, s:{}}, s:{s:s, s:i, s:o}, s:o}", "apiVersion",
 		"penstock/v1", "kind", "Job", "metadata", "name", spec->name, "namespace",
 		spec->namespace, "labels", "spec", "type", type_names[spec->type], "priority",

@@ -67,7 +67,8 @@ static void tells_host(const struct sched_spec *spec, uint32_t group, const char
 static void test_an_upgrade_restarts_no_function(void **state)
 {
 	static const char text[] =
-		"{\"command\":[\"echo\"],\"concurrency\":1,\"drain_ms\":30000,\"env\":{\"A\":\"b\"},\"image\":null,"
+		"{\"command\":[\"echo\"],\"concurrency\":1,\"drain_ms\":30000,\"env\":{\"A\":\"b\"}"
+		",\"image\":null,"
 		"\"queue\":128,\"resources\":{\"cpu_milli\":100,\"memory\":134217728},"
 		"\"runtime\":\"process\",\"timeout_ms\":30000}";
 	struct made m;
@@ -104,7 +105,8 @@ static void test_everything_of_a_function_arrives(void **state)
 		"\"constraints\":[{\"attribute\":\"rack\",\"op\":\"!=\",\"value\":\"r1\"},"
 		"{\"attribute\":\"zone\",\"op\":\"distinct-property\"}],\"affinities\":[{"
 		"\"attribute\":\"disk\",\"value\":\"ssd\",\"weight\":-30}],\"spreads\":[{"
-		"\"attribute\":\"zone\",\"weight\":70,\"targets\":[{\"value\":\"a\",\"percent\":60}]}],"
+		"\"attribute\":\"zone\",\"weight\":70,\"targets\":[{\"value\":\"a\",\"percent\":60}"
+		"]}],"
 		"\"distinct_hosts\":true,\"sticky\":true,\"near\":[\"store\",\"other/cache\"]},"
 		"\"update\":{\"max_parallel\":3,\"canary\":1,\"auto_promote\":true,"
 		"\"auto_revert\":true,\"progress_deadline_ms\":5000},"
@@ -138,10 +140,10 @@ static void test_everything_of_a_function_arrives(void **state)
 	unmake(&m);
 }
 
-#define GROUPS                                                                                  \
+#define GROUPS                                                                                     \
 	"{\"type\":\"service\",\"command\":[\"x\"],\"env\":{\"A\":\"1\",\"B\":\"2\"},\"count\":4," \
-	"\"resources\":{\"cpu_milli\":300,\"ports\":[80]},\"placement\":{\"near\":[\"s\"]},"      \
-	"\"update\":{\"max_parallel\":2},\"groups\":[{\"name\":\"web\"},{\"name\":\"db\","        \
+	"\"resources\":{\"cpu_milli\":300,\"ports\":[80]},\"placement\":{\"near\":[\"s\"]},"       \
+	"\"update\":{\"max_parallel\":2},\"groups\":[{\"name\":\"web\"},{\"name\":\"db\","         \
 	"\"count\":1,\"command\":[\"y\"],\"env\":{\"B\":\"3\"},\"resources\":{\"memory\":"         \
 	"\"1Gi\",\"ports\":[81]},\"placement\":{\"constraints\":[{\"attribute\":\"ssd\","          \
 	"\"op\":\"set\"}],\"near\":[\"t\"]},\"update\":{\"canary\":1},"                            \
@@ -181,11 +183,13 @@ static void test_groups_inherit(void **state)
 	assert_int_equal(m.s.spec.claims[1].group, 1);
 	tells_host(&m.s.spec, 0,
 		"{\"kind\":\"job\",\"job\":\"a\",\"group\":\"web\",\"runtime\":\"process\","
-		"\"command\":[\"x\"],\"env\":{\"A\":\"1\",\"B\":\"2\"},\"drain_ms\":30000,\"restart\":true,"
+		"\"command\":[\"x\"],\"env\":{\"A\":\"1\",\"B\":\"2\"},\"drain_ms\":30000,"
+		"\"restart\":true,"
 		"\"resources\":{\"cpu_milli\":300,\"memory\":134217728}}");
 	tells_host(&m.s.spec, 1,
 		"{\"kind\":\"job\",\"job\":\"a\",\"group\":\"db\",\"runtime\":\"process\","
-		"\"command\":[\"y\"],\"env\":{\"A\":\"1\",\"B\":\"3\"},\"drain_ms\":30000,\"restart\":true,"
+		"\"command\":[\"y\"],\"env\":{\"A\":\"1\",\"B\":\"3\"},\"drain_ms\":30000,"
+		"\"restart\":true,"
 		"\"resources\":{\"cpu_milli\":300,\"memory\":1073741824}}");
 	unmake(&m);
 }
@@ -213,7 +217,8 @@ static void test_what_moves_instances(void **state)
 		"\"placement\":{\"distinct_hosts\":true}",
 		"\"placement\":{\"constraints\":[{\"attribute\":\"rack\",\"value\":\"a\"}]}",
 		"\"placement\":{\"constraints\":[{\"attribute\":\"rack\",\"value\":\"b\"}]}",
-		"\"placement\":{\"constraints\":[{\"attribute\":\"rack\",\"op\":\"!=\",\"value\":\"b\"}]}",
+		"\"placement\":{\"constraints\":[{\"attribute\":\"rack\",\"op\":\"!=\",\"value\":"
+		"\"b\"}]}",
 	};
 	static const char *const stays[] = {
 		"\"priority\":70",
@@ -241,7 +246,8 @@ static void test_what_moves_instances(void **state)
 	}
 	assert_int_equal(hash_of(KIND_JOB, "\"count\":7"), hash_of(KIND_JOB, ""));
 	assert_int_not_equal(hash_of(KIND_JOB, "\"type\":\"service\""), hash_of(KIND_JOB, ""));
-	assert_int_equal(hash_of(KIND_FUNCTION, "\"scale\":{\"min\":7}"), hash_of(KIND_FUNCTION, ""));
+	assert_int_equal(
+		hash_of(KIND_FUNCTION, "\"scale\":{\"min\":7}"), hash_of(KIND_FUNCTION, ""));
 }
 
 static void test_launches(void **state)
@@ -261,7 +267,8 @@ static void test_launches(void **state)
 	assert_int_equal(m.s.spec.type, SCHED_TYPE_BATCH);
 	unmake(&m);
 	make(&m, KIND_JOB,
-		"{\"command\":[\"x\"],\"template\":{\"payload\":\"forbidden\",\"meta_required\":[\"b\"],"
+		"{\"command\":[\"x\"],\"template\":{\"payload\":\"forbidden\",\"meta_required\":["
+		"\"b\"],"
 		"\"meta_optional\":[\"c\",\"d\"]}}");
 	assert_null(m.s.spec.launch->cron);
 	assert_true(m.s.spec.launch->templated);
@@ -338,7 +345,8 @@ static void test_odd_specs(void **state)
 	static const char *const odd[] = {"{}", "{\"placement\":[]}", "{\"groups\":{}}",
 		"{\"groups\":[7,null,{\"name\":7}]}",
 		"{\"placement\":{\"constraints\":[7,{\"attribute\":1,\"op\":\"~\"}],\"near\":[7],"
-		"\"spreads\":[{\"targets\":[7]}]},\"resources\":{\"ports\":[\"x\"],\"devices\":{\"g\":"
+		"\"spreads\":[{\"targets\":[7]}]},\"resources\":{\"ports\":[\"x\"],\"devices\":{"
+		"\"g\":"
 		"\"x\"},\"memory\":{}}}",
 		"{\"schedule\":{\"cron\":[7,null]},\"template\":{\"meta_required\":[7]}}"};
 

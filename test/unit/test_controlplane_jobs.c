@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Jobs from the manifest to hosts and back: what hosts are told, how jobs end, what they make, quotas,
-// drains with a deadline, nodes that are waited for, preemption, restarts of the control plane.
+// Jobs from the manifest to hosts and back: what hosts are told, how jobs end, what they make,
+// quotas, drains with a deadline, nodes that are waited for, preemption, restarts of the control
+// plane.
 #include "test/unit/hosts_world.h"
 
 #include "controlplane/api.h"
@@ -45,9 +46,8 @@ static void say(struct env *e, int i, const char *start, const char *state)
 	json_object_foreach(e->clients[i].table, key, item)
 	{
 		if (strcmp(text(item, "desired"), "run") == 0)
-			json_array_append_new(all,
-				json_pack("{s:s, s:s, s:b}", "id", key, "state", state, "ready",
-					(int)ready));
+			json_array_append_new(all, json_pack("{s:s, s:s, s:b}", "id", key, "state",
+							   state, "ready", (int)ready));
 	}
 	report_json = json_pack("{s:s, s:o}", "start", start, "instances", all);
 	line = json_dumps(report_json, 0);
@@ -245,6 +245,35 @@ static void test_dispatched_jobs(void **state)
 	UNTIL(e, json_object_size(e->clients[HOST1].table) == 0);
 }
 
+// What was made by the job that had the name before goes all the same.
+static void test_a_name_is_used_again(void **state)
+{
+	struct env *e = *state;
+	char child[64];
+
+	connect_host(e, HOST1, HOST_1, "s1");
+	put(e, KIND_JOB, JOB("t", "{\"command\":[\"x\"],\"template\":{}}"));
+	UNTIL(e, state_is(e, "t", "template"));
+	dispatch(e, "1", child);
+	UNTIL(e, told(e, HOST1, "run") == 1);
+	assert_int_equal(registry_delete(&e->registry, KIND_JOB, "default/t", 1), 0);
+	put(e, KIND_FUNCTION, JOB("t", "{\"command\":[\"f\"]}"));
+	UNTIL(e, told(e, HOST1, "run") == 1 && told(e, HOST1, "stop") == 1);
+	obey(e, HOST1, "s1");
+	UNTIL(e, json_object_size(e->clients[HOST1].table) == 1);
+	assert_string_equal(text(item_at(e, HOST1, 0), "function"), "t");
+	assert_null(scheduler_child(&e->orchestrator.scheduler, "default", child));
+	// And the other way round.
+	assert_int_equal(registry_delete(&e->registry, KIND_FUNCTION, "default/t", 1), 0);
+	put(e, KIND_JOB, JOB("t", "{\"command\":[\"x\"],\"template\":{}}"));
+	UNTIL(e, told(e, HOST1, "run") == 0);
+	obey(e, HOST1, "s1");
+	UNTIL(e, json_object_size(e->clients[HOST1].table) == 0);
+	dispatch(e, "2", child);
+	UNTIL(e, told(e, HOST1, "run") == 1);
+	assert_string_equal(text(spec_at(e, HOST1, 0), "job"), child);
+}
+
 // The control plane dies between the deletion of a job and the scheduler's word on it.
 static void test_strays_go_with_their_children(void **state)
 {
@@ -282,7 +311,8 @@ static void test_a_start_alone_evaluates_nothing(void **state)
 	connect_host(e, HOST1, HOST_1, "s1");
 	put(e, KIND_FUNCTION,
 		JOB("f", "{\"command\":[\"x\"],\"placement\":{\"constraints\":[{\"attribute\":"
-			 "\"unique.node.name\",\"value\":\"n1\"}],\"spreads\":[{\"attribute\":\"z\"}]},"
+			 "\"unique.node.name\",\"value\":\"n1\"}],\"spreads\":[{\"attribute\":"
+			 "\"z\"}]},"
 			 "\"resources\":{\"ports\":[80]},\"update\":{\"max_parallel\":7}}"));
 	put(e, KIND_JOB,
 		JOB("g", "{\"command\":[\"x\"],\"groups\":[{\"name\":\"a\"},{\"name\":\"b\","
@@ -331,7 +361,8 @@ static bool deployment_is(struct env *e, const char *name, const char *state)
 	return is;
 }
 
-// The version that failed is still what is stored; neither a start nor another count tries it again.
+// The version that failed is still what is stored; neither a start nor another count tries it
+// again.
 static void test_what_was_reverted_stays_so(void **state)
 {
 	static const char function[] =
@@ -364,8 +395,7 @@ static void test_what_was_reverted_stays_so(void **state)
 	put(e, KIND_FUNCTION, function, 2, 2);
 	UNTIL(e, told(e, HOST1, "run") == 2);
 	for (size_t i = 0; i < 2; i++)
-		assert_string_equal(
-			text(json_object_get(spec_at(e, HOST1, i), "env"), "V"), "1");
+		assert_string_equal(text(json_object_get(spec_at(e, HOST1, i), "env"), "V"), "1");
 	// Another one is.
 	put(e, KIND_FUNCTION, function, 3, 2);
 	UNTIL(e, told(e, HOST1, "run") > 2);
@@ -443,7 +473,8 @@ static void test_a_deadline_outlives_a_restart(void **state)
 	json_decref(object);
 	json_decref(in);
 	until = fleet_node(&e->orchestrator.fleet, "n1")->drain_until;
-	assert_true(until > clock_now() + 500 * NS_PER_SEC && until < clock_now() + 600 * NS_PER_SEC);
+	assert_true(
+		until > clock_now() + 500 * NS_PER_SEC && until < clock_now() + 600 * NS_PER_SEC);
 	assert_true(orchestrator_next(&e->orchestrator) <= until);
 	stop(e);
 	start(e);
@@ -468,7 +499,8 @@ static void test_a_node_that_is_waited_for(void **state)
 	put(e, KIND_FUNCTION,
 		JOB("echo", "{\"command\":[\"x\"],\"disconnect\":{\"lost_after_ms\":600000}}"));
 	UNTIL(e, told(e, HOST1, "run") == 1);
-	snprintf(id, sizeof(id), "%s", json_object_iter_key(json_object_iter(e->clients[HOST1].table)));
+	snprintf(id, sizeof(id), "%s",
+		json_object_iter_key(json_object_iter(e->clients[HOST1].table)));
 	obey(e, HOST1, "s1");
 	UNTIL(e, targets_are(e, "n1@1x1"));
 	connect_host(e, HOST2, HOST_2, "s2");
@@ -481,8 +513,10 @@ static void test_a_node_that_is_waited_for(void **state)
 	dial(e, HOST1, HOST_1);
 	UNTIL(e, e->clients[HOST1].up);
 	watch(e, HOST1);
-	report(e, HOST1, "{\"start\":\"s1\",\"instances\":[{\"id\":\"%s\",\"state\":\"running\","
-			 "\"ready\":true}]}", id);
+	report(e, HOST1,
+		"{\"start\":\"s1\",\"instances\":[{\"id\":\"%s\",\"state\":\"running\","
+		"\"ready\":true}]}",
+		id);
 	UNTIL(e, told(e, HOST1, "run") + told(e, HOST2, "run") == 1);
 	UNTIL(e, job_is(e, "echo", "unknown") == 0 && job_is(e, "echo", "ready") == 1);
 	assert_int_equal(job_is(e, "echo", "lost"), 0);
@@ -504,7 +538,7 @@ static void test_a_node_that_is_back_without_it(void **state)
 	UNTIL(e, told(e, HOST2, "run") == 1 && job_is(e, "echo", "unknown") == 1);
 	obey(e, HOST2, "s2");
 	UNTIL(e, job_is(e, "echo", "ready") == 1);
-	connect_host(e, HOST1, HOST_1, "s1");  // it names none
+	connect_host(e, HOST1, HOST_1, "s1"); // it names none
 	UNTIL(e, told(e, HOST1, "run") == 0);
 	assert_int_equal(told(e, HOST2, "run"), 1);
 }
@@ -516,10 +550,12 @@ static void test_preemption_is_a_setting(void **state)
 
 	connect_host(e, HOST1, HOST_1, "s1");
 	put(e, KIND_JOB,
-		JOB("low", "{\"command\":[\"x\"],\"priority\":20,\"resources\":{\"cpu_milli\":3000}}"));
+		JOB("low", "{\"command\":[\"x\"],\"priority\":20,\"resources\":{\"cpu_milli\":3000}"
+			   "}"));
 	UNTIL(e, told(e, HOST1, "run") == 1);
 	put(e, KIND_JOB,
-		JOB("high", "{\"command\":[\"x\"],\"priority\":80,\"resources\":{\"cpu_milli\":3000}}"));
+		JOB("high", "{\"command\":[\"x\"],\"priority\":80,\"resources\":{\"cpu_milli\":"
+			    "3000}}"));
 	UNTIL(e, state_is(e, "high", "waiting"));
 	assert_string_equal(text(spec_at(e, HOST1, 0), "job"), "low");
 	stop(e);
@@ -531,7 +567,8 @@ static void test_preemption_is_a_setting(void **state)
 	obey(e, HOST1, "s1");
 	// Something happens that lets it try again.
 	put(e, KIND_JOB,
-		JOB("high", "{\"command\":[\"x\"],\"priority\":90,\"resources\":{\"cpu_milli\":3000}}"));
+		JOB("high", "{\"command\":[\"x\"],\"priority\":90,\"resources\":{\"cpu_milli\":"
+			    "3000}}"));
 	UNTIL(e, told(e, HOST1, "stop") == 1);
 	obey(e, HOST1, "s1");
 	UNTIL(e, told(e, HOST1, "run") == 1 && told(e, HOST1, "stop") == 0);
@@ -543,10 +580,8 @@ static void test_preemption_is_a_setting(void **state)
 static unsigned ask_with(struct env *e, const char *method, const char *path, const char *query,
 	const char *sent, json_t **body)
 {
-	struct api_request q = {.method = method,
-		.path = path,
-		.body = sent,
-		.body_len = sent ? strlen(sent) : 0};
+	struct api_request q = {
+		.method = method, .path = path, .body = sent, .body_len = sent ? strlen(sent) : 0};
 	struct api_response r;
 	struct api api;
 	unsigned status;
@@ -620,7 +655,8 @@ static void test_lists_show_what_jobs_have_made(void **state)
 	assert_string_equal(text(json_object_get(body, "status"), "parent"), "t");
 	json_decref(body);
 	// Nobody else gets the name.
-	assert_int_equal(ask_with(e, "PUT", path, NULL, "{\"spec\":{\"command\":[\"x\"]}}", &body), 409);
+	assert_int_equal(
+		ask_with(e, "PUT", path, NULL, "{\"spec\":{\"command\":[\"x\"]}}", &body), 409);
 	assert_string_equal(text(json_object_get(body, "error"), "code"), "name_taken");
 	json_decref(body);
 	assert_int_equal(ask(e, "DELETE", path, "dry_run=1", &body), 200);
@@ -646,6 +682,7 @@ int main(void)
 		PATIENT(test_groups_have_commands_of_their_own),
 		PATIENT(test_one_on_each_node),
 		PATIENT(test_dispatched_jobs),
+		PATIENT(test_a_name_is_used_again),
 		PATIENT(test_strays_go_with_their_children),
 		PATIENT(test_a_start_alone_evaluates_nothing),
 		PATIENT(test_a_quota_holds_back),

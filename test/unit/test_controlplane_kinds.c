@@ -53,8 +53,8 @@ static void shows(enum kind kind, const char *in, const char *member, const char
 	json_decref(spec);
 }
 
-static void refuses(const char *name, enum kind kind, const char *spec, const char *field,
-	const char *part)
+static void refuses(
+	const char *name, enum kind kind, const char *spec, const char *field, const char *part)
 {
 	struct schema_error error;
 	json_t *object = json_pack("{s:{s:s}, s:o}", "metadata", "name", name, "spec", json(spec));
@@ -93,10 +93,13 @@ static void test_groups_leave_out(void **state)
 	(void)state;
 	shows(KIND_JOB,
 		"{" RUN ",\"groups\":[{\"name\":\"a\"},{\"name\":\"b\",\"count\":3,"
-		"\"resources\":{\"cpu_milli\":7},\"placement\":{\"constraints\":[{\"attribute\":\"rack\"," "\"value\":\"r1\"}]}}]}",
+		"\"resources\":{\"cpu_milli\":7},\"placement\":{\"constraints\":[{\"attribute\":"
+		"\"rack\","
+		"\"value\":\"r1\"}]}}]}",
 		"groups",
 		"[{\"name\":\"a\"},{\"name\":\"b\",\"count\":3,\"resources\":{\"cpu_milli\":7},"
-		"\"placement\":{\"constraints\":[{\"attribute\":\"rack\",\"op\":\"=\",\"value\":\"r1\"}]}}]");
+		"\"placement\":{\"constraints\":[{\"attribute\":\"rack\",\"op\":\"=\",\"value\":"
+		"\"r1\"}]}}]");
 }
 
 static void test_launches(void **state)
@@ -121,7 +124,8 @@ static void test_errors_name_the_field(void **state)
 		{KIND_JOB, "{" RUN ",\"priority\":101}", "spec.priority", "from 1 to 100"},
 		{KIND_JOB, "{" RUN ",\"count\":1000001}", "spec.count", "from 0 to 1000000"},
 		{KIND_JOB, "{" RUN ",\"type\":\"system\",\"count\":2}", "spec.count", "left out"},
-		{KIND_JOB, "{" RUN ",\"type\":\"sysbatch\",\"groups\":[{\"name\":\"g\",\"count\":2}]}",
+		{KIND_JOB,
+			"{" RUN ",\"type\":\"sysbatch\",\"groups\":[{\"name\":\"g\",\"count\":2}]}",
 			"spec.groups[0].count", "left out"},
 		{KIND_JOB, "{" RUN ",\"update\":{\"canary\":1}}", "spec.update.canary",
 			"set spec.type to service"},
@@ -136,19 +140,19 @@ static void test_errors_name_the_field(void **state)
 		{KIND_JOB, "{" RUN ",\"schedule\":{\"cron\":[]}}", "spec.schedule.cron", "1 to 8"},
 		{KIND_JOB, "{" RUN ",\"schedule\":{\"cron\":[\"* * * * *\",\"61 * * * *\"]}}",
 			"spec.schedule.cron[1]", "minute"},
-		{KIND_JOB, "{" RUN ",\"schedule\":{\"cron\":[\"* * * *;\"]}}", "spec.schedule.cron[0]",
-			"minute, hour, day"},
-		{KIND_JOB,
-			"{" RUN ",\"type\":\"service\",\"schedule\":{\"cron\":[\"* * * * *\"]}}",
+		{KIND_JOB, "{" RUN ",\"schedule\":{\"cron\":[\"* * * *;\"]}}",
+			"spec.schedule.cron[0]", "minute, hour, day"},
+		{KIND_JOB, "{" RUN ",\"type\":\"service\",\"schedule\":{\"cron\":[\"* * * * *\"]}}",
 			"spec.schedule", "set spec.type to batch"},
 		{KIND_JOB, "{" RUN ",\"type\":\"system\",\"template\":{}}", "spec.template",
 			"set spec.type to batch"},
 		{KIND_JOB, "{" RUN ",\"template\":{},\"schedule\":{\"cron\":[\"* * * * *\"]}}",
 			"spec.template", "exclude each other"},
-		{KIND_JOB, "{" RUN ",\"template\":{\"payload\":\"maybe\"}}", "spec.template.payload",
-			"optional, required or forbidden"},
+		{KIND_JOB, "{" RUN ",\"template\":{\"payload\":\"maybe\"}}",
+			"spec.template.payload", "optional, required or forbidden"},
 		{KIND_JOB,
-			"{" RUN ",\"template\":{\"meta_required\":[\"a-b\"],\"meta_optional\":[\"A_b\"]}}",
+			"{" RUN
+			",\"template\":{\"meta_required\":[\"a-b\"],\"meta_optional\":[\"A_b\"]}}",
 			"spec.template.meta_optional[0]", "PENSTOCK_META_A_B"},
 		{KIND_JOB, "{" RUN ",\"template\":{\"meta_required\":[\"1a\"]}}",
 			"spec.template.meta_required[0]", "not beginning with a digit"},
@@ -163,25 +167,30 @@ static void test_errors_name_the_field(void **state)
 			"\"resources\":{\"ports\":[81,80]}}]}",
 			"spec.groups[0].resources.ports[1]", "in one place"},
 		{KIND_JOB,
-			"{" RUN ",\"resources\":{\"devices\":{\"gpu\":1}},\"groups\":[{\"name\":\"g\","
+			"{" RUN
+			",\"resources\":{\"devices\":{\"gpu\":1}},\"groups\":[{\"name\":\"g\","
 			"\"resources\":{\"devices\":{\"gpu\":1}}}]}",
 			"spec.groups[0].resources.devices.gpu", "in one place"},
 		{KIND_FUNCTION, "{" RUN ",\"placement\":{\"constraints\":[{\"value\":\"x\"}]}}",
 			"spec.placement.constraints[0].attribute", "required"},
-		{KIND_FUNCTION, "{" RUN ",\"placement\":{\"constraints\":[{\"attribute\":\"rack\"}]}}",
+		{KIND_FUNCTION,
+			"{" RUN ",\"placement\":{\"constraints\":[{\"attribute\":\"rack\"}]}}",
 			"spec.placement.constraints[0].value", "required for the op ="},
 		{KIND_FUNCTION,
-			"{" RUN ",\"placement\":{\"constraints\":[{\"attribute\":\"rack\",\"op\":\"~\"}]}}",
+			"{" RUN
+			",\"placement\":{\"constraints\":[{\"attribute\":\"rack\",\"op\":\"~\"}]}}",
 			"spec.placement.constraints[0].op", "contains-any or distinct-property"},
 		{KIND_FUNCTION,
 			"{" RUN ",\"placement\":{\"constraints\":[{\"attribute\":\"rack\","
 			"\"op\":\"distinct-property\",\"value\":\"two\"}]}}",
 			"spec.placement.constraints[0].value", "how many instances"},
 		{KIND_FUNCTION,
-			"{" RUN ",\"placement\":{\"constraints\":[{\"attribute\":\"a b\",\"op\":\"set\"}]}}",
+			"{" RUN ",\"placement\":{\"constraints\":[{\"attribute\":\"a "
+				"b\",\"op\":\"set\"}]}}",
 			"spec.placement.constraints[0].attribute", "letters, digits"},
 		{KIND_FUNCTION,
-			"{" RUN ",\"placement\":{\"affinities\":[{\"attribute\":\"rack\",\"value\":\"r\","
+			"{" RUN
+			",\"placement\":{\"affinities\":[{\"attribute\":\"rack\",\"value\":\"r\","
 			"\"weight\":0}]}}",
 			"spec.placement.affinities[0].weight", "must not be 0"},
 		{KIND_FUNCTION,
