@@ -2,6 +2,7 @@
 // The API's handlers for what is observed: events, health, stats, metrics, openapi. Main thread; no
 // I/O.
 #include "controlplane/api_internal.h"
+#include "controlplane/api_scheduler.h"
 #include "controlplane/fleet.h"
 #include "controlplane/prom.h"
 #include "controlplane/publish.h"
@@ -242,6 +243,9 @@ void api_health(struct api_call *call)
 		out, "services", json_integer((json_int_t)publisher_services(api->publisher)));
 	json_object_set_new(out, "gateways", gateways);
 	json_object_set_new(out, "nodes", nodes);
+	if (api->scheduler && api->scheduler->waiting)
+		json_object_set_new(
+			out, "evaluations", api->scheduler->waiting(api->scheduler_user));
 	json_object_set_new(out, "store", store);
 	json_object_set_new(out, "problems", h.problems);
 	api_reply(call, r->last_error ? 503 : 200, out);

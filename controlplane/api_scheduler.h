@@ -23,6 +23,8 @@ struct api_dispatch {
 };
 
 struct api_scheduler {
+	// How many evaluations wait, and for what; NULL: nobody asks.
+	json_t *(*waiting)(void *user);
 	json_t *(*evaluations)(void *user, const struct evaluation_query *query, uint64_t *next);
 	// NULL: there is none of this id any more.
 	json_t *(*evaluation)(void *user, uint64_t id);

@@ -131,7 +131,13 @@ static uint64_t durable(void *user)
 	return ((struct orchestrator *)user)->scheduler.durable_index;
 }
 
+static json_t *waiting(void *user)
+{
+	return scheduler_waiting(scheduler_of(user));
+}
+
 const struct api_scheduler orchestrator_api = {
+	.waiting = waiting,
 	.evaluations = evaluations,
 	.evaluation = evaluation,
 	.plan = plan,

@@ -258,6 +258,8 @@ void scheduler_landed(struct scheduler *s, int error);
 
 // How the last evaluation of the job went; NULL if there was none. A new reference.
 json_t *scheduler_explain(struct scheduler *s, const char *namespace, const char *name);
+// How many evaluations wait for a worker (ready) and for room (blocked). A new reference.
+json_t *scheduler_waiting(struct scheduler *s);
 // Evaluations that are there: of each job the last one that ended, and those to come.
 struct evaluation_query {
 	const char *namespace, *job, *status;  // NULL: any

@@ -122,6 +122,17 @@ void scheduler_node_attribute(
 	pthread_mutex_unlock(&s->lock);
 }
 
+json_t *scheduler_waiting(struct scheduler *s)
+{
+	uint64_t ready, blocked;
+
+	pthread_mutex_lock(&s->lock);
+	ready = sched_broker_stats(s->core->broker).ready;
+	blocked = sched_blocked_stats(s->core->blocked).blocked;
+	pthread_mutex_unlock(&s->lock);
+	return json_pack("{s:I, s:I}", "ready", (json_int_t)ready, "blocked", (json_int_t)blocked);
+}
+
 static void sample(
 	const struct prom *p, const char *name, const char *type, const char *help, uint64_t value)
 {

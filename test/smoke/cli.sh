@@ -278,6 +278,8 @@ complains 'makes jobs of its own'
 check 1 "a rollout of what is not rolled out" rollout promote job import
 complains 'not being rolled out'
 check 1 "a node that is not there" drain nobody --deadline 10m
+check 0 "status tells what waits" status
+says '^evaluations +0 wait for a worker, [1-9]'
 check 0 "events of jobs" events --kind job
 says ' job/import created'
 ! grep -q endpoint "$dir/out" || wrong "events of another kind"
@@ -362,6 +364,10 @@ complete_words() {
 [ "$(complete_words penstock sta)" = "status stats" ] || wrong "verbs are not completed"
 [ "$(complete_words penstock describe ep e119)" = "e119 e1190 e1191 e1192 e1193 e1194 e1195 e1196 e1197 e1198 e1199" ] ||
 	wrong "names are not completed: $(complete_words penstock describe ep e119)"
+[ "$(complete_words penstock rollout p)" = "promote pause" ] || wrong "actions are not completed"
+[ "$(complete_words penstock explain j)" = job ] || wrong "what can be explained is not completed"
+[ "$(complete_words penstock logs ins)" = instance ] || wrong "nouns of logs are not completed"
+[ "$(complete_words penstock run j)" = job ] || wrong "what can be run is not completed"
 [ "$(complete_words penstock call echo --cre)" = "--credit" ] || wrong "options are not completed"
 
 echo "cli.sh: $expected expectations, $failed wrong"

@@ -470,7 +470,7 @@ static void status_tells_what_is_wrong(void **state)
 	const struct answer answers[] = {
 		{"GET /v1/health ", 503,
 			"{\"status\":\"failed\",\"version\":\"0.1.0\",\"uptime_ms\":61000,\"seq\":"
-			"9,\"services\":2,\"nodes\":{\"known\":3,\"ready\":2},"
+			"9,\"services\":2,\"nodes\":{\"known\":3,\"ready\":2},\"evaluations\":{\"ready\":0,\"blocked\":4},"
 			"\"problems\":[{\"problem\":\"the disk is full\",\"hint\":\"free some "
 			"space\"}]}"},
 		{"GET /v1/stats ", 200, stats},
@@ -482,6 +482,8 @@ static void status_tells_what_is_wrong(void **state)
 	snprintf(list, sizeof(list), "{\"items\":[%s]}", orders);
 	assert_int_equal(run_with(&f, answers, "status"), CLI_REFUSED);
 	expect_text(out_text, "nodes          2 of 3 ready\n");
+	expect_text(out_text, "evaluations    0 wait for a worker, 4 for room (penstock get "
+			      "evaluations --status blocked)\n");
 	expect_text(out_text, "control plane  failed, version 0.1.0, up 61s, 2 routes, change 9\n");
 	expect_text(out_text, "gateways       1 of 2 connected\n");
 	expect_text(out_text, "endpoints      1, addresses: 1 up, 1 down\n");

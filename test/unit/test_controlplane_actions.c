@@ -123,6 +123,8 @@ static void test_a_blocked_evaluation_says_what_it_waits_for(void **state)
 	snprintf(path, sizeof(path), "/v1/evaluations/%s", text_at(a, "items.0.metadata.name"));
 	assert_int_equal(ask(a, "GET", path, NULL), 200);
 	assert_string_equal(text_at(a, "status.state"), "blocked");
+	assert_int_equal(ask(a, "GET", "/v1/health", NULL), 200);
+	assert_int_equal(int_at(a, "evaluations.blocked"), 1);
 	// A node that is too small: the resource is named.
 	connect_host(a->e, HOST1,
 		"{\"protocol\":{\"min\":1,\"max\":1},\"role\":\"host\",\"name\":\"n1\","

@@ -84,6 +84,13 @@ static void print_counts(struct cli *cli, const struct overview *o)
 	fprintf(cli->out, "nodes          %lld of %lld ready\n",
 		(long long)json_integer_value(json_at(o->health, "nodes.ready")),
 		(long long)json_integer_value(json_at(o->health, "nodes.known")));
+	if (json_at(o->health, "evaluations"))
+		fprintf(cli->out, "evaluations    %lld wait for a worker, %lld for room%s\n",
+			(long long)json_integer_value(json_at(o->health, "evaluations.ready")),
+			(long long)json_integer_value(json_at(o->health, "evaluations.blocked")),
+			json_integer_value(json_at(o->health, "evaluations.blocked"))
+				? " (penstock get evaluations --status blocked)"
+				: "");
 	fprintf(cli->out, "endpoints      %zu%s%s\n", json_array_size(o->endpoints),
 		*states ? ", addresses: " : "", states);
 	fputs("calls          ", cli->out);
