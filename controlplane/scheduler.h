@@ -32,7 +32,7 @@
 #define SCHEDULER_CHECKPOINT_AFTER ((size_t)4 << 20)  // of logs beyond the size of the last one
 // Not yet durable, or not yet told; then no more work is handed out. Whatever is decided next stands
 // behind it, so it is no more than a disk takes in some ms.
-#define SCHEDULER_BACKLOG_MAX ((size_t)1 << 20)
+#define SCHEDULER_BACKLOG_MAX ((size_t)256 << 10)
 #define SCHEDULER_NODE_STATUS_KEPT (-1)
 
 struct scheduler_placement {

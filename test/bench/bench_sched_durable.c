@@ -14,7 +14,7 @@
 #define SMALL_EVERY_NS (10 * NS_PER_MS)
 #define PROBES 1000
 #define HEAD_JOB 100000
-#define HEAD_MOST_NS (30 * NS_PER_SEC)
+#define HEAD_MOST_NS (100 * NS_PER_SEC)
 
 static double share(uint64_t part, uint64_t whole)
 {
@@ -154,12 +154,13 @@ struct probes {
 	struct hist overwrite, append;
 };
 
-static void probe(const struct durable *d, struct probes *p)
+static void probe(const struct durable *d, struct probes *p, uint32_t most)
 {
-	struct hist h = durable_probe(d, PROBES, false);
+	unsigned n = most < PROBES ? most : PROBES;
+	struct hist h = durable_probe(d, n, false);
 
 	hist_merge(&p->overwrite, &h);
-	h = durable_probe(d, PROBES, true);
+	h = durable_probe(d, n, true);
 	hist_merge(&p->append, &h);
 }
 
@@ -199,7 +200,7 @@ static void single(
 
 	durable_start(&d, options);
 	durable_add_nodes(&d, 5000, 2 * (count + (uint32_t)(rate * seconds(duration))) / 5000 + 2);
-	probe(&d, &p);
+	probe(&d, &p, count / 10);
 	most = closed_loop(&d, count, &cpu_us);
 	tell_open(&d, 1, most, cpu_us, &p);
 	durable_rest(&d);
@@ -208,7 +209,7 @@ static void single(
 	mark = durable_mark(&d);
 	open_loop(&d, rate, duration);
 	use = durable_since(&d, &mark);
-	probe(&d, &p);
+	probe(&d, &p, count / 10);
 	tell_open(&d, 0.5, (double)(d.small.placed - before) / seconds(use.wall),
 		us((uint64_t)use.cpu) / (double)(d.small.placed - before), &p);
 	durable_stop(&d);

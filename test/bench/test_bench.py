@@ -18,6 +18,7 @@ import gateway  # noqa: E402
 import profile_table  # noqa: E402
 import reading  # noqa: E402
 import results  # noqa: E402
+import sched  # noqa: E402
 import subjects  # noqa: E402
 from progress import Progress, minutes  # noqa: E402
 
@@ -118,6 +119,41 @@ class ConflictsTest(unittest.TestCase):
         self.assertIn("setting a job view ms old 2 16".split(), rows)
         self.assertIn("bin-pack-half-full 100 10 1.25 3.5".split(), rows)
         self.assertIn("bin-pack-half-full 100 0 9 -".split(), rows)
+
+
+class SchedTest(unittest.TestCase):
+    def found(self, p99, behind):
+        found = results.Results("sched", {})
+        fill = {"placements_per_s": 2e5, "cpu_us_per_placement": 1.5, "plans_per_job": 1.0, "rejected_per_100": 0.25,
+                "bytes_per_instance": 300.0, "bytes_per_node": 900.0}
+        found.add("penstock", "c1m", 1.0, fill)
+        found.add("penstock", "single", 1.0, {"evaluations_per_s": 19999.0})
+        found.add("penstock", "single", 0.5,
+                  {"evaluations_per_s": 9998.0, "p50_us": 400.0, "p99_us": p99 * 200, "p999_us": 900.0,
+                   "fdatasync_p99_us": 200.0, "fdatasync_append_p99_us": 300.0, "p99_by_fdatasync": p99,
+                   "cpu_us_per_placement": 20.0})
+        found.add("penstock", "nodes-fail", 1.0,
+                  {"nodes": 20000, "failing": 10000, "lost": 100000, "evaluations_durable_ms": 80.0,
+                   "replaced_ms": 250.0, "pause_ms": 240.0})
+        found.add("penstock", "headofline", 1.0, {"max_ms": behind})
+        sched.add_nomad_rates(found)
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            sched.show_durable(found)
+        return out.getvalue()
+
+    def test_aims_of_the_whole_path(self):
+        text = self.found(2.9, 49.0)
+        self.assertRegex(text, "c1m +200,000 +200,000 +200,000 +1.5 +1 +0.25 +300.0 +900.0 +3,750")
+        self.assertRegex(text, "c1m: durable placements/s: 200,000.*: yes")
+        self.assertRegex(text, "durable evaluations/s, back to back: 19,999.*: no")
+        self.assertRegex(text, "p99 against that of fdatasync in place: 2.9.*: yes")
+        self.assertRegex(text, "100,000 is durable, at most: 49.0.*: yes")
+
+    def test_aims_that_are_missed(self):
+        text = self.found(3.1, 51.0)
+        self.assertRegex(text, "p99 against that of fdatasync in place: 3.1.*: no")
+        self.assertRegex(text, "100,000 is durable, at most: 51.0.*: no")
 
 
 class PlanTest(unittest.TestCase):
