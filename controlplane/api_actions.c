@@ -17,8 +17,9 @@ static json_t *read_body(struct api_call *call, const char *const *known, const 
 {
 	const struct api_request *q = call->request;
 	json_error_t error;
-	json_t *body = q->body_len ? json_loadb(q->body, q->body_len, JSON_REJECT_DUPLICATES, &error)
-				   : json_object();
+	json_t *body = q->body_len
+			       ? json_loadb(q->body, q->body_len, JSON_REJECT_DUPLICATES, &error)
+			       : json_object();
 	const char *key;
 	json_t *value;
 
@@ -45,7 +46,8 @@ static json_t *read_body(struct api_call *call, const char *const *known, const 
 }
 
 // A text, absent or null: NULL. False: the error has been made.
-static bool read_text(struct api_call *call, const json_t *body, const char *field, const char **out)
+static bool read_text(
+	struct api_call *call, const json_t *body, const char *field, const char **out)
 {
 	const json_t *value = json_object_get(body, field);
 
@@ -110,7 +112,8 @@ static bool read_meta(struct api_call *call, const json_t *body, const json_t **
 		if (json_is_string(value))
 			continue;
 		snprintf(field, sizeof(field), "meta.%.80s", key);
-		api_error(call->response, 400, "invalid_field", field, "%s must be a string", field);
+		api_error(
+			call->response, 400, "invalid_field", field, "%s must be a string", field);
 		return false;
 	}
 	return true;
@@ -169,8 +172,7 @@ out:
 
 // ---- deployments ----
 
-static void refuse_deployment(
-	struct api_call *call, const char *action, const char *why, int rc)
+static void refuse_deployment(struct api_call *call, const char *action, const char *why, int rc)
 {
 	const struct kind_info *kind = &kinds[call->route->kind];
 
@@ -179,8 +181,8 @@ static void refuse_deployment(
 			"there is no %s %s/%s: GET /v1/%s lists all", kind->singular,
 			call->namespace, call->name, kind->plural);
 	else if (rc == -EDOM)
-		api_error(call->response, 400, "invalid_field", "action",
-			"%s, but is '%.40s'", why, action);
+		api_error(call->response, 400, "invalid_field", "action", "%s, but is '%.40s'", why,
+			action);
 	else if (rc == -ENOMEM)
 		api_error(call->response, 503, "busy", NULL, "%s", why);
 	else

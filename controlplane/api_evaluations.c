@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The API's handlers for evaluations, which are no stored resources: list, get. Main thread; no I/O.
+// The API's handlers for evaluations, which are no stored resources: list, get. Main thread; no
+// I/O.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,7 +78,8 @@ void api_get_evaluation(struct api_call *call)
 		found = api->scheduler->evaluation(api->scheduler_user, id);
 	if (!found) {
 		api_error(call->response, 404, "not_found", NULL,
-			"there is no evaluation %.40s: of each job the last one that ended is kept, "
+			"there is no evaluation %.40s: of each job the last one that ended is "
+			"kept, "
 			"and those to come; GET /v1/evaluations lists them",
 			call->name);
 		return;

@@ -11,7 +11,7 @@
 
 #define LOG_TAIL_DEFAULT 100
 #define LOG_TAIL_MAX 100000
-#define LOGS_FOLLOWED_MAX 64  // instances at a time
+#define LOGS_FOLLOWED_MAX 64 // instances at a time
 #define LOGS_READ_MAX 1024
 
 struct filter {
@@ -37,8 +37,8 @@ static bool matches(const struct filter *f, const struct fleet_instance *i)
 
 static int compare_ids(const void *a, const void *b)
 {
-	return strcmp((*(struct fleet_instance *const *)a)->id,
-		(*(struct fleet_instance *const *)b)->id);
+	return strcmp(
+		(*(struct fleet_instance *const *)a)->id, (*(struct fleet_instance *const *)b)->id);
 }
 
 // Those that match in the order of ids; free() it.
@@ -257,8 +257,8 @@ void api_logs_of(struct api_call *call)
 	bool follow = api_query_flag(call, "follow");
 	size_t count = 0, most = follow ? LOGS_FOLLOWED_MAX : LOGS_READ_MAX, from = 0;
 	const char *wanted = api_query(call, "instance");
-	struct filter filter = {.function = call->name,
-		.ended = jobs || api_query_flag(call, "ended")};
+	struct filter filter = {
+		.function = call->name, .ended = jobs || api_query_flag(call, "ended")};
 	const struct fleet_instance **found;
 	uint64_t tail;
 	int digits;
@@ -280,7 +280,8 @@ void api_logs_of(struct api_call *call)
 	from = count > most ? count - most : 0;
 	if (from)
 		snprintf(call->response->logs_note, sizeof(call->response->logs_note),
-			"[%zu older instances are left out: at most %zu are %s at a time; name one]\n",
+			"[%zu older instances are left out: at most %zu are %s at a time; name "
+			"one]\n",
 			from, most, follow ? "followed" : "read");
 	count -= from;
 	sources_new(call, count, tail);

@@ -34,7 +34,8 @@ static bool read_kind(struct api_call *call)
 	}
 	if (wanted)
 		api_error(call->response, 400, "invalid_query", "kind",
-			"there are no events of kind '%.40s': kinds are those of resources, such as "
+			"there are no events of kind '%.40s': kinds are those of resources, such "
+			"as "
 			"Function, Job, Node, Evaluation",
 			wanted);
 	return !wanted;
@@ -166,8 +167,7 @@ static json_t *node_health(const struct api *api, json_t *problems)
 		if (n)
 			one_node_health(&h, n);
 	}
-	return json_pack(
-		"{s:I, s:I}", "known", (json_int_t)h.known, "ready", (json_int_t)h.ready);
+	return json_pack("{s:I, s:I}", "known", (json_int_t)h.known, "ready", (json_int_t)h.ready);
 }
 
 // Functions that have fewer instances than they should, because there is no room.
@@ -210,7 +210,8 @@ static json_t *store_health(const struct registry *r, json_t *problems)
 		problem(problems, what,
 			r->last_error == -ENOSPC
 				? "free some space there; what was acknowledged is kept"
-				: "see what dmesg and the log say of its disk; what was acknowledged "
+				: "see what dmesg and the log say of its disk; what was "
+				  "acknowledged "
 				  "is kept");
 	}
 	return store;
@@ -255,8 +256,8 @@ void api_health(struct api_call *call)
 
 void api_stats(struct api_call *call)
 {
-	json_t *stats = telemetry_stats(
-		call->api->telemetry, call->request->now, call->request->wall_ns);
+	json_t *stats =
+		telemetry_stats(call->api->telemetry, call->request->now, call->request->wall_ns);
 
 	if (call->api->fleet)
 		json_object_set_new(stats, "deploys", fleet_deploys(call->api->fleet));
@@ -307,7 +308,7 @@ void api_metrics(struct api_call *call)
 
 	p.out = open_memstream(&r->body, &r->body_len);
 	if (!p.out)
-		abort();  // out of memory
+		abort(); // out of memory
 	telemetry_metrics(call->api->telemetry, &p);
 	control_metrics(call->api, &p, call->request->now);
 	if (call->api->fleet)

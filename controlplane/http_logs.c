@@ -15,13 +15,13 @@
 #include "controlplane/peers.h"
 
 #define STREAM_BLOCK ((size_t)16 << 10)
-#define LINE_MAX_BYTES ((size_t)64 << 10)  // longer ones are cut into several
+#define LINE_MAX_BYTES ((size_t)64 << 10) // longer ones are cut into several
 
 struct source {
 	struct log_reader reader;
 	struct tail *tail;
 	const struct api_log_source *what;
-	char *line;  // of several: what has no end so far
+	char *line; // of several: what has no end so far
 	size_t len, room;
 	bool open;
 };
@@ -32,7 +32,7 @@ struct tail {
 	struct list link;
 	struct api_log_source *list;
 	struct source *sources;
-	size_t count, next;  // next: the first one that was not opened
+	size_t count, next; // next: the first one that was not opened
 	size_t open;
 	unsigned lines;
 	bool follow, labels;
@@ -60,7 +60,7 @@ static bool grow(char **bytes, size_t *room, size_t need)
 		return true;
 	more = realloc(*bytes, need * 2);
 	if (!more)
-		return false;  // the piece is lost, as with any log that overflows
+		return false; // the piece is lost, as with any log that overflows
 	*bytes = more;
 	*room = need * 2;
 	return true;
@@ -171,8 +171,7 @@ static void open_more(struct tail *t)
 
 		if (rc)
 			send_line(s, line,
-				(size_t)snprintf(
-					line, sizeof(line), "[no log: %s]", reason(rc)));
+				(size_t)snprintf(line, sizeof(line), "[no log: %s]", reason(rc)));
 	}
 }
 
@@ -269,9 +268,8 @@ static struct tail *tail_new(
 		.labels = response->logs_labelled};
 	response->logs = NULL;
 	for (size_t i = 0; i < t->count; i++)
-		sources[i] = (struct source){.reader = {.data = on_data, .end = on_end},
-			.tail = t,
-			.what = &t->list[i]};
+		sources[i] = (struct source){
+			.reader = {.data = on_data, .end = on_end}, .tail = t, .what = &t->list[i]};
 	list_push(&h->tails, &t->link);
 	return t;
 }

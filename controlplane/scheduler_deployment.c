@@ -72,8 +72,8 @@ static const char *const action_names[] = {
 };
 #define ACTIONS (sizeof(action_names) / sizeof(action_names[0]))
 
-static void explain_refusal(struct scheduler *s, uint32_t job, const char *action, int rc,
-	char *why, size_t room)
+static void explain_refusal(
+	struct scheduler *s, uint32_t job, const char *action, int rc, char *why, size_t room)
 {
 	struct sched_deployment_view *v = must(malloc(sizeof(*v)));
 

@@ -9,7 +9,7 @@
 #include "sched/explain.h"
 
 #define TEXT_MAX 1000
-#define ROWS_LOOKED_AT 65536  // for one page
+#define ROWS_LOOKED_AT 65536 // for one page
 
 // A word for programs and tables, and the rest of "because ...".
 static const struct {
@@ -79,13 +79,13 @@ static void set_time(json_t *out, const char *name, ns_t at)
 const char *scheduler_because(uint8_t trigger)
 {
 	return trigger < SCHED_TRIGGERS && triggers[trigger].because ? triggers[trigger].because
-								      : "";
+								     : "";
 }
 
 // ---- what it saw ----
 
-static void set_constraint(json_t *out, const struct sched_spec *spec, uint32_t number,
-	uint32_t nodes)
+static void set_constraint(
+	json_t *out, const struct sched_spec *spec, uint32_t number, uint32_t nodes)
 {
 	const struct sched_constraint *c = spec ? sched_constraint_by_number(spec, number) : NULL;
 	char text[400];
@@ -119,9 +119,8 @@ static json_t *best(const struct sched_snapshot *now, const struct sched_explain
 		const struct sched_node *n = sched_node_at(now, x->best[k].node);
 
 		if (n)
-			json_array_append_new(out,
-				json_pack("{s:s, s:f}", "node", n->info->name, "score",
-					(double)x->best[k].score));
+			json_array_append_new(out, json_pack("{s:s, s:f}", "node", n->info->name,
+							   "score", (double)x->best[k].score));
 	}
 	return out;
 }
@@ -182,10 +181,11 @@ static void waits_for(
 	else if (e->eligibility.escaped)
 		snprintf(out, room, "room on any node, or another node");
 	else if (!classes)
-		snprintf(out, room, "a node that satisfies its constraints: none of those there does");
+		snprintf(out, room,
+			"a node that satisfies its constraints: none of those there does");
 	else
-		snprintf(out, room, "room on nodes of %u class%s, or a node of another one", classes,
-			classes == 1 ? "" : "es");
+		snprintf(out, room, "room on nodes of %u class%s, or a node of another one",
+			classes, classes == 1 ? "" : "es");
 }
 
 // ---- as a resource ----

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the scheduler would do if a job were put (sched/dry_run.h), as JSON. Main thread: it takes as
-// long as one evaluation of at most SCHED_EVAL_PLACE_MAX placements, holds no lock, and changes
+// What the scheduler would do if a job were put (sched/dry_run.h), as JSON. Main thread: it takes
+// as long as one evaluation of at most SCHED_EVAL_PLACE_MAX placements, holds no lock, and changes
 // nothing.
 #include <errno.h>
 #include <inttypes.h>
@@ -15,7 +15,7 @@
 
 #define NODES_SHOWN 20
 #define VICTIMS_SHOWN 20
-#define SEED 1  // the same question has the same answer as long as nothing changes
+#define SEED 1 // the same question has the same answer as long as nothing changes
 
 static void set(json_t *out, const char *name, uint64_t value)
 {
@@ -29,10 +29,10 @@ static json_t *nodes(const struct sched_dry_run *d, uint32_t *count)
 
 	*count = sched_dry_run_nodes(d, at, NODES_SHOWN);
 	for (uint32_t k = 0; k < *count && k < NODES_SHOWN; k++)
-		json_array_append_new(out,
-			json_pack("{s:s, s:I, s:f}", "node",
-				sched_node_at(d->before, at[k].node)->info->name, "instances",
-				(json_int_t)at[k].instances, "score", (double)at[k].score));
+		json_array_append_new(
+			out, json_pack("{s:s, s:I, s:f}", "node",
+				     sched_node_at(d->before, at[k].node)->info->name, "instances",
+				     (json_int_t)at[k].instances, "score", (double)at[k].score));
 	return out;
 }
 
@@ -43,13 +43,12 @@ static json_t *victims(const struct sched_dry_run *d)
 	json_t *out = json_array();
 
 	for (uint32_t k = 0; k < count; k++) {
-		const struct sched_spec *spec =
-			sched_job_spec(sched_job_at(d->before, of[k].job));
+		const struct sched_spec *spec = sched_job_spec(sched_job_at(d->before, of[k].job));
 
-		json_array_append_new(out,
-			json_pack("{s:s, s:s, s:i, s:I}", "namespace", spec->namespace, "name",
-				spec->name, "priority", spec->priority, "instances",
-				(json_int_t)of[k].instances));
+		json_array_append_new(
+			out, json_pack("{s:s, s:s, s:i, s:I}", "namespace", spec->namespace, "name",
+				     spec->name, "priority", spec->priority, "instances",
+				     (json_int_t)of[k].instances));
 	}
 	return out;
 }
@@ -64,8 +63,7 @@ static void set_failed(json_t *out, const struct sched_dry_run *d)
 	if (x->by_dimension[SCHED_DIM_QUOTA])
 		set(out, "over_quota", x->by_dimension[SCHED_DIM_QUOTA]);
 	if (d->spec->group_count > 1 && x->group < d->spec->group_count)
-		json_object_set_new(
-			out, "group", json_string(d->spec->groups[x->group].name));
+		json_object_set_new(out, "group", json_string(d->spec->groups[x->group].name));
 }
 
 static json_t *plan_json(const struct sched_dry_run *d, ns_t now)
@@ -99,8 +97,8 @@ static json_t *plan_json(const struct sched_dry_run *d, ns_t now)
 				json_string(time_text(next, text, sizeof(text))));
 	}
 	if (d->retry_at != NS_NEVER)
-		json_object_set_new(out, "next_try",
-			json_string(time_text(d->retry_at, text, sizeof(text))));
+		json_object_set_new(
+			out, "next_try", json_string(time_text(d->retry_at, text, sizeof(text))));
 	return out;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What people ask of the scheduler beyond resources: children of templated and periodic jobs, a word
-// on a deployment. Each is one transaction; whoever answers waits until it is durable. Main thread.
+// What people ask of the scheduler beyond resources: children of templated and periodic jobs, a
+// word on a deployment. Each is one transaction; whoever answers waits until it is durable. Main
+// thread.
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -6,7 +6,8 @@
 //   all else as it was ──▶ worker ──▶ plan
 //
 // The plan is what the job's next evaluation would submit on a cluster where nothing else happens.
-// It places at most what one evaluation does (SCHED_EVAL_PLACE_MAX); `more` says that there is more.
+// It places at most what one evaluation does (SCHED_EVAL_PLACE_MAX); `more` says that there is
+// more.
 #pragma once
 
 #include "sched/worker.h"

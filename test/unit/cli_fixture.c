@@ -35,7 +35,7 @@ static void answer_one(struct fake *f, int fd)
 	while (a->request && strncmp(in, a->request, strlen(a->request)) != 0)
 		a++;
 	if (!a->body)
-		return;  // the connection closes without an answer
+		return; // the connection closes without an answer
 	len = (size_t)snprintf(head, sizeof(head),
 		"HTTP/1.1 %d Whatever\r\nContent-Length: %zu\r\nConnection: close\r\nETag: "
 		"\"7\"\r\n\r\n",

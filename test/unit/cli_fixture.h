@@ -18,16 +18,16 @@
 #include "tools/cli/cli.h"
 
 struct answer {
-	const char *request;  // "GET /v1/health"; a prefix
+	const char *request; // "GET /v1/health"; a prefix
 	int status;
 	const char *body;
 };
 
 struct fake {
 	const struct answer *answers;
-	char seen[16][256];  // request lines
+	char seen[16][256]; // request lines
 	size_t seen_count;
-	char body[8192];  // of the last request that had one
+	char body[8192]; // of the last request that had one
 	int fd;
 	pthread_t thread;
 	char path[64];

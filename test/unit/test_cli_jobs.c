@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// tools/cli: what it shows and does of jobs, evaluations, plans, rollouts and logs, against a control
-// socket that answers from a script. What the real one answers is in test/smoke/cli.sh and jobs.sh.
+// tools/cli: what it shows and does of jobs, evaluations, plans, rollouts and logs, against a
+// control socket that answers from a script. What the real one answers is in test/smoke/cli.sh and
+// jobs.sh.
 #include <signal.h>
 
 #include "test/unit/cli_fixture.h"
@@ -58,8 +59,8 @@ static void a_templated_job_is_run(void **state)
 	assert_string_equal(out_text, "job/render-00ff made of job/render\n");
 	assert_int_equal(run_with(&f, answers, "run job/render -n img --token once"), CLI_DONE);
 	assert_string_equal(f.body, "{\"token\":\"once\"}");
-	assert_string_equal(
-		out_text, "job/img/render-00ff was made before of job/render, with the same token\n");
+	assert_string_equal(out_text,
+		"job/img/render-00ff was made before of job/render, with the same token\n");
 	assert_int_equal(run_with(&f, answers, "run job render -o name"), CLI_DONE);
 	assert_string_equal(out_text, "job/render-00ff\n");
 	assert_int_equal(run_with(&f, answers, "run job render -f /dev/null"), CLI_DONE);
@@ -97,7 +98,8 @@ static void rollouts_are_told_what_to_do(void **state)
 
 static const char blocked[] =
 	"{\"metadata\":{\"name\":\"12\",\"namespace\":\"default\"},\"spec\":{\"job\":\"import\","
-	"\"priority\":50,\"previous\":11,\"trigger\":\"room\",\"because\":\"some found no room before\"},"
+	"\"priority\":50,\"previous\":11,\"trigger\":\"room\",\"because\":\"some found no room "
+	"before\"},"
 	"\"status\":{\"state\":\"blocked\",\"wanted\":5,\"placed\":3,\"failed\":2,"
 	"\"considered\":4,\"text\":\"placed 3 of 5; 2 wait\",\"excluded_nodes\":{\"arch = "
 	"arm\":3,\"memory\":1},\"best\":[{\"node\":\"n1\",\"score\":0.5}],\"waits_for\":\"room "
@@ -109,10 +111,13 @@ static void explain_job_tells_what_it_waits_for(void **state)
 	struct fake f;
 	const struct answer answers[] = {
 		{"GET /v1/jobs/default/import ", 200,
-			"{\"kind\":\"Job\",\"metadata\":{\"name\":\"import\",\"namespace\":\"default\"},"
-			"\"status\":{\"state\":\"waiting\",\"instances\":5,\"running\":3,\"failed\":1,"
+			"{\"kind\":\"Job\",\"metadata\":{\"name\":\"import\",\"namespace\":"
+			"\"default\"},"
+			"\"status\":{\"state\":\"waiting\",\"instances\":5,\"running\":3,"
+			"\"failed\":1,"
 			"\"deployment\":{\"version\":4,\"state\":\"running\",\"text\":\"x\","
-			"\"waits_for_promotion\":true,\"groups\":[{\"name\":\"main\",\"desired\":10,"
+			"\"waits_for_promotion\":true,\"groups\":[{\"name\":\"main\",\"desired\":"
+			"10,"
 			"\"healthy\":2,\"canaries\":2,\"unhealthy\":1,\"promoted\":false}]},"
 			"\"launch\":{\"next\":\"T\",\"launches\":7,\"skips\":1}}}"},
 		{"GET /v1/evaluations?limit=500&job=default%2Fimport ", 200, list},
@@ -122,7 +127,8 @@ static void explain_job_tells_what_it_waits_for(void **state)
 
 	// What the one before it saw it has seen again.
 	snprintf(list, sizeof(list),
-		"{\"items\":[{\"metadata\":{\"name\":\"11\"},\"status\":{\"state\":\"complete\"}},%s]}",
+		"{\"items\":[{\"metadata\":{\"name\":\"11\"},\"status\":{\"state\":\"complete\"}},%"
+		"s]}",
 		blocked);
 	assert_int_equal(run_with(&f, answers, "explain job import"), CLI_DONE);
 	assert_string_equal(out_text,
@@ -132,7 +138,8 @@ static void explain_job_tells_what_it_waits_for(void **state)
 		"  main: 2 of 10 are healthy, 1 failed; 2 canaries, not promoted\n"
 		"  it waits for `penstock rollout promote`\n"
 		"It is launched next at T; 7 launches so far, 1 skipped.\n"
-		"Evaluation 12, blocked, because some found no room before: placed 3 of 5; 2 wait.\n"
+		"Evaluation 12, blocked, because some found no room before: placed 3 of 5; 2 "
+		"wait.\n"
 		"  excluded of 4 nodes: 3 by arch = arm, 1 by memory\n"
 		"  best node: n1 (score 0.500)\n"
 		"  it waits for room on node n?\n");
@@ -147,7 +154,8 @@ static void evaluations_come_in_their_order(void **state)
 	struct fake f;
 	const struct answer answers[] = {
 		{"GET /v1/evaluations?limit=500&job=import&status=blocked ", 200,
-			"{\"items\":[{\"metadata\":{\"name\":\"12\"}},{\"metadata\":{\"name\":\"9\"}}]}"},
+			"{\"items\":[{\"metadata\":{\"name\":\"12\"}},{\"metadata\":{\"name\":"
+			"\"9\"}}]}"},
 		{"GET /v1/instances?limit=500&namespace=img&function=import&ended=1 ", 200,
 			"{\"items\":[{\"metadata\":{\"name\":\"aa\"},\"spec\":{\"job\":\"import\","
 			"\"group\":\"main\",\"index\":3,\"version\":1,\"node\":\"n1\"},\"status\":{"
@@ -170,7 +178,8 @@ static void describe_shows_what_belongs_to_it(void **state)
 	struct fake f;
 	const struct answer answers[] = {
 		{"GET /v1/jobs/default/render ", 200,
-			"{\"kind\":\"Job\",\"metadata\":{\"name\":\"render\",\"namespace\":\"default\"},"
+			"{\"kind\":\"Job\",\"metadata\":{\"name\":\"render\",\"namespace\":"
+			"\"default\"},"
 			"\"status\":{\"state\":\"template\",\"children\":{\"alive\":1}}}"},
 		{"GET /v1/instances?limit=20&function=default%2Frender&ended=1 ", 200,
 			"{\"items\":[]}"},
@@ -199,7 +208,8 @@ static void plan_shows_what_the_scheduler_would_do(void **state)
 			"\"nodes\":[{\"node\":\"n1\",\"instances\":4,\"score\":0.5},"
 			"{\"node\":\"n2\",\"instances\":1,\"score\":0.25}],\"considered\":4,"
 			"\"excluded_nodes\":{\"arch = arm\":3,\"memory\":1},\"preempted\":["
-			"{\"namespace\":\"a\",\"name\":\"low\",\"priority\":10,\"instances\":2}]}}"},
+			"{\"namespace\":\"a\",\"name\":\"low\",\"priority\":10,\"instances\":2}]}"
+			"}"},
 		{"PUT /v1/functions/default/idle?dry_run=1 ", 200,
 			"{\"action\":\"none\",\"changes\":[],\"plan\":{\"version\":1}}"},
 		END,

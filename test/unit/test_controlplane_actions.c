@@ -165,8 +165,8 @@ static void test_a_plan_is_what_is_then_done(void **state)
 	assert_string_equal(text_at(a, "action"), "create");
 	assert_int_equal(int_at(a, "plan.place"), 6);
 	assert_int_equal(int_at(a, "plan.unplaced"), 0);
-	assert_int_equal(int_at(a, "plan.nodes.0.instances") + int_at(a, "plan.nodes.1.instances"),
-		6);
+	assert_int_equal(
+		int_at(a, "plan.nodes.0.instances") + int_at(a, "plan.nodes.1.instances"), 6);
 	assert_int_equal(a->e->registry.seq, seq);
 	assert_int_equal(ask(a, "GET", "/v1/evaluations", NULL), 200);
 	assert_int_equal(json_array_size(at(a, "items")), 0);
@@ -224,9 +224,8 @@ static void test_a_dispatch_is_told_when_it_is_durable(void **state)
 	snprintf(child, sizeof(child), "%s", text_at(a, "job"));
 	assert_int_equal(strncmp(child, "render-", 7), 0);
 	UNTIL(a->e, api_settled(&a->api, &a->last));
-	assert_int_equal(ask(a, "POST", DISPATCH,
-				 "{\"meta\":{\"zoom\":\"12\"},\"token\":\"once\"}"),
-		200);
+	assert_int_equal(
+		ask(a, "POST", DISPATCH, "{\"meta\":{\"zoom\":\"12\"},\"token\":\"once\"}"), 200);
 	assert_string_equal(text_at(a, "job"), child);
 	assert_true(json_is_false(at(a, "created")));
 	assert_true(api_settled(&a->api, &a->last));
@@ -237,9 +236,8 @@ static void test_a_dispatch_is_told_when_it_is_durable(void **state)
 	assert_int_equal(ask(a, "GET", path, NULL), 200);
 	assert_string_equal(text_at(a, "status.parent"), "render");
 	assert_int_equal(int_at(a, "status.payload_bytes"), 5);
-	assert_int_equal(ask(a, "POST", DISPATCH,
-				 "{\"meta\":{\"zoom\":\"12\"},\"token\":\"once\"}"),
-		200);
+	assert_int_equal(
+		ask(a, "POST", DISPATCH, "{\"meta\":{\"zoom\":\"12\"},\"token\":\"once\"}"), 200);
 	assert_string_equal(text_at(a, "job"), child);
 	assert_true(api_settled(&a->api, &a->last));
 }
@@ -309,8 +307,8 @@ static void test_a_scheduled_job_is_launched_now(void **state)
 		"\"schedule\":{\"cron\":[\"0 3 1 1 *\"]}}}");
 	UNTIL(a->e, ask(a, "GET", "/v1/jobs/default/nightly", NULL) == 200 &&
 			    strcmp(text_at(a, "status.state"), "scheduled") == 0);
-	expect_refused(a, "/v1/jobs/default/nightly/dispatch", "{\"text\":\"x\"}", 400, "",
-		"no template");
+	expect_refused(
+		a, "/v1/jobs/default/nightly/dispatch", "{\"text\":\"x\"}", 400, "", "no template");
 	assert_int_equal(ask(a, "POST", "/v1/jobs/default/nightly/dispatch", NULL), 201);
 	assert_int_equal(strncmp(text_at(a, "job"), "nightly-", 8), 0);
 	UNTIL(a->e, api_settled(&a->api, &a->last));
@@ -360,9 +358,10 @@ static void test_a_rollout_waits_for_its_promotion(void **state)
 	expect_refused(a, ROLLOUT, "{\"action\":\"promote\"}", 409, "", "");
 	obey(a->e, HOST1, "s1");
 	until(a, "/v1/functions/default/echo", "status.ready", 4);
-	assert_int_equal(ask(a, "PUT", "/v1/functions/default/echo?dry_run=1",
-				 ECHO(",\"env\":{\"LEVEL\":\"two\"},\"scale\":{\"min\":4,\"max\":4},"
-				      "\"update\":{\"canary\":1}")),
+	assert_int_equal(
+		ask(a, "PUT", "/v1/functions/default/echo?dry_run=1",
+			ECHO(",\"env\":{\"LEVEL\":\"two\"},\"scale\":{\"min\":4,\"max\":4},"
+			     "\"update\":{\"canary\":1}")),
 		200);
 	assert_int_equal(int_at(a, "plan.canaries"), 1);
 	assert_int_equal(int_at(a, "plan.place"), 1);
@@ -439,9 +438,10 @@ static void test_a_storm_does_not_fill_the_history(void **state)
 	sched_reader_unpin(s->reader);
 	pass(a->e, 10 * NS_PER_MS);
 	assert_int_equal(s->notes.left_out, 30);
-	assert_int_equal(events_with(a, "\"type\":\"failed\",\"kind\":\"Evaluation\",\"name\":\"77\","
-					"\"text\":\"of default/echo, because it was changed: placed "
-					"0 of 3; another"),
+	assert_int_equal(
+		events_with(a, "\"type\":\"failed\",\"kind\":\"Evaluation\",\"name\":\"77\","
+			       "\"text\":\"of default/echo, because it was changed: placed "
+			       "0 of 3; another"),
 		SCHEDULER_NOTES_MAX + 1);
 	assert_int_equal(events_with(a, "(30 events before it were left out)"), 1);
 }

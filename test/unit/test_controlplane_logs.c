@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Logs of all instances of a function or job, over HTTP and from fake hosts, each of which says "one"
-// and "two" and ends.
+// Logs of all instances of a function or job, over HTTP and from fake hosts, each of which says
+// "one" and "two" and ends.
 #include "controlplane/http.h"
 #include "test/unit/hosts_world.h"
 
@@ -9,7 +9,7 @@ struct reading {
 	struct api api;
 	struct http http;
 	char path[64];
-	char text[65536];  // of the last answer, with its head
+	char text[65536]; // of the last answer, with its head
 };
 
 static int setup(void **state)
@@ -50,7 +50,8 @@ static int teardown(void **state)
 	return 0;
 }
 
-// Asks over a connection of its own and reads until it ends. HTTP/1.0: no chunks. Returns the status.
+// Asks over a connection of its own and reads until it ends. HTTP/1.0: no chunks. Returns the
+// status.
 static int get(struct reading *r, const char *target)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -129,8 +130,7 @@ static void test_what_is_not_followed_is_told(void **state)
 	assert_int_equal(get(r, "/v1/jobs/default/import/logs?follow=1"), 200);
 	assert_int_equal(count(r, " | one\n"), 8);
 	assert_int_equal(count(r, " | two\n"), 8);
-	assert_int_equal(
-		count(r, " | [no log: too many logs of its node are read already]\n"), 4);
+	assert_int_equal(count(r, " | [no log: too many logs of its node are read already]\n"), 4);
 	leave(r->e, HOST1);
 	assert_int_equal(get(r, "/v1/jobs/default/import/logs"), 200);
 	assert_int_equal(count(r, " | [no log: its host is not connected]\n"), 12);

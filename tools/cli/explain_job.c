@@ -47,9 +47,9 @@ static void print_seen(FILE *out, const json_t *seen)
 	if (number(seen, "over_quota"))
 		fprintf(out, "  %lld are beyond the quota of the namespace\n",
 			number(seen, "over_quota"));
-	json_array_foreach(json_at(seen, "best"), i, node)
-		fprintf(out, "  %s %s (score %.3f)\n", i ? "then" : "best node:",
-			text(node, "node", &a), json_real_value(json_at(node, "score")));
+	json_array_foreach(json_at(seen, "best"), i, node) fprintf(out, "  %s %s (score %.3f)\n",
+		i ? "then" : "best node:", text(node, "node", &a),
+		json_real_value(json_at(node, "score")));
 }
 
 static void print_evaluation(FILE *out, const json_t *e)
@@ -84,8 +84,8 @@ enum cli_exit explain_evaluation(struct cli *cli, const char *id)
 		output_value(cli, reply.body);
 	else {
 		fprintf(cli->out, "Of %s/%s, priority %lld.\n",
-			text(reply.body, "metadata.namespace", &a), text(reply.body, "spec.job", &b),
-			number(reply.body, "spec.priority"));
+			text(reply.body, "metadata.namespace", &a),
+			text(reply.body, "spec.job", &b), number(reply.body, "spec.priority"));
 		print_evaluation(cli->out, reply.body);
 	}
 	api_reply_end(&reply);
@@ -162,8 +162,9 @@ static void print_launches(FILE *out, const json_t *status)
 		fprintf(out, "; %lld launches so far, %lld skipped.\n",
 			number(status, "launch.launches"), number(status, "launch.skips"));
 	if (json_at(status, "children"))
-		fprintf(out, "Of the jobs it has made %lld have not ended, %lld have ended and are "
-			     "kept.\n",
+		fprintf(out,
+			"Of the jobs it has made %lld have not ended, %lld have ended and are "
+			"kept.\n",
 			number(status, "children.alive"), number(status, "children.ended"));
 }
 
@@ -192,8 +193,8 @@ static enum cli_exit print_evaluations(struct cli *cli, const json_t *resource)
 	json_t *list, *e;
 	size_t i;
 
-	snprintf(query, sizeof(query), "job=%.63s%%2F%.63s", text(resource, "metadata.namespace", &ns),
-		text(resource, "metadata.name", &name));
+	snprintf(query, sizeof(query), "job=%.63s%%2F%.63s",
+		text(resource, "metadata.namespace", &ns), text(resource, "metadata.name", &name));
 	list = api_list(cli, "/v1/evaluations", query, &exit);
 	json_array_foreach(list, i, e)
 	{

@@ -309,6 +309,6 @@ void format_clean(char *text)
 		if (*p < 0x20 || *p == 0x7f)
 			*p = '?';
 		else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
-			p[1] = 0xbf;  // an inverted question mark
+			p[1] = 0xbf; // an inverted question mark
 	}
 }

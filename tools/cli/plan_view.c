@@ -72,7 +72,8 @@ static void print_changes(FILE *out, const json_t *plan, const char *least)
 	long long canaries = number(plan, "canaries");
 
 	if (canaries)
-		fprintf(out, "  > try version %lld with %lld canar%s; the rest follows its promotion\n",
+		fprintf(out,
+			"  > try version %lld with %lld canar%s; the rest follows its promotion\n",
 			number(plan, "version"), canaries, canaries == 1 ? "y" : "ies");
 	if (replace)
 		fprintf(out, "  > replace %s%lld by version %lld, %lld of them at once\n", least,

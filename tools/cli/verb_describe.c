@@ -119,8 +119,7 @@ static enum cli_exit print_list(
 }
 
 // Instances of functions, jobs and nodes; evaluations; jobs that a job has made.
-static enum cli_exit print_related(
-	struct cli *cli, const struct noun *noun, const json_t *resource)
+static enum cli_exit print_related(struct cli *cli, const struct noun *noun, const json_t *resource)
 {
 	const char *ns = json_string_value(json_at(resource, "metadata.namespace"));
 	const char *name = json_string_value(json_at(resource, "metadata.name"));
@@ -134,7 +133,8 @@ static enum cli_exit print_related(
 	}
 	if (!name || !ns || (!job && strcmp(noun->singular, "function") != 0))
 		return CLI_DONE;
-	snprintf(query, sizeof(query), "function=%.63s%%2F%.63s%s", ns, name, job ? "&ended=1" : "");
+	snprintf(
+		query, sizeof(query), "function=%.63s%%2F%.63s%s", ns, name, job ? "&ended=1" : "");
 	exit = print_list(cli, "Instances", noun_find("instance"), query);
 	snprintf(query, sizeof(query), "parent=%.63s%%2F%.63s", ns, name);
 	if (exit == CLI_DONE && json_at(resource, "status.children"))

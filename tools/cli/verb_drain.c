@@ -36,7 +36,8 @@ static void print(struct cli *cli, const struct values *v, const char *node)
 	else if (v->undo)
 		fprintf(cli->out, "node/%s takes instances again\n", node);
 	else if (v->keep)
-		fprintf(cli->out, "node/%s takes no new instances; those that run there stay\n", node);
+		fprintf(cli->out, "node/%s takes no new instances; those that run there stay\n",
+			node);
 	else if (v->deadline)
 		fprintf(cli->out,
 			"node/%s is drained: its instances are replaced elsewhere, then stopped; "
@@ -54,8 +55,8 @@ static enum cli_exit check(struct cli *cli, const struct values *v, ns_t *deadli
 	if (v->undo + v->keep + (v->deadline != NULL) > 1)
 		return cli_usage(cli, "give one of --deadline, --keep and --undo");
 	if (v->deadline && (option_span(v->deadline, deadline) != 0 || *deadline < NS_PER_MS))
-		return cli_usage(cli, "--deadline takes a time such as 90s or 10m, not '%s'",
-			v->deadline);
+		return cli_usage(
+			cli, "--deadline takes a time such as 90s or 10m, not '%s'", v->deadline);
 	return CLI_DONE;
 }
 

@@ -109,7 +109,8 @@ const struct verb verb_events = {
 	.words = "",
 	.summary = "Show what happened to resources",
 	.about = "Of rollouts each step is told, of evaluations those that failed; all others by "
-		 "`penstock get\nevaluations`. -o json prints one JSON object a line, as the control plane sends them.",
+		 "`penstock get\nevaluations`. -o json prints one JSON object a line, as the "
+		 "control plane sends them.",
 	.examples = "penstock events -f --kind job\npenstock events --after 120 --json | jq .name",
 	.options = options,
 	.option_count = sizeof(options) / sizeof(options[0]),

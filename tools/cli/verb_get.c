@@ -66,8 +66,7 @@ static bool add_query(char **query, const char *name, const char *value)
 }
 
 // "namespace=..&label=.." of what was given; NULL: out of memory.
-static char *make_query(
-	const struct cli *cli, const struct noun *noun, const struct values *values)
+static char *make_query(const struct cli *cli, const struct noun *noun, const struct values *values)
 {
 	bool instances = strcmp(noun->singular, "instance") == 0;
 	char *query = NULL;
@@ -114,9 +113,10 @@ const struct verb verb_get = {
 		"-o yaml shows a resource whole, with its defaults, in the form that apply takes.\n"
 		"Without -n functions and jobs of all namespaces are listed. NOUN/NAME is taken as "
 		"well.",
-	.examples = "penstock get endpoints\npenstock get fn -n imagery -l team=imagery\n"
-		    "penstock get endpoint orders -o yaml\npenstock get evaluations --status blocked\n"
-		    "penstock get instances --of import --ended",
+	.examples =
+		"penstock get endpoints\npenstock get fn -n imagery -l team=imagery\n"
+		"penstock get endpoint orders -o yaml\npenstock get evaluations --status blocked\n"
+		"penstock get instances --of import --ended",
 	.options = options,
 	.option_count = sizeof(options) / sizeof(options[0]),
 	.values_bytes = sizeof(struct values),

@@ -121,7 +121,8 @@ static enum cli_exit run(struct cli *cli, const void *values, int argc, char **a
 	if (exit != CLI_DONE)
 		return exit;
 	if (!has_logs(noun))
-		return cli_usage(cli, "%s have no logs of their own: instances, functions and jobs do",
+		return cli_usage(cli,
+			"%s have no logs of their own: instances, functions and jobs do",
 			noun->plural);
 	if (v->instance && strcmp(noun->singular, "instance") == 0)
 		return cli_usage(cli, "--instance is for functions and jobs");
@@ -136,8 +137,10 @@ const struct verb verb_logs = {
 	.words = "[function|job|instance] NAME",
 	.summary = "Show what instances write to standard output and error",
 	.about = "Of several instances each line begins with the instance: of a job its group and "
-		 "index, of\na function a part of the id. A name alone is a function's or a job's, or "
-		 "the beginning of an\ninstance's id. Of each node at most 8 logs are read at a time.",
+		 "index, of\na function a part of the id. A name alone is a function's or a job's, "
+		 "or "
+		 "the beginning of an\ninstance's id. Of each node at most 8 logs are read at a "
+		 "time.",
 	.examples = "penstock logs thumbnail\npenstock logs -f 12804192f07d1c34\n"
 		    "penstock logs job import-1763900000\npenstock logs job render -f --instance 3",
 	.options = options,

@@ -25,7 +25,8 @@ static enum cli_exit act(struct cli *cli, const struct noun *noun, const char *n
 
 	if (at && body && asprintf(&path, "%s/deployment", at) >= 0)
 		exit = api_call(cli,
-			&(struct api_request){.method = "POST", .path = path, .body = body}, &reply);
+			&(struct api_request){.method = "POST", .path = path, .body = body},
+			&reply);
 	if (exit != CLI_DONE)
 		api_complain(cli, name, &reply);
 	else if (cli->format == FORMAT_NAME)
@@ -50,15 +51,18 @@ static enum cli_exit run(struct cli *cli, const void *values, int argc, char **a
 	while (action < ACTIONS && strcmp(argv[0], actions[action].action) != 0)
 		action++;
 	if (action == ACTIONS)
-		return cli_usage(cli, "a rollout can be promoted, paused, resumed or failed, not "
-				      "'%s': penstock rollout promote function NAME",
+		return cli_usage(cli,
+			"a rollout can be promoted, paused, resumed or failed, not "
+			"'%s': penstock rollout promote function NAME",
 			argv[0]);
 	exit = noun_words(cli, argc - 1, argv + 1, &noun, &name);
 	if (exit != CLI_DONE)
 		return exit;
-	if ((strcmp(noun->singular, "function") != 0 && strcmp(noun->singular, "job") != 0) || !name)
-		return cli_usage(cli, "functions and jobs are rolled out: penstock rollout %s "
-				      "function NAME",
+	if ((strcmp(noun->singular, "function") != 0 && strcmp(noun->singular, "job") != 0) ||
+		!name)
+		return cli_usage(cli,
+			"functions and jobs are rolled out: penstock rollout %s "
+			"function NAME",
 			argv[0]);
 	return act(cli, noun, name, action);
 }
@@ -68,7 +72,8 @@ const struct verb verb_rollout = {
 	.words = "promote|pause|resume|fail function|job NAME",
 	.summary = "Promote, pause, resume or fail the rollout of a new version",
 	.about = "How far it is: `penstock describe function NAME`, under status.deployment.",
-	.examples = "penstock rollout promote function thumbnail\npenstock rollout pause job crawler",
+	.examples =
+		"penstock rollout promote function thumbnail\npenstock rollout pause job crawler",
 	.words_min = 2,
 	.words_max = 3,
 	.complete = WORDS_ROLLOUT,

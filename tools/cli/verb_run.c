@@ -9,7 +9,7 @@
 #include "tools/cli/nouns.h"
 #include "tools/cli/output.h"
 
-#define PAYLOAD_MAX ((size_t)16 << 10)  // what the control plane takes
+#define PAYLOAD_MAX ((size_t)16 << 10) // what the control plane takes
 
 struct values {
 	const char *data, *file, *token;
@@ -112,7 +112,8 @@ static enum cli_exit dispatch(struct cli *cli, const char *name, const json_t *b
 
 	if (at && asprintf(&path, "%s/dispatch", at) >= 0)
 		exit = api_call(cli,
-			&(struct api_request){.method = "POST", .path = path, .body = body}, &reply);
+			&(struct api_request){.method = "POST", .path = path, .body = body},
+			&reply);
 	if (exit != CLI_DONE)
 		api_complain(cli, name, &reply);
 	else if (cli->format == FORMAT_JSON || cli->format == FORMAT_YAML)
@@ -149,7 +150,8 @@ const struct verb verb_run = {
 	.name = "run",
 	.words = "job NAME",
 	.summary = "Run a templated job with a payload and meta, or a scheduled one now",
-	.about = "The job that is made has a name of its own; it is printed. `penstock logs job NAME` "
+	.about = "The job that is made has a name of its own; it is printed. `penstock logs job "
+		 "NAME` "
 		 "shows\nwhat it writes, `penstock describe job NAME` how it ended.",
 	.examples = "penstock run job render --data scene-7 --meta zoom=12\n"
 		    "penstock run job import -f day.csv --token 2026-11-23\n"
