@@ -92,7 +92,7 @@ static uint32_t gather(const struct sched_preempt *q, const struct sched_node *n
 
 		at = i->next_on_node;
 		if (i->job != q->job && i->flags & SCHED_INSTANCE_HOLDS &&
-			priority + SCHED_PREEMPT_GAP <= q->spec->priority && !stops(q->plan, i))
+			priority + SCHED_PREEMPT_GAP <= q->priority && !stops(q->plan, i))
 			out[count++] = (struct victim){i, priority};
 	}
 	return count;

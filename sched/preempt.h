@@ -20,6 +20,7 @@ struct sched_preempt {
 	const struct sched_snapshot *s;
 	const struct sched_spec *spec;
 	uint32_t job, group;
+	uint8_t priority; // of the job now, also for what is placed of an older version
 	const struct sched_plan *plan; // so far
 	const struct sched_reconciled *rec;
 	struct sched_filter *filter;

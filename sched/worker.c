@@ -85,7 +85,7 @@ uint64_t sched_worker_min_index(const struct sched_worker *w)
 static bool may_preempt(const struct planning *p)
 {
 	return p->w->config.preempt & SCHED_MASK(p->spec->type) &&
-	       p->spec->priority >= SCHED_PREEMPT_GAP;
+	       p->job->priority >= SCHED_PREEMPT_GAP;
 }
 
 // The victims go with the plan. False: it has as many as it may.
@@ -120,6 +120,7 @@ static bool make_room(struct planning *p, struct sched_ranking *r, const struct 
 		.spec = p->spec,
 		.job = p->eval->job,
 		.group = want->group,
+		.priority = p->job->priority,
 		.plan = plan,
 		.rec = &p->rec,
 		.filter = &r->filter,
@@ -314,6 +315,7 @@ static bool make_room_on(struct planning *p, const struct sched_want *want)
 		.spec = p->spec,
 		.job = p->eval->job,
 		.group = want->group,
+		.priority = p->job->priority,
 		.plan = &p->w->plan,
 		.rec = &p->rec,
 		.filter = &filter};

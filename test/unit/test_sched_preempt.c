@@ -228,6 +228,28 @@ static void b87_two_versions_in_one_plan(void **state)
 	assert_int_equal(sched_applier_stats(w->core->applier).rejected_nodes, 0);
 }
 
+// What a held deployment places of an older version matters as much as the job does now: else two
+// jobs could stop each other for ever.
+static void b87_an_older_version_has_no_older_priority(void **state)
+{
+	struct world *w = *state;
+	uint32_t a = world_node(w, "a", 100, 10000), low, job;
+
+	job = job_with(w, "j", 80, 1, 100);
+	world_settle(w);
+	world_node(w, "b", 1000, 10000);
+	low = job_with(w, "low", 15, 10, 100);
+	world_settle(w);
+	w->group.canaries = 1;
+	w->group.restart_hash++;
+	job_with(w, "j", 10, 1, 100);
+	world_settle(w);
+	world_node_status(w, a, SCHED_NODE_DOWN);
+	world_settle(w);
+	assert_int_equal(world_live(w, low), 10);
+	assert_int_equal(world_live(w, job), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -239,6 +261,7 @@ int main(void)
 		TEST(b87_the_least_important_go),
 		TEST(b87_system_jobs),
 		TEST(b87_two_versions_in_one_plan),
+		TEST(b87_an_older_version_has_no_older_priority),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
