@@ -222,6 +222,7 @@ int fleet_connected(struct fleet *f, const struct fleet_hello *hello, ns_t now, 
 	copy_text(n->machine, sizeof(n->machine), hello->machine);
 	n->cpu_milli = hello->cpu_milli;
 	n->memory = hello->memory;
+	n->disk = hello->disk;
 	n->slots = hello->slots;
 	json_decref(n->attributes);
 	n->attributes = json_incref(hello->attributes);

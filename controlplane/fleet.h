@@ -70,7 +70,7 @@ struct fleet_node {
 	struct list leases;  // on fleet->leases while it is up and not connected
 	size_t count;
 	char name[64], address[200], version[64], start[80], machine[80];
-	uint64_t cpu_milli, memory, slots;  // 0: without limit
+	uint64_t cpu_milli, memory, disk, slots;  // 0: without limit
 	json_t *attributes;                 // of strings
 	bool known;      // a host has said what it is, now or before a restart
 	bool connected, up;
@@ -174,7 +174,7 @@ struct fleet_exit {
 
 struct fleet_hello {
 	const char *name, *version, *start, *machine, *address;
-	uint64_t cpu_milli, memory, slots;
+	uint64_t cpu_milli, memory, disk, slots;
 	json_t *attributes;
 };
 

@@ -146,6 +146,7 @@ json_t *fleet_node_status(const struct fleet *f, const char *name)
 	set_count(out, "ready", c.ready);
 	set_count(capacity, "cpu_milli", n->cpu_milli);
 	set_count(capacity, "memory", n->memory);
+	set_count(capacity, "disk", n->disk);
 	set_count(capacity, "instances", n->slots);
 	json_object_set_new(out, "capacity", capacity);
 	json_object_set(out, "attributes", n->attributes);

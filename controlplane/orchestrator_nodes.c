@@ -102,7 +102,7 @@ static void tell_node(struct orchestrator *o, const struct fleet_node *n)
 	const struct sched_res capacity = {
 		.cpu_milli = limit(n->cpu_milli),
 		.memory_mib = limit(n->memory >> 20),
-		.disk_mib = UINT32_MAX,
+		.disk_mib = limit(n->disk >> 20),
 		.slots = limit(n->slots),
 	};
 	uint32_t count = 0;

@@ -23,7 +23,7 @@ static uint64_t number(const json_t *object, const char *name)
 // Absent is without limit; a host that says nonsense must not get everything.
 static bool limits_good(const json_t *capacity)
 {
-	static const char *const names[] = {"cpu_milli", "memory", "instances"};
+	static const char *const names[] = {"cpu_milli", "memory", "disk", "instances"};
 
 	if (capacity && !json_is_object(capacity))
 		return false;
@@ -71,6 +71,7 @@ static int connect_host(struct peer *peer, const json_t *hello)
 		.address = text(hello, "address", 199),
 		.cpu_milli = number(capacity, "cpu_milli"),
 		.memory = number(capacity, "memory"),
+		.disk = number(capacity, "disk"),
 		.slots = number(capacity, "instances"),
 		.attributes = attributes_of(hello),
 	};

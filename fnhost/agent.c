@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <sys/utsname.h>
 
 #include "fnhost/instances.h"
@@ -350,14 +351,23 @@ static void hash_machine(const char *id, char out[17])
 	snprintf(out, 17, "%016llx", (unsigned long long)(*id ? hash : 0));
 }
 
+// Of the file system that instances write to; 0: it does not say.
+static json_int_t disk_bytes(const char *path)
+{
+	struct statvfs fs;
+
+	return statvfs(path, &fs) ? 0 : (json_int_t)(fs.f_blocks * fs.f_frsize);
+}
+
 static json_t *who_we_are(const struct host *h)
 {
 	const struct options *o = &h->options;
 	char machine[17];
-	json_t *who = json_pack("{s:{s:i, s:i}, s:s, s:s, s:s, s:s, s:s, s:{s:I, s:I, s:i}, s:o, s:o}",
+	json_t *who = json_pack("{s:{s:i, s:i}, s:s, s:s, s:s, s:s, s:s, s:{s:I, s:I, s:I, s:i}, s:o, s:o}",
 		"protocol", "min", 1, "max", 1, "role", "host", "name", o->name, "version",
 		PENSTOCK_VERSION, "start", h->start, "address", o->advertise, "capacity", "cpu_milli",
-		(json_int_t)o->cpu_milli, "memory", (json_int_t)o->memory_bytes, "instances",
+		(json_int_t)o->cpu_milli, "memory", (json_int_t)o->memory_bytes, "disk",
+		disk_bytes(o->state), "instances",
 		(int)o->instances, "attributes",
 		attributes(h), "instances", report_running(h));
 

@@ -196,6 +196,22 @@ static void test_groups_have_commands_of_their_own(void **state)
 		"b");
 }
 
+// A host says how much disk it has; one that does not has as much as is asked for.
+static void test_disk_is_booked(void **state)
+{
+	struct env *e = *state;
+
+	connect_host(e, HOST1,
+		HOST("n1", "s1", ",\"capacity\":{\"cpu_milli\":4000,\"disk\":1073741824}"), "s1");
+	UNTIL(e, fleet_node(&e->orchestrator.fleet, "n1"));
+	put(e, KIND_JOB,
+		JOB("d", "{\"command\":[\"x\"],\"count\":3,\"resources\":{\"disk\":\"600Mi\"}}"));
+	UNTIL(e, told(e, HOST1, "run") == 1 && state_is(e, "d", "waiting"));
+	connect_host(e, HOST2, HOST_2, "s2");
+	UNTIL(e, told(e, HOST2, "run") == 2);
+	assert_int_equal(told(e, HOST1, "run"), 1);
+}
+
 static void test_one_on_each_node(void **state)
 {
 	struct env *e = *state;
@@ -680,6 +696,7 @@ int main(void)
 		PATIENT(test_a_batch_job_fails_in_part),
 		PATIENT(test_a_service_that_ends_comes_back),
 		PATIENT(test_groups_have_commands_of_their_own),
+		PATIENT(test_disk_is_booked),
 		PATIENT(test_one_on_each_node),
 		PATIENT(test_dispatched_jobs),
 		PATIENT(test_a_name_is_used_again),
