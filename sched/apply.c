@@ -460,8 +460,7 @@ static int add(struct sched_state *st, const struct sched_change *c, bool whole)
 	*i = *c->instance;
 	i->id.slot = c->slot;
 	i->flags = (uint8_t)(SCHED_INSTANCE_USED |
-			     (whole ? i->flags & (SCHED_INSTANCE_READY_FLAG |
-							 SCHED_INSTANCE_CANARY)
+			     (whole ? i->flags & (SCHED_INSTANCE_READY_FLAG | SCHED_INSTANCE_CANARY)
 				    : 0));
 	if (!whole) {
 		if (sched_deploy_is_canary(j, i))

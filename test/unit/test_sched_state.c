@@ -266,8 +266,7 @@ static uint32_t deploy(struct world *w)
 	w->group.restart_hash++;
 	world_job(w, "deployed", 3);
 	world_settle(w);
-	assert_int_equal(
-		sched_core_deployment(w->core, job, SCHED_DEPLOYMENT_PROMOTE, w->now), 0);
+	assert_int_equal(sched_core_deployment(w->core, job, SCHED_DEPLOYMENT_PROMOTE, w->now), 0);
 	world_settle(w);
 	w->group.restart_hash++;
 	world_job(w, "deployed", 3);
@@ -370,7 +369,8 @@ static void deployments_survive_a_restart(void **state)
 	world_fini(&w);
 }
 
-static void report_exit(struct world *w, uint32_t index, uint8_t status, uint8_t code, uint8_t signal)
+static void report_exit(
+	struct world *w, uint32_t index, uint8_t status, uint8_t code, uint8_t signal)
 {
 	struct sched_report r = {.id = world_named(w, 0, index)->id,
 		.status = status,
