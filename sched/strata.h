@@ -50,7 +50,7 @@ struct sched_strata {
 	// Nodes that chance might not find: those with peers or with the image.
 	struct sched_early {
 		uint32_t node, next;
-	} *early;
+	} * early;
 	uint64_t *early_set; // a bit a node; NULL: there are none
 };
 
