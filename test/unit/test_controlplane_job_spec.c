@@ -217,8 +217,7 @@ static void test_what_moves_instances(void **state)
 		"\"placement\":{\"distinct_hosts\":true}",
 		"\"placement\":{\"constraints\":[{\"attribute\":\"rack\",\"value\":\"a\"}]}",
 		"\"placement\":{\"constraints\":[{\"attribute\":\"rack\",\"value\":\"b\"}]}",
-		"\"placement\":{\"constraints\":[{\"attribute\":\"rack\",\"op\":\"!=\",\"value\":"
-		"\"b\"}]}",
+		"\"placement\":{\"constraints\":[{\"attribute\":\"rack\",\"op\":\"set\"}]}",
 	};
 	static const char *const stays[] = {
 		"\"priority\":70",
