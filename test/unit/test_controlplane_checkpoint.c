@@ -193,17 +193,20 @@ static void test_parts(void **state)
 
 	small_steps(e);
 	connect_host(e, HOST1, HOST("n1", "s1", ",\"machine\":\"m\""), "s1");
-	for (size_t parts = 0; !taken || parts % 4; parts++) {
+	for (size_t parts = 0; !taken || parts % 4; parts += 3) {
 		struct scheduler *s = &e->orchestrator.scheduler;
 		uint64_t made;
 
 		assert_true(parts < 200);
-		scale(e, parts % 2 ? 2 : 9);
-		// What is left of the one before goes first.
-		while (s->stray_count)
-			assert_int_equal(registry_flush(&e->registry), 0);
+		// What is left of the one before goes first, and another that has begun by itself ends.
+		for (int k = 0; k == 0 || s->stray_count || s->checkpoint.running ||
+				s->checkpoint.encoded || !s->log_bytes;
+			k++) {
+			scale(e, (parts + (size_t)k) % 2 ? 2 : 9);
+			assert_true(k < 1000);
+		}
 		assert_int_equal(parts_in_store(e), s->stored.number);
-		s->part_bytes = 700;
+		s->part_bytes = 1000;
 		made = s->checkpoints;
 		begin_checkpoint(s);
 		wait_encoded(s);
@@ -214,7 +217,10 @@ static void test_parts(void **state)
 			assert_int_equal(batch_commit(batch, e->store), 0);
 			registry_settle(&e->registry, 0);
 		}
-		taken |= s->checkpoints > made && s->stored.number > 2;
+		if (s->checkpoints > made) {
+			assert_int_equal(parts_in_store(e), s->stored.number);
+			taken |= s->stored.number > 5;
+		}
 		if (parts % 2) {
 			store_mem_fail(e->store, -ENOSPC, 1);
 			e->broken = true;
@@ -224,7 +230,68 @@ static void test_parts(void **state)
 		}
 		crash_and_compare(e, true);
 	}
-	assert_true(e->orchestrator.scheduler.stored.number > 2);
+	assert_true(e->orchestrator.scheduler.stored.number > 5);
+}
+
+static void no_placement(void *user, const struct scheduler_placement *p)
+{
+}
+
+static void no_stop(void *user, const char *id, bool lost)
+{
+}
+
+static void no_end(void *user, const char *id)
+{
+}
+
+static int start_without(struct env *e, const char *key, struct store_write *w)
+{
+	static const struct scheduler_deeds deeds = {no_placement, no_stop, no_end, no_end};
+	const struct store_txn t = {.writes = w, .write_count = 1};
+	struct scheduler s;
+	int rc;
+
+	w->key = key;
+	assert_int_equal(store_get(e->store, key, (void **)&w->value, &w->len, &w->version), 0);
+	assert_int_equal(store_commit(e->store,
+				 &(struct store_txn){.writes = &(struct store_write){.key = key},
+					 .write_count = 1}),
+		0);
+	rc = scheduler_start(&s, e->store, 1, 1, &deeds, NULL);
+	assert_int_equal(store_commit(e->store, &t), 0);
+	free((void *)(uintptr_t)w->value);
+	return rc;
+}
+
+// A store in which a part is missing is damaged, and not half of a state.
+static void test_a_part_is_missing(void **state)
+{
+	struct env *e = *state;
+	struct scheduler *s = &e->orchestrator.scheduler;
+	char key[STORE_KEY_MAX];
+	struct store_write w;
+	struct scheduler_part part;
+
+	small_steps(e);
+	connect_host(e, HOST1, HOST("n1", "s1", ",\"machine\":\"m\""), "s1");
+	scale(e, 9);
+	s->part_bytes = 100;
+	begin_checkpoint(s);
+	wait_encoded(s);
+	while (!s->checkpoints)
+		assert_int_equal(registry_flush(&e->registry), 0);
+	part = s->stored;
+	assert_true(part.number > 5);
+	stop(e);
+	for (uint32_t last = part.number; part.number--;) {
+		if (part.number && part.number != last / 2 && part.number != last - 1)
+			continue;
+		scheduler_part_key(key, &part);
+		assert_int_equal(start_without(e, key, &w), -EBADMSG);
+	}
+	start(e);
+	assert_int_equal(e->orchestrator.scheduler.stored.index, part.index);
 }
 
 static void count_placed(void *user, const struct scheduler_placement *p)
@@ -312,6 +379,7 @@ int main(void)
 		PATIENT(test_a_crash_at_any_point),
 		PATIENT(test_a_full_disk_and_after),
 		PATIENT(test_parts),
+		PATIENT(test_a_part_is_missing),
 		PATIENT(test_it_is_told_in_steps),
 	};
 
