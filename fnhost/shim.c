@@ -70,38 +70,6 @@ static void on_data(struct loop_conn *c, struct chain *in)
 	}
 }
 
-static void connect_again(struct shim *shim)
-{
-	if (shim->attempts++ < ATTEMPTS_MAX)
-		timer_arm(loop_timers(shim->loop), &shim->timer, loop_now(shim->loop) + ATTEMPT_WAIT);
-	else
-		finish(shim, 0, 0, SIGKILL);
-}
-
-static void on_opened(struct loop_conn *c, int error)
-{
-	struct shim *shim = loop_conn_user(c);
-
-	if (!error)
-		shim->attempts = ATTEMPTS_MAX; // what follows is an end, not a beginning
-}
-
-static void on_closed(struct loop_conn *c, int error)
-{
-	struct shim *shim = loop_conn_user(c);
-
-	shim->conn = NULL;
-	if (!shim->over && !shim->released && shim->attempts < ATTEMPTS_MAX)
-		connect_again(shim);
-	else
-		finish(shim, 0, 0, SIGKILL); // the shim died without a word, and its program with it
-	if (!shim_busy(shim))
-		shim->ops->closed(shim);
-}
-
-static const struct loop_conn_ops conn_ops = {
-	.opened = on_opened, .data = on_data, .closed = on_closed};
-
 // The lock, as a descriptor to be handed on. -EAGAIN: another holds it.
 static int lock(const struct shim *shim)
 {
@@ -122,6 +90,73 @@ static int lock(const struct shim *shim)
 	}
 	return high < 0 ? -errno : high;
 }
+
+void shim_read_status(const struct shim *shim, struct shim_status *status)
+{
+	char path[sizeof(shim->dir) + 16], line[SHIM_LINE_MAX] = "";
+	int a = 0, b = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/status", shim->dir);
+	file = fopen(path, "re");
+	*status = (struct shim_status){.known = file != NULL, .signal = SIGKILL};
+	if (!file)
+		return;
+	if (!fgets(line, sizeof(line), file))
+		line[0] = 0;
+	fclose(file);
+	if (sscanf(line, "exited %d %d", &a, &b) == 2)
+		*status = (struct shim_status){.known = true, .code = a, .signal = b};
+	else if (sscanf(line, "failed %d", &a) == 1)
+		*status = (struct shim_status){.known = true, .error = -a};
+}
+
+// It has gone: with its last word in the file, if we were not there to hear it, or without one, and its program with it.
+static void lost(struct shim *shim)
+{
+	struct shim_status status;
+
+	if (shim->over || shim->released)
+		return;
+	shim_read_status(shim, &status);
+	finish(shim, status.error, status.code, status.signal);
+}
+
+static void connect_again(struct shim *shim)
+{
+	int lock_fd = lock(shim);
+
+	if (lock_fd >= 0)
+		close(lock_fd);
+	if (lock_fd < 0 && shim->attempts++ < ATTEMPTS_MAX)
+		timer_arm(loop_timers(shim->loop), &shim->timer, loop_now(shim->loop) + ATTEMPT_WAIT);
+	else
+		lost(shim);
+}
+
+static void on_opened(struct loop_conn *c, int error)
+{
+	struct shim *shim = loop_conn_user(c);
+
+	if (!error)
+		shim->attempts = ATTEMPTS_MAX; // what follows is an end, not a beginning
+}
+
+static void on_closed(struct loop_conn *c, int error)
+{
+	struct shim *shim = loop_conn_user(c);
+
+	shim->conn = NULL;
+	if (!shim->over && !shim->released && shim->attempts < ATTEMPTS_MAX)
+		connect_again(shim);
+	else
+		lost(shim);
+	if (!shim_busy(shim))
+		shim->ops->closed(shim);
+}
+
+static const struct loop_conn_ops conn_ops = {
+	.opened = on_opened, .data = on_data, .closed = on_closed};
 
 static int spawn(struct shim *shim, const struct shim_start *start, int lock_fd, int control_fd)
 {
@@ -159,12 +194,22 @@ static int spawn(struct shim *shim, const struct shim_start *start, int lock_fd,
 	return -error;
 }
 
+// Of the run before: it is no word about this one.
+static void forget_status(const struct shim *shim)
+{
+	char path[sizeof(shim->dir) + 16];
+
+	snprintf(path, sizeof(path), "%s/status", shim->dir);
+	unlink(path);
+}
+
 int shim_spawn(struct shim *shim, const struct shim_start *start)
 {
 	int lock_fd = lock(shim), control[2] = {-1, -1}, high = -1, error = 0;
 
 	if (lock_fd < 0)
 		return lock_fd;
+	forget_status(shim);
 	shim->over = shim->term_due = false;
 	shim->len = 0;
 	shim->attempts = ATTEMPTS_MAX;
@@ -203,26 +248,6 @@ static void on_timer(struct timer *timer, ns_t now)
 
 	if (dial(shim))
 		connect_again(shim);
-}
-
-void shim_read_status(const struct shim *shim, struct shim_status *status)
-{
-	char path[sizeof(shim->dir) + 16], line[SHIM_LINE_MAX] = "";
-	int a = 0, b = 0;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "%s/status", shim->dir);
-	file = fopen(path, "re");
-	*status = (struct shim_status){.known = file != NULL, .signal = SIGKILL};
-	if (!file)
-		return;
-	if (!fgets(line, sizeof(line), file))
-		line[0] = 0;
-	fclose(file);
-	if (sscanf(line, "exited %d %d", &a, &b) == 2)
-		*status = (struct shim_status){.known = true, .code = a, .signal = b};
-	else if (sscanf(line, "failed %d", &a) == 1)
-		*status = (struct shim_status){.known = true, .error = -a};
 }
 
 int shim_adopt(struct shim *shim, struct shim_status *status)

@@ -61,6 +61,8 @@ expect "without having begun" test ! -e "$dir/state/logs/s3.log"
 say 'run s4 tiles 7 {"kind": "job", "runtime": "oci", "command": ["x"]}'
 expect "what this host cannot run is refused with a reason" soon 3 is s4 .reason \
 	"refused: this host does not know how to run the runtime oci: a newer penstock-fnhost may"
+say "gone s3"
+say "gone s4"
 
 echo "a service"
 mkfifo "$dir/v1"
@@ -167,9 +169,20 @@ kill -KILL "$shim"
 expect "it dies with its shim" soon 3 dead "$pid"
 expect "and has failed" soon 10 ended k1 "failed 0 9 killed by signal 9 (SIGKILL)"
 
+echo "kill -9 of the host at any moment of a job"
+for n in $(seq 0 11); do
+	job "x$n" "echo x >>$dir/starts-x$n; sleep 0.02; echo end"
+	sleep "0.0$(printf %02d $((n * 5)))"
+	kill_host
+	host_start --cgroup "$folder"
+	soon 10 ended "x$n" "exited 0 0 "
+	expect "$((n * 5)) ms after it was told: it ran once, to its end" \
+		same "$(of "x$n" .state) $(wc -l <"$dir/starts-x$n") $(grep -c end "$dir/state/logs/x$n.log")" "exited 1 1"
+	say "gone x$n"
+done
+
 echo "places"
 mkfifo "$dir/c1"
-places() { report '[.instances[] | select(.state == "starting" or .state == "running")] | length'; }
 expect "the control plane is told how many there are" grep -q '"capacity":{[^}]*"instances":1024' "$dir/platform.log"
 kill -TERM "$host"
 wait "$host"
