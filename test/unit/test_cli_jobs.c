@@ -156,6 +156,8 @@ static void evaluations_come_in_their_order(void **state)
 		{"GET /v1/evaluations?limit=500&job=import&status=blocked ", 200,
 			"{\"items\":[{\"metadata\":{\"name\":\"12\"}},{\"metadata\":{\"name\":"
 			"\"9\"}}]}"},
+		{"GET /v1/jobs?limit=500&parent=img%2Frender ", 200,
+			"{\"items\":[{\"metadata\":{\"name\":\"render-00ff\",\"namespace\":\"img\"}}]}"},
 		{"GET /v1/instances?limit=500&namespace=img&function=import&ended=1 ", 200,
 			"{\"items\":[{\"metadata\":{\"name\":\"aa\"},\"spec\":{\"job\":\"import\","
 			"\"group\":\"main\",\"index\":3,\"version\":1,\"node\":\"n1\"},\"status\":{"
@@ -167,6 +169,8 @@ static void evaluations_come_in_their_order(void **state)
 	assert_int_equal(
 		run_with(&f, answers, "get evaluations --of import --status blocked"), CLI_DONE);
 	assert_true(strstr(out_text, "\n9 ") < strstr(out_text, "\n12 "));
+	assert_int_equal(run_with(&f, answers, "get jobs --of img/render -o name"), CLI_DONE);
+	assert_string_equal(out_text, "job/img/render-00ff\n");
 	assert_int_equal(
 		run_with(&f, answers, "get instances --of import --ended -n img"), CLI_DONE);
 	expect_text(out_text, "aa  import        3      1        n1    failed  false  0         "

@@ -15,7 +15,7 @@ struct values {
 static const struct option options[] = {
 	{'l', "label", "KEY=VALUE", "only resources with this label", OPTION_TEXT,
 		offsetof(struct values, label)},
-	{0, "of", "NAME", "only instances and evaluations of this function or job", OPTION_TEXT,
+	{0, "of", "NAME", "only instances, evaluations and made jobs of this function or job", OPTION_TEXT,
 		offsetof(struct values, of)},
 	{0, "status", "STATUS",
 		"only evaluations that are pending, blocked, complete, failed or cancelled",
@@ -65,14 +65,21 @@ static bool add_query(char **query, const char *name, const char *value)
 	return true;
 }
 
+// What --of is called there.
+static const char *owner_of(const struct noun *noun)
+{
+	if (strcmp(noun->singular, "instance") == 0)
+		return "function";
+	return strcmp(noun->singular, "job") == 0 ? "parent" : "job";
+}
+
 // "namespace=..&label=.." of what was given; NULL: out of memory.
 static char *make_query(const struct cli *cli, const struct noun *noun, const struct values *values)
 {
-	bool instances = strcmp(noun->singular, "instance") == 0;
 	char *query = NULL;
 
 	if (add_query(&query, "namespace", cli->ns) && add_query(&query, "label", values->label) &&
-		add_query(&query, instances ? "function" : "job", values->of) &&
+		add_query(&query, owner_of(noun), values->of) &&
 		add_query(&query, "status", values->status) &&
 		add_query(&query, "ended", values->ended ? "1" : NULL))
 		return query ? query : strdup("");
