@@ -63,10 +63,14 @@ class Process:
 def before_exec(core):
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     os.sched_setaffinity(0, {core})
+    take_precedence()
+
+
+def take_precedence():
     # What else runs on the machine gets the little that is left. Where sessions are scheduled as groups,
     # it is the group's niceness that counts.
-    os.setpriority(os.PRIO_PROCESS, 0, NICE)
     try:
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
         with open("/proc/self/autogroup", "w", encoding="ascii") as group:
             group.write(str(NICE))
     except OSError:

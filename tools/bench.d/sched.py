@@ -66,11 +66,16 @@ def lines_of(o, *what):
     return lines_from(o, "bench-sched", {o.core}, *what)
 
 
+def before_exec(cores):
+    os.sched_setaffinity(0, cores)
+    machine.take_precedence()
+
+
 def lines_from(o, program, cores, *what):
     command = [os.path.join(o.build, "test/bench", program), "--json", *what]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-                              preexec_fn=lambda: os.sched_setaffinity(0, cores))
+                              start_new_session=True, preexec_fn=lambda: before_exec(cores))
     except OSError as error:
         raise machine.Failed(f"{command[0]}: {error.strerror}; build it: ninja test/bench/{program}") from error
     if done.returncode:
