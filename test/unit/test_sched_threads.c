@@ -205,9 +205,56 @@ static void workers_beside_each_other(void **state)
 	sched_core_destroy(h.core);
 }
 
+// How often the worker slept, and how many instances there are, of a state nobody is changing.
+static uint64_t look(struct host *h, uint64_t *live)
+{
+	uint64_t waits;
+
+	pthread_mutex_lock(&h->lock);
+	waits = h->waits;
+	*live = h->core->state->head.counts[SCHED_TABLE_INSTANCES];
+	pthread_mutex_unlock(&h->lock);
+	return waits;
+}
+
+// A worker that found nothing sleeps, and what is enqueued then wakes it, each time.
+static void b10_who_waits_is_woken(void **state)
+{
+	struct host h = {.core = sched_core_new(NULL, 1),
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.changed = PTHREAD_COND_INITIALIZER};
+	struct member m = {
+		&h, sched_worker_new(NULL, 1), sched_reader_new(&h.core->state->pages), 0, 0};
+	uint64_t live = 0, slept = 0;
+	pthread_t thread;
+
+	assert_int_equal(sched_core_start(h.core, 0), 0);
+	put_nodes(h.core);
+	assert_int_equal(pthread_create(&thread, NULL, worker_main, &m), 0);
+	for (uint32_t k = 0; k < 20; k++) {
+		// The lock is free and nothing is ready: it sleeps.
+		while (look(&h, &live) <= slept || !idle(&h))
+			usleep(100);
+		slept = look(&h, &live);
+		put_job(&h, k, 3);
+		while (look(&h, &live), live != 3 * (k + 1))
+			usleep(100);
+	}
+	pthread_mutex_lock(&h.lock);
+	h.stop = true;
+	pthread_cond_broadcast(&h.changed);
+	pthread_mutex_unlock(&h.lock);
+	pthread_join(thread, NULL);
+	assert_int_equal(m.bad, 0);
+	sched_worker_destroy(m.worker);
+	sched_reader_destroy(m.reader);
+	sched_core_destroy(h.core);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(workers_beside_each_other)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(b10_who_waits_is_woken),
+		cmocka_unit_test(workers_beside_each_other)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
