@@ -67,7 +67,7 @@ static void wait_for_state(struct scheduler_worker *w)
 
 	while (!s->stop && s->core->state->published->index < sched_worker_min_index(w->planner)) {
 		s->behind++;
-		pthread_cond_wait(&s->work, &s->lock);
+		pthread_cond_wait(&s->newer, &s->lock);
 		s->behind--;
 	}
 }
@@ -130,7 +130,7 @@ static void wake_workers(struct scheduler *s)
 	uint32_t ready = sched_broker_stats(s->core->broker).ready;
 
 	if (s->behind)
-		pthread_cond_broadcast(&s->work);
+		pthread_cond_broadcast(&s->newer);
 	if (scheduler_backlog(s) >= SCHEDULER_BACKLOG_MAX)
 		return;
 	for (; s->woken < s->idle && s->woken < ready; s->woken++)
@@ -200,6 +200,7 @@ static void *keep(void *arg)
 	}
 	sched_core_stop(s->core);
 	pthread_cond_broadcast(&s->work);
+	pthread_cond_broadcast(&s->newer);
 	pthread_mutex_unlock(&s->lock);
 	return NULL;
 }
@@ -452,6 +453,7 @@ static void init_locks(struct scheduler *s)
 
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->work, NULL);
+	pthread_cond_init(&s->newer, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&s->due, &monotonic);
@@ -498,6 +500,7 @@ static void stop_threads(struct scheduler *s)
 	pthread_mutex_lock(&s->lock);
 	s->stop = true;
 	pthread_cond_broadcast(&s->work);
+	pthread_cond_broadcast(&s->newer);
 	pthread_cond_signal(&s->due);
 	pthread_mutex_unlock(&s->lock);
 	if (s->keeper_started)
@@ -531,6 +534,7 @@ void scheduler_stop(struct scheduler *s)
 	free(s->strays);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->work);
+	pthread_cond_destroy(&s->newer);
 	pthread_cond_destroy(&s->due);
 	if (s->event_fd >= 0)
 		close(s->event_fd);

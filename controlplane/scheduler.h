@@ -120,7 +120,8 @@ struct scheduler_telling {
 struct scheduler {
 	struct sched_core *core;
 	pthread_mutex_t lock;
-	pthread_cond_t work;  // for workers: there may be some, or the state is newer
+	pthread_cond_t work;   // for idle workers: there is some
+	pthread_cond_t newer;  // for workers that are behind
 	pthread_cond_t due;   // for the keeper: there is more to do, or earlier
 	pthread_t keeper;
 	ns_t keeper_until;    // the keeper sleeps until then; 0: it is awake
