@@ -68,21 +68,23 @@ job_apply fails "$note"'; echo "in vain"; exit 7' 'count: 1'
 job_apply minutely 'echo "$PENSTOCK_JOB" >>"$RUN/begun-minutely"' 'schedule: {cron: ["* * * * *"]}'
 
 # The examples: a batch job.
-tiles_output() {
+strips_output() {
 	local i
 	for i in 0 1 2 3 4 5 6 7; do
-		echo "tile $i: rows $((i * 512)) to $((i * 512 + 511))"
+		echo "strip $i: rows $((i * 512)) to $((i * 512 + 511))"
 		seq $((i * 512)) $((i * 512 + 511)) | sha256sum
 	done | sort
 }
 examples=$root/docs/examples/jobs.yaml
 penstock apply -f "$examples" >/dev/null
-expect "a job of 8 is complete" wait_for 20 "the job" - status_is tiles '"\(.state) \(.complete)"' "complete 8"
-expect "each has exited with 0" instances_are tiles '[.[] | select(.status.state == "exited" and .status.exit.code == 0)] | length' 8
-expect "their output is kept" output_is tiles "$(tiles_output)"
-expect "both hosts took part" instances_are tiles '[.[].spec.node] | unique | length' 2
+expect "no job is called as a function of the examples" test -z \
+	"$(grep -ho '{name: [a-z0-9-]*' "$root"/docs/examples/{functions,jobs}.yaml | sort | uniq -d)"
+expect "a job of 8 is complete" wait_for 20 "the job" - status_is strips '"\(.state) \(.complete)"' "complete 8"
+expect "each has exited with 0" instances_are strips '[.[] | select(.status.state == "exited" and .status.exit.code == 0)] | length' 8
+expect "their output is kept" output_is strips "$(strips_output)"
+expect "both hosts took part" instances_are strips '[.[].spec.node] | unique | length' 2
 expect_status "it is done once: the same manifest changes nothing" 0 penstock apply -f "$examples"
-expect "so it has 8 instances still" instances_are tiles length 8
+expect "so it has 8 instances still" instances_are strips length 8
 
 # One that fails.
 expect "one that fails is to be tried again" wait_for 20 "the failure" - status_is fails .state failing
@@ -134,7 +136,7 @@ expect "it is completed over kill -9 of its hosts" wait_for 20 "its end" - statu
 expect "by the instances that had begun" begun_once survives 6
 expect "none of which failed" instances_are survives '[.[].status.exit.code] | add' 0
 expect "all output is there" output_is survives "$(seq -f 'tile %.0f' 0 5)"
-expect "also of what had ended before" output_is tiles "$(tiles_output)"
+expect "also of what had ended before" output_is strips "$(strips_output)"
 expect "what runs all the time still does" wait_for 20 "the system job" - status_is everywhere .ready 2
 expect "and was not started again" test "$(sort "$stack_run/begun-everywhere" | wc -l)" = 3
 
@@ -156,7 +158,7 @@ for n in 1 2 3 4; do
 	expect "and is the same by its token" \
 		test "$(penstock run job scene --meta scene=x -d y --token "wave-$n" -o json | jq -r .job)" = "$child"
 done
-expect "how instances ended before is still known" instances_are tiles \
+expect "how instances ended before is still known" instances_are strips \
 	'[.[] | select(.status.state == "exited" and .status.exit.code == 0)] | length' 8
 expect "also of one that failed" \
 	instances_are fails '[.[] | select(.status.state == "failed" and .status.exit.code == 7)] | length > 0' true
