@@ -67,6 +67,12 @@ static void a_templated_job_is_run(void **state)
 	assert_string_equal(f.body, "{\"payload\":\"\"}");
 	assert_int_equal(run_with(&f, answers, "run job render -f /dev/zero"), CLI_REFUSED);
 	expect_text(err_text, "is longer than 16384 bytes");
+	assert_int_equal(run_with(&f, answers, "run job render -d \xff\xfe"), CLI_DONE);
+	assert_string_equal(f.body, "{\"payload\":\"//4=\"}");
+	assert_int_equal(run("run job render --token \xff"), CLI_USAGE);
+	assert_int_equal(run("run job render --meta zoom=\xff"), CLI_USAGE);
+	assert_int_equal(run("run job render --meta \xff=1"), CLI_USAGE);
+	expect_text(err_text, "--meta takes UTF-8 text");
 	assert_int_equal(run_with(&f, answers, "run job plain"), CLI_REFUSED);
 	expect_text(err_text, "it is no template");
 	assert_int_equal(run("run job render --meta zoom"), CLI_USAGE);

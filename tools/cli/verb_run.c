@@ -26,11 +26,25 @@ static const struct option options[] = {
 		OPTION_TEXT, offsetof(struct values, token)},
 };
 
+static json_t *base64(const void *bytes, size_t len)
+{
+	char *text = malloc(BASE64_TEXT_BYTES(len));
+	json_t *json = NULL;
+
+	if (text) {
+		base64_encode(bytes, len, text);
+		json = json_string(text);
+	}
+	free(text);
+	return json;
+}
+
 // The file's bytes as Base64; NULL after a complaint.
-static char *read_file(struct cli *cli, const char *path)
+static json_t *read_file(struct cli *cli, const char *path)
 {
 	FILE *in = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-	char *bytes = malloc(PAYLOAD_MAX + 1), *text = NULL;
+	char *bytes = malloc(PAYLOAD_MAX + 1);
+	json_t *json = NULL;
 	size_t len = in && bytes ? fread(bytes, 1, PAYLOAD_MAX + 1, in) : 0;
 
 	if (!in || (bytes && ferror(in)))
@@ -40,14 +54,12 @@ static char *read_file(struct cli *cli, const char *path)
 			"%s is longer than %zu bytes, the most that a payload has: put it where "
 			"the job can fetch it, and send its name",
 			path, PAYLOAD_MAX);
-	else
-		text = bytes ? malloc(BASE64_TEXT_BYTES(len)) : NULL;
-	if (text)
-		base64_encode(bytes, len, text);
+	else if (bytes)
+		json = base64(bytes, len);
 	if (in && in != stdin)
 		fclose(in);
 	free(bytes);
-	return text;
+	return json;
 }
 
 static enum cli_exit add_meta(struct cli *cli, const struct option_list *list, json_t *body)
@@ -61,8 +73,12 @@ static enum cli_exit add_meta(struct cli *cli, const struct option_list *list, j
 			json_decref(meta);
 			return cli_usage(cli, "--meta takes KEY=VALUE, not '%s'", list->item[i]);
 		}
-		json_object_setn_new(meta, list->item[i], (size_t)(equals - list->item[i]),
-			json_string(equals + 1));
+		if (json_object_setn_new(meta, list->item[i], (size_t)(equals - list->item[i]),
+			    json_string(equals + 1))) {
+			json_decref(meta);
+			return cli_usage(cli,
+				"--meta takes UTF-8 text: give other bytes as the payload");
+		}
 	}
 	if (list->count)
 		json_object_set(body, "meta", meta);
@@ -72,20 +88,20 @@ static enum cli_exit add_meta(struct cli *cli, const struct option_list *list, j
 
 static enum cli_exit make_body(struct cli *cli, const struct values *v, json_t *body)
 {
-	char *text;
+	json_t *payload;
 
 	if (v->data && v->file)
 		return cli_usage(cli, "give --data or --file, not both");
-	if (v->token)
-		json_object_set_new(body, "token", json_string(v->token));
-	if (v->data)
-		json_object_set_new(body, "text", json_string(v->data));
+	if (v->token && json_object_set_new(body, "token", json_string(v->token)))
+		return cli_usage(cli, "--token takes UTF-8 text");
+	// What is no text goes as bytes.
+	if (v->data && json_object_set_new(body, "text", json_string(v->data)))
+		json_object_set_new(body, "payload", base64(v->data, strlen(v->data)));
 	if (v->file) {
-		text = read_file(cli, v->file);
-		if (!text)
+		payload = read_file(cli, v->file);
+		if (!payload)
 			return CLI_REFUSED;
-		json_object_set_new(body, "payload", json_string(text));
-		free(text);
+		json_object_set_new(body, "payload", payload);
 	}
 	return add_meta(cli, &v->meta, body);
 }
