@@ -149,6 +149,11 @@ static void explain_job_tells_what_it_waits_for(void **state)
 		"  excluded of 4 nodes: 3 by arch = arm, 1 by memory\n"
 		"  best node: n1 (score 0.500)\n"
 		"  it waits for room on node n?\n");
+	// As `get jobs -o name` prints it.
+	assert_int_equal(run_with(&f, answers, "explain job/import"), CLI_DONE);
+	expect_text(out_text, "Job default/import");
+	assert_int_equal(run("explain job"), CLI_USAGE);
+	expect_text(err_text, "name the job");
 	assert_int_equal(run_with(&f, answers, "explain evaluation 12"), CLI_DONE);
 	expect_text(out_text, "Of default/import, priority 50.\nEvaluation 12, blocked");
 	assert_int_equal(run_with(&f, answers, "explain function none"), CLI_REFUSED);

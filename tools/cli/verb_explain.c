@@ -198,18 +198,31 @@ out:
 	return exit;
 }
 
-static enum cli_exit run(struct cli *cli, const void *values, int argc, char **argv)
+static enum cli_exit explain(struct cli *cli, const char *what, const char *name)
 {
-	if (strcmp(argv[0], "route") == 0)
-		return explain_route(cli, argv[1]);
-	if (strcmp(argv[0], "instance") == 0)
-		return explain_instance(cli, argv[1]);
-	if (strcmp(argv[0], "job") == 0 || strcmp(argv[0], "function") == 0)
-		return explain_job(cli, noun_find(argv[0]), argv[1]);
-	if (strcmp(argv[0], "evaluation") == 0)
-		return explain_evaluation(cli, argv[1]);
+	const struct noun *noun = noun_find(what);
+
+	if (strcmp(what, "route") == 0)
+		return explain_route(cli, name);
+	if (noun && strcmp(noun->singular, "instance") == 0)
+		return explain_instance(cli, name);
+	if (noun && (strcmp(noun->singular, "job") == 0 || strcmp(noun->singular, "function") == 0))
+		return explain_job(cli, noun, name);
+	if (noun && strcmp(noun->singular, "evaluation") == 0)
+		return explain_evaluation(cli, name);
 	return cli_usage(cli, "routes and instances, jobs, functions and evaluations can be "
 			      "explained: penstock explain route NAME");
+}
+
+static enum cli_exit run(struct cli *cli, const void *values, int argc, char **argv)
+{
+	char *slash = argc == 1 ? strchr(argv[0], '/') : NULL;
+
+	if (argc == 1 && !slash)
+		return cli_usage(cli, "name the %s: penstock explain %s NAME", argv[0], argv[0]);
+	if (slash)
+		*slash = '\0';
+	return explain(cli, argv[0], slash ? slash + 1 : argv[1]);
 }
 
 const struct verb verb_explain = {
@@ -218,7 +231,7 @@ const struct verb verb_explain = {
 	.summary = "Tell where calls go, why an instance is where it is, what a job waits for",
 	.examples = "penstock explain route orders\npenstock explain route imagery/person.find\n"
 		    "penstock explain instance 12804192f07d1c34\npenstock explain job import",
-	.words_min = 2,
+	.words_min = 1,
 	.words_max = 2,
 	.complete = WORDS_EXPLAIN,
 	.run = run,
