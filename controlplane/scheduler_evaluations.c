@@ -115,7 +115,8 @@ static json_t *best(const struct sched_snapshot *now, const struct sched_explain
 {
 	json_t *out = json_array();
 
-	for (int k = 0; k < SCHED_EXPLAIN_BEST; k++) {
+	// One that was not planned yet has zeros, which name the first node.
+	for (int k = 0; k < SCHED_EXPLAIN_BEST && x->considered; k++) {
 		const struct sched_node *n = sched_node_at(now, x->best[k].node);
 
 		if (n)

@@ -108,6 +108,26 @@ static void until(struct asking *a, const char *target, const char *path, json_i
 
 // ---- evaluations ----
 
+static void test_an_evaluation_to_come_has_seen_no_node(void **state)
+{
+	struct asking *a = *state;
+	const char *id;
+
+	connect_host(a->e, HOST1, HOST("n1", "s1", ""), "s1");
+	put_echo(a->e, 1, "x");
+	UNTIL(a->e, told(a->e, HOST1, "run") == 1);
+	UNTIL(a->e, ask(a, "GET", "/v1/evaluations?job=echo&status=complete", NULL) == 200 &&
+			    json_array_size(at(a, "items.0.status.best")) == 1);
+	id = json_object_iter_key(json_object_iter(a->e->clients[HOST1].table));
+	report(a->e, HOST1,
+		"{\"start\":\"s1\",\"instances\":[{\"id\":\"%s\",\"state\":\"failed\",\"reason\":"
+		"\"no program\"}]}",
+		id);
+	UNTIL(a->e, ask(a, "GET", "/v1/evaluations?job=echo&status=pending", NULL) == 200 &&
+			    text_at(a, "items.0.spec.wait_until")[0]);
+	assert_int_equal(json_array_size(at(a, "items.0.status.best")), 0);
+}
+
 static void test_a_blocked_evaluation_says_what_it_waits_for(void **state)
 {
 	struct asking *a = *state;
@@ -450,6 +470,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 #define ASK(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		ASK(test_an_evaluation_to_come_has_seen_no_node),
 		ASK(test_a_blocked_evaluation_says_what_it_waits_for),
 		ASK(test_a_plan_is_what_is_then_done),
 		ASK(test_a_dispatch_is_told_when_it_is_durable),
