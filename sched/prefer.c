@@ -21,6 +21,13 @@ static uint32_t limits_in(const struct sched_constraint *c, uint32_t n)
 	return found;
 }
 
+uint32_t sched_distinct_limit(const struct sched_constraint *c)
+{
+	uint32_t limit = (uint32_t)strtoul(c->value, NULL, 10);
+
+	return limit ? limit : 1;
+}
+
 bool sched_prefer_any(const struct sched_spec *spec, uint32_t group)
 {
 	const struct sched_group *g = &spec->groups[group];
@@ -158,8 +165,7 @@ static int add_limits(struct sched_prefer *p, const struct sched_prefer_request 
 		y = add_property(p, q, c[i].attribute);
 		if (!y)
 			return -ENOMEM;
-		y->limit = (uint32_t)strtoul(c[i].value, NULL, 10);
-		y->limit = y->limit ? y->limit : 1;
+		y->limit = sched_distinct_limit(&c[i]);
 		y->constraint = (uint16_t)(first + i);
 		count_kept(p, y, q, all_groups);
 	}

@@ -60,6 +60,8 @@ bool sched_prefer_any(const struct sched_spec *spec, uint32_t group);
 bool sched_prefer_by_node(const struct sched_spec *spec, uint32_t group);
 // Whether a job has what needs sched_reconciled.kept.
 bool sched_prefer_counts(const struct sched_spec *spec);
+// How many a constraint with SCHED_OP_DISTINCT_PROPERTY allows.
+uint32_t sched_distinct_limit(const struct sched_constraint *c);
 // 0 or -ENOMEM.
 int sched_prefer_init(struct sched_prefer *p, const struct sched_prefer_request *q);
 // Once the units that may be used are known: with how many values each evenly spread attribute has.

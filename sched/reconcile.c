@@ -4,7 +4,8 @@
 // Each group has the name indexes [0, count). For each index the instances found there are sorted
 // into
 //   current  runs (or will run) the current version on a good node
-//   old      another version, or on a draining node: to be replaced, but serving until then
+//   old      another version, on a draining node, or one too many where it is
+//            (reconcile_excess.c): to be replaced, but serving until then
 //   last     ended, lost or failed, and not replaced yet
 //   away     its node is disconnected: replaced, but it may come back (lost_after_ns)
 // and then
@@ -183,8 +184,7 @@ static void sort_ended(struct sched_work *w, const struct sched_instance *i)
 	p->last = i->id.slot;
 }
 
-// Its node is disconnected, or came back without a word about it so far.
-static bool is_away(const struct sched_instance *i, const struct sched_node *n)
+bool sched_work_is_away(const struct sched_instance *i, const struct sched_node *n)
 {
 	return n->status == SCHED_NODE_DISCONNECTED || i->status == SCHED_UNKNOWN;
 }
@@ -227,11 +227,12 @@ static void sort_live(struct sched_work *w, const struct sched_instance *i)
 
 	if (i->flags & SCHED_INSTANCE_CANARY && sched_held_canary(w, i, group))
 		return;
-	if (n && n->status != SCHED_NODE_DOWN && wanted && is_away(i, n) && wait_for(w, i, group)) {
+	if (n && n->status != SCHED_NODE_DOWN && wanted && sched_work_is_away(i, n) &&
+		wait_for(w, i, group)) {
 		w->places[group][i->name_index].away = i->id.slot;
 		return;
 	}
-	gone = !n || n->status == SCHED_NODE_DOWN || is_away(i, n);
+	gone = !n || n->status == SCHED_NODE_DOWN || sched_work_is_away(i, n);
 	if (gone || n->draining == SCHED_DRAIN_NOW) {
 		sched_want_stop(w, i, gone);
 		if (!wanted)
@@ -258,6 +259,10 @@ static void sort_live(struct sched_work *w, const struct sched_instance *i)
 	}
 	if (i->version != w->spec->version)
 		sched_want_update(w, i);
+	if (sched_excess_has(w, i)) {
+		sched_work_claim(w, &p->old, i);
+		return;
+	}
 	sched_work_claim(w, &p->current, i);
 	sched_work_stays(w, i, group);
 }
@@ -369,7 +374,7 @@ static int prepare(struct sched_work *w)
 }
 
 int sched_reconcile(struct sched_arena *arena, const struct sched_snapshot *s, uint32_t job,
-	ns_t now, uint32_t limit, struct sched_reconciled *out)
+	struct sched_catalog *catalog, ns_t now, uint32_t limit, struct sched_reconciled *out)
 {
 	struct sched_work w = {.s = s,
 		.job = sched_job_at(s, job),
@@ -382,7 +387,7 @@ int sched_reconcile(struct sched_arena *arena, const struct sched_snapshot *s, u
 		.reschedule_at = NS_NEVER, .node_high = s->tables[SCHED_TABLE_NODES].high};
 	w.spec = sched_job_spec(w.job);
 	sched_held_prepare(&w);
-	if (prepare(&w))
+	if (prepare(&w) || sched_excess_find(&w, catalog))
 		return -ENOMEM;
 	for (uint32_t at = w.job->first_instance; at != SCHED_NONE;) {
 		const struct sched_instance *i = sched_instance_at(s, at);

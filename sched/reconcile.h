@@ -42,9 +42,11 @@ struct sched_reconciled {
 	uint32_t node_high;
 };
 
+struct sched_catalog;
+
 // limit: of stops and of wants each. 0 or -ENOMEM.
 int sched_reconcile(struct sched_arena *arena, const struct sched_snapshot *s, uint32_t job,
-	ns_t now, uint32_t limit, struct sched_reconciled *out);
+	struct sched_catalog *catalog, ns_t now, uint32_t limit, struct sched_reconciled *out);
 // The same for jobs with an instance a node: wants have the node's slot as name index. node: the
 // only one to look at, or SCHED_NONE.
 int sched_reconcile_system(struct sched_arena *arena, const struct sched_snapshot *s, uint32_t job,

@@ -27,6 +27,7 @@ struct sched_work {
 	const struct sched_spec *from;             // what runs until it is there
 	uint32_t held; // bits: groups in which nothing of the current version is placed
 	uint32_t canaries[SCHED_GROUPS_MAX]; // but these
+	uint64_t *excess;                    // a bit an instance's slot; NULL: none is one too many
 };
 
 static inline bool sched_held(const struct sched_work *w, uint32_t group)
@@ -42,6 +43,8 @@ uint32_t sched_work_group_of(const struct sched_work *w, const struct sched_inst
 // The current version differs in nothing that the instance would notice.
 bool sched_work_in_place(
 	const struct sched_work *w, const struct sched_instance *i, uint32_t group);
+// Its node is disconnected, or came back without a word about it so far.
+bool sched_work_is_away(const struct sched_instance *i, const struct sched_node *n);
 bool sched_work_ended_itself(const struct sched_instance *i);
 // True if it may be placed again now; notes when otherwise.
 bool sched_work_may_reschedule(struct sched_work *w, const struct sched_instance *last);
@@ -62,3 +65,13 @@ void sched_held_prepare(struct sched_work *w);
 bool sched_held_canary(struct sched_work *w, const struct sched_instance *i, uint32_t group);
 // 0 or -1: out of memory.
 int sched_held_fill(struct sched_work *w, uint32_t group);
+
+// ---- more than limits allow (reconcile_excess.c) ----
+
+// 0 or -ENOMEM.
+int sched_excess_find(struct sched_work *w, struct sched_catalog *catalog);
+
+static inline bool sched_excess_has(const struct sched_work *w, const struct sched_instance *i)
+{
+	return w->excess && w->excess[i->id.slot / 64] >> i->id.slot % 64 & 1;
+}

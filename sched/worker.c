@@ -545,7 +545,7 @@ static int find_places(struct planning *p, ns_t now)
 		take_over(p);
 		return rc ? rc : place_on_nodes(p);
 	}
-	rc = sched_reconcile(&p->w->arena, p->s, p->eval->job, now, most, &p->rec);
+	rc = sched_reconcile(&p->w->arena, p->s, p->eval->job, &p->w->catalog, now, most, &p->rec);
 	take_over(p);
 	return rc ? rc : place_groups(p);
 }

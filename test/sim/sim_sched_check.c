@@ -241,17 +241,44 @@ static void check_few(struct sim *s, uint32_t job)
 {
 	const struct sched_job *j = sched_job_at(head(s), job);
 	uint32_t on_node[NODES_MAX + BIG + 1] = {0};
+	bool moves[NODES_MAX + BIG + 1] = {false};
 
 	if (sched_by_node(j->type) || !has_few((uint32_t)atoi(sched_job_spec(j)->name + 1)))
 		return;
 	for (uint32_t at = j->first_instance; at != SCHED_NONE;) {
 		const struct sched_instance *i = sched_instance_at(head(s), at);
 
-		// Old ones that a deployment holds are no reason to wait for the new ones.
-		if (sched_live(i) && i->version == sched_job_spec(j)->version &&
-			i->node < NODES_MAX + BIG + 1 && ++on_node[i->node] > FEW)
-			fail(s, "at rest more are on a node than distinct_property allows");
 		at = i->next_in_job;
+		// Old ones that a deployment holds are no reason to wait for the new ones.
+		if (!sched_live(i) || i->version != sched_job_spec(j)->version ||
+			i->node >= NODES_MAX + BIG + 1)
+			continue;
+		on_node[i->node]++;
+		moves[i->node] |= !deploy_holds(j, i->group);
+	}
+	for (uint32_t k = 0; k < NODES_MAX + BIG + 1; k++)
+		if (on_node[k] > FEW && moves[k])
+			fail(s, "at rest more are on a node than distinct_property allows");
+}
+
+// Of a group with distinct_hosts.
+static void check_distinct(struct sim *s, uint32_t job, uint32_t group)
+{
+	const struct sched_job *j = sched_job_at(head(s), job);
+	bool seen[NODES_MAX + BIG + 1] = {false};
+
+	if (sched_by_node(j->type) || !sched_job_spec(j)->groups[group].distinct_hosts)
+		return;
+	for (uint32_t at = j->first_instance; at != SCHED_NONE;) {
+		const struct sched_instance *i = sched_instance_at(head(s), at);
+
+		at = i->next_in_job;
+		if (!sched_live(i) || i->version != sched_job_spec(j)->version ||
+			i->group != group || i->node >= NODES_MAX + BIG + 1)
+			continue;
+		if (seen[i->node])
+			fail(s, "at rest two share a node in spite of distinct_hosts");
+		seen[i->node] = true;
 	}
 }
 
@@ -262,6 +289,8 @@ void check_rest(struct sim *s)
 	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_JOBS].high; k++) {
 		const struct sched_job *j = sched_job_at(head(s), k);
 
+		for (uint32_t g = 0; j && g < sched_job_spec(j)->group_count; g++)
+			check_distinct(s, k, g);
 		for (uint32_t g = 0; j && g < sched_job_spec(j)->group_count; g++)
 			sched_by_node(j->type) ? check_system(s, k, g)
 			: deploy_holds(j, g)   ? deploy_check_group(s, k, g)
