@@ -12,53 +12,10 @@ daemon=$(cd "$1" && pwd)/controlplane/penstock-controlplane
 [ -x "$daemon" ] || { echo "$daemon is not there: build it first" >&2; exit 2; }
 command -v curl >/dev/null || { echo "curl is missing: apt install curl" >&2; exit 2; }
 
-dir=$(mktemp -d "${TMPDIR:-/tmp}/penstock-cp.XXXXXX")
-sock=$dir/control.sock
+. "${0%/*}/lib/control.sh"
 port=$((20000 + $$ % 20000))
-pid=
-mounted=
-children=()
-passed=0
-failed=0
-
-cleanup() {
-	for child in "${children[@]:-}" $pid; do
-		kill -KILL "$child" 2>/dev/null
-	done
-	wait 2>/dev/null
-	[ -z "$mounted" ] || umount "$mounted"
-	if [ "$failed" != 0 ] && [ -n "${SMOKE_LOGS:-}" ]; then
-		cp "$dir"/*.log "$SMOKE_LOGS"/
-	fi
-	rm -rf "$dir"
-}
-trap cleanup EXIT
-trap 'exit 1' INT TERM
-
-expect() { # expect SENTENCE COMMAND...
-	local sentence=$1
-	shift
-	if "$@"; then
-		passed=$((passed + 1))
-		echo "  ok    $sentence"
-	else
-		failed=$((failed + 1))
-		echo "  WRONG $sentence"
-		[ ! -s "$dir/body" ] || head -c 600 "$dir/body"
-	fi
-}
-
-# call METHOD TARGET [CURL ARGUMENTS]: status in $status, body in $dir/body, headers in $dir/headers.
-call() {
-	local method=$1 target=$2
-	shift 2
-	status=$(curl -sS -m 10 -g --unix-socket "$sock" -X "$method" -o "$dir/body" -D "$dir/headers" \
-		-w '%{http_code}' "$@" "http://x$target" 2>"$dir/curl.err")
-}
 
 put() { call PUT "$1" --data-binary "$2" "${@:3}"; }
-is() { [ "$status" = "$1" ]; }
-says() { grep -qF -- "$1" "$dir/body"; }
 header() { grep -qi "^$1" "$dir/headers"; }
 answers() { call "$1" "$2" "${@:4}" && is "$3"; }
 takes() { put "$1" "$2" "${@:4}" && is "$3"; }

@@ -88,8 +88,8 @@ start dataplane "${as_gateway[@]}" "$usr/bin/penstock-dataplane" --config "$etc/
 stack_dataplane_pid=$process_pid
 expect "the gateway makes its port with NET_ADMIN" netns_tap "$stack_ns" "$stack_link" "$stack_host/24" "$process_pid"
 expect "the function host starts as a user without powers" start_host n1
-host_pid=$process_pid
-expect "and joins" wait_for 10 "node n1" "$host_pid" node_up n1
+host_pid[n1]=$process_pid
+expect "and joins" wait_for 10 "node n1" "${host_pid[n1]}" node_up n1
 
 manifest_gateway | smoke_apply
 smoke_apply <"$usr/share/penstock/examples/functions.yaml"
@@ -101,11 +101,11 @@ say "the host is started anew"
 settled() { [ "$(penstock get functions -o json | jq -c '[.[] | .status.ready >= 1] | all')" = true ]; }
 expect "all functions are ready" wait_for 20 "the functions" - settled
 before=$(instances)
-process_stop "$host_pid" 20
+process_stop "${host_pid[n1]}" 20
 start_host n1
-host_pid=$process_pid
+host_pid[n1]=$process_pid
 same_instances() { node_up n1 && [ "$(instances)" = "$before" ]; }
-expect "instances are the same afterwards" wait_for 15 "n1 to take them up" "$host_pid" same_instances
+expect "instances are the same afterwards" wait_for 15 "n1 to take them up" "${host_pid[n1]}" same_instances
 expect "and take calls" stack_wait_call echo
 
 say "other machines, and the token"
@@ -135,7 +135,7 @@ install -d -m 0750 -o $cp_uid -g $cp_uid "$stack_run/state-2" "$stack_run/state-
 install -m 0600 -o $cp_uid -g $cp_uid "$stack_run/state/store.mdb" "$stack_run/state-2/store.mdb"
 expect "it starts from the copy" start_controlplane --state "$stack_run/state-2"
 expect "which has every function" test "$(functions)" = "$wanted"
-expect "and the host's instances" wait_for 15 "n1 to be back" "$host_pid" same_instances
+expect "and the host's instances" wait_for 15 "n1 to be back" "${host_pid[n1]}" same_instances
 process_stop "$stack_controlplane_pid"
 expect "and from nothing" start_controlplane --state "$stack_run/state-3"
 smoke_apply <"$stack_run/functions.yaml"

@@ -4,7 +4,7 @@
 # middle of calls, one that hangs, one that never becomes ready, and a host that is killed with -9 under load.
 . "${0%/*}/lib.sh"
 
-declare -A host_pid=() load_pid_of=()
+declare -A load_pid_of=()
 sleepers=24
 host_lives=0
 

@@ -5,7 +5,6 @@
 # call is counted.
 . "${0%/*}/lib.sh"
 
-declare -A host_pid=()
 lease=3
 
 host_ns() { printf '%s-%s' "$stack_ns" "$1"; }

@@ -16,49 +16,9 @@ for file in "$daemon" "$fault_module"; do
 done
 command -v curl >/dev/null || { echo "curl is missing: apt install curl" >&2; exit 2; }
 
-dir=$(mktemp -d "${TMPDIR:-/tmp}/penstock-fs.XXXXXX")
-sock=$dir/control.sock
+. "${0%/*}/lib/control.sh"
 fault=$dir/fault
-pid=
-mounted=
-passed=0
-failed=0
 
-cleanup() {
-	[ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null
-	wait 2>/dev/null
-	[ -z "$mounted" ] || umount "$mounted"
-	if [ "$failed" != 0 ] && [ -n "${SMOKE_LOGS:-}" ]; then
-		cp "$dir"/*.log "$SMOKE_LOGS"/
-	fi
-	rm -rf "$dir"
-}
-trap cleanup EXIT
-trap 'exit 1' INT TERM
-
-expect() { # expect SENTENCE COMMAND...
-	local sentence=$1
-	shift
-	if "$@"; then
-		passed=$((passed + 1))
-		echo "  ok    $sentence"
-	else
-		failed=$((failed + 1))
-		echo "  WRONG $sentence"
-		[ ! -s "$dir/body" ] || head -c 600 "$dir/body"
-	fi
-}
-
-# call METHOD TARGET [CURL ARGUMENTS]: status in $status, body in $dir/body.
-call() {
-	local method=$1 target=$2
-	shift 2
-	status=$(curl -sS -m 20 -g --unix-socket "$sock" -X "$method" -o "$dir/body" -w '%{http_code}' "$@" \
-		"http://x$target" 2>"$dir/curl.err")
-}
-
-is() { [ "$status" = "$1" ]; }
-says() { grep -qF -- "$1" "$dir/body"; }
 answers() { call "$1" "$2" && is "$3"; }
 put() { call PUT "/v1/endpoints/$1" -d "{\"spec\":{\"addresses\":[\"10.0.0.1:${2:-1}\"],\"routes\":[\"$1\"]}}"; }
 takes() { put "$@" && is 201; }

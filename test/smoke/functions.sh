@@ -4,19 +4,6 @@
 # load without a lost call; a host and the control plane killed with -9; logs.
 . "${0%/*}/lib.sh"
 
-declare -A host_pid=()
-
-# host_start NAME PORT
-host_start() {
-	local program shim
-	program=$(stack_program penstock-fnhost)
-	shim=$(stack_program penstock-shim)
-	process_start "$stack_run/$1.log" ip netns exec "$stack_ns" "$program" --config /dev/null --name "$1" \
-		--control "unix:$stack_run/peer.sock" --listen "127.0.0.1:$2" --state "$stack_run/fnhost-$1" \
-		--functions "$stack_build/fnhost/demo" --shim "$shim"
-	host_pid[$1]=$process_pid
-}
-
 function_manifest() {
 	printf -- '---\napiVersion: penstock/v1\nkind: Function\nmetadata: {name: echo}\nspec:\n'
 	printf '  command: [demo-echo]\n  scale: {min: %s, max: 100, concurrency: 8}\n' "$1"

@@ -5,14 +5,6 @@
 # gateways that know their token.
 . "${0%/*}/lib.sh"
 
-# host_start NAME PORT MILLI
-host_start() {
-	process_start "$stack_run/$1.log" ip netns exec "$stack_ns" "$(stack_program penstock-fnhost)" \
-		--config /dev/null --name "$1" --control "unix:$stack_run/peer.sock" --listen "127.0.0.1:$2" --cpu "$3" \
-		--state "$stack_run/fnhost-$1" --functions "$stack_build/fnhost/demo" \
-		--gateway-token-file "$stack_run/token" --shim "$(stack_program penstock-shim)"
-}
-
 # manifest NAME INSTANCES MILLI COMMAND
 manifest() {
 	printf -- '---\napiVersion: penstock/v1\nkind: Function\nmetadata: {name: %s}\nspec:\n' "$1"
@@ -40,14 +32,14 @@ manifest_gateway | smoke_apply
 stack_wait_dataplane
 
 # n1 is full with `tiles` and `faulty`, so that `thumbnail` can only be on n2.
-host_start n1 7880 1000
+host_start n1 7880 --cpu 1000 --gateway-token-file "$stack_run/token"
 {
 	manifest tiles 1 500 demo-tiles
 	manifest faulty 1 500 demo-faulty
 } | smoke_apply
 expect "tiles is ready" wait_for 15 "tiles" - ready tiles 1
 expect "faulty is ready" wait_for 15 "faulty" - ready faulty 1
-host_start n2 7881 1000
+host_start n2 7881 --cpu 1000 --gateway-token-file "$stack_run/token"
 {
 	manifest thumbnail 2 100 demo-thumbnail
 	manifest sleeper 1 100 demo-faulty

@@ -5,25 +5,6 @@
 # and the control plane killed with -9 meanwhile: nothing is lost, nothing runs twice. No gateway: nobody is called.
 . "${0%/*}/lib.sh"
 
-declare -A host_pid=()
-
-# host_start NAME PORT
-host_start() {
-	local program shim
-	program=$(stack_program penstock-fnhost)
-	shim=$(stack_program penstock-shim)
-	process_start "$stack_run/$1.log" ip netns exec "$stack_ns" "$program" --config /dev/null --name "$1" \
-		--control "unix:$stack_run/peer.sock" --listen "127.0.0.1:$2" --state "$stack_run/fnhost-$1" \
-		--functions "$stack_build/fnhost/demo" --shim "$shim"
-	host_pid[$1]=$process_pid
-}
-
-controlplane_restart() {
-	kill -KILL "$stack_controlplane_pid"
-	wait "$stack_controlplane_pid" 2>/dev/null || true
-	stack_start_controlplane
-}
-
 # job_apply NAME SCRIPT [MORE OF THE SPEC, a line each]: $RUN is this test's directory.
 job_apply() {
 	{

@@ -208,6 +208,29 @@ load_wait() {
 # load_get FILTER: a value of the result, by jq.
 load_get() { jq -r "$1" "$stack_run/load.json"; }
 
+# --- function hosts and the control plane ---
+
+declare -A host_pid=()
+
+# host_start NAME PORT [FLAGS]: a function host on loopback; its pid is host_pid[NAME].
+host_start() {
+	local name=$1 port=$2 program shim
+	shift 2
+	program=$(stack_program penstock-fnhost)
+	shim=$(stack_program penstock-shim)
+	process_start "$stack_run/$name.log" ip netns exec "$stack_ns" "$program" --config /dev/null --name "$name" \
+		--control "unix:$stack_run/peer.sock" --listen "127.0.0.1:$port" --state "$stack_run/fnhost-$name" \
+		--functions "$stack_build/fnhost/demo" --shim "$shim" "$@"
+	host_pid[$name]=$process_pid
+}
+
+# After a kill -9.
+controlplane_restart() {
+	kill -KILL "$stack_controlplane_pid"
+	wait "$stack_controlplane_pid" 2>/dev/null || true
+	stack_start_controlplane
+}
+
 # --- what the gateway says of itself ---
 
 # The control plane's statistics as JSON; filter with jq.

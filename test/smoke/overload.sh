@@ -16,10 +16,7 @@ stack_start_controlplane
 stack_start_dataplane
 manifest_gateway | smoke_apply
 stack_wait_dataplane
-process_start "$stack_run/host.log" ip netns exec "$stack_ns" "$(stack_program penstock-fnhost)" --config /dev/null \
-	--name n1 --control "unix:$stack_run/peer.sock" --listen 127.0.0.1:7880 --state "$stack_run/fnhost-n1" \
-	--functions "$stack_build/fnhost/demo" --shim "$(stack_program penstock-shim)"
-host_pid=$process_pid
+host_start n1 7880
 smoke_apply <<YAML
 apiVersion: penstock/v1
 kind: Function
@@ -62,7 +59,7 @@ gateway_before=$(gateway_rejected)
 host_before=$(host_rejected)
 own_before=$(own_refusals)
 
-rss_all() { echo "$(rss_kib "$stack_dataplane_pid") $(rss_kib "$host_pid") $(rss_kib "$instance_pid")"; }
+rss_all() { echo "$(rss_kib "$stack_dataplane_pid") $(rss_kib "${host_pid[n1]}") $(rss_kib "$instance_pid")"; }
 # How long a call that is refused takes, in us, by the command line: the most of several.
 refused_us() {
 	local start end said

@@ -5,21 +5,6 @@
 # pause and resume; a version that fails is taken back and not tried again. No gateway: nobody is called.
 . "${0%/*}/lib.sh"
 
-host_start() {
-	local program shim
-	program=$(stack_program penstock-fnhost)
-	shim=$(stack_program penstock-shim)
-	process_start "$stack_run/$1.log" ip netns exec "$stack_ns" "$program" --config /dev/null --name "$1" \
-		--control "unix:$stack_run/peer.sock" --listen "127.0.0.1:$2" --state "$stack_run/fnhost-$1" \
-		--functions "$stack_build/fnhost/demo" --shim "$shim"
-}
-
-controlplane_restart() {
-	kill -KILL "$stack_controlplane_pid"
-	wait "$stack_controlplane_pid" 2>/dev/null || true
-	stack_start_controlplane
-}
-
 # function_apply LEVEL [COMMAND]
 function_apply() {
 	smoke_apply <<-EOF
