@@ -141,13 +141,14 @@ static int evaluate_node(struct sched_core *c, uint32_t slot, uint8_t trigger)
 	return 0;
 }
 
-// A node takes instances, or other ones than before: each job with one a node looks at it.
-static int evaluate_system_jobs(struct sched_core *c, uint32_t slot)
+// A node takes instances, or other ones than before, or is back: each job with one a node looks at
+// it.
+static int evaluate_system_jobs(struct sched_core *c, uint32_t slot, bool back)
 {
 	const struct sched_slots *list = &c->state->system_jobs;
 	int rc = 0;
 
-	if (!sched_node_takes(sched_node_at(&c->state->head, slot)))
+	if (!back && !sched_node_takes(sched_node_at(&c->state->head, slot)))
 		return 0;
 	for (uint32_t k = 0; !rc && k < list->count; k++) {
 		const struct sched_job *j = sched_job_at(&c->state->head, list->free[k]);
@@ -174,7 +175,7 @@ int sched_core_node_put(struct sched_core *c, const char *name,
 	rc = sched_core_change(
 		c, SCHED_NODE_PUT, *slot, (struct sched_change){.node = {info, *capacity}});
 	if (!rc)
-		rc = evaluate_system_jobs(c, *slot);
+		rc = evaluate_system_jobs(c, *slot, false);
 	committed = sched_core_commit(c, 0);
 	return rc ? rc : committed;
 }
@@ -183,7 +184,7 @@ static int change_node(struct sched_core *c, uint32_t slot, uint8_t status, bool
 	enum sched_drain drain, ns_t now)
 {
 	const struct sched_node *n = sched_node_at(&c->state->head, slot);
-	bool leaves, drains;
+	bool leaves, drains, back;
 	int rc, committed;
 
 	if (n->status == status && n->eligible == eligible && n->draining == drain)
@@ -191,13 +192,14 @@ static int change_node(struct sched_core *c, uint32_t slot, uint8_t status, bool
 	leaves = status != n->status &&
 		 (status == SCHED_NODE_DOWN || status == SCHED_NODE_DISCONNECTED);
 	drains = drain > n->draining;
+	back = status == SCHED_NODE_READY && n->status != status;
 	sched_core_begin(c);
 	rc = sched_core_change(c, SCHED_NODE_STATE, slot,
 		(struct sched_change){.node_state = {status, eligible, (uint8_t)drain}});
 	if (!rc && (leaves || drains))
 		rc = evaluate_node(c, slot, leaves ? SCHED_NODE_UPDATE : SCHED_NODE_DRAIN);
 	if (!rc)
-		rc = evaluate_system_jobs(c, slot);
+		rc = evaluate_system_jobs(c, slot, back);
 	committed = sched_core_commit(c, now);
 	return rc ? rc : committed;
 }

@@ -73,7 +73,9 @@ static void sort_live(struct system_work *y, const struct sched_instance *i, uin
 		return;
 	}
 	*at = i->id.slot;
-	if (at == &p->current && i->version != y->w.spec->version)
+	// On a node that is away it goes on as it is until that is back.
+	if (at == &p->current && i->version != y->w.spec->version &&
+		n->status == SCHED_NODE_READY)
 		sched_want_update(&y->w, i);
 }
 
@@ -213,8 +215,8 @@ static int prepare(struct system_work *y)
 			return -ENOMEM;
 		sched_filter_init(&y->filters[g], w->spec, g, memo, classes);
 		for (uint32_t k = 0; k < y->count; k++)
-			w->places[g][k] = (struct sched_place){
-				SCHED_NONE, SCHED_NONE, SCHED_NONE, SCHED_NONE, false};
+			w->places[g][k] = (struct sched_place){SCHED_NONE, SCHED_NONE, SCHED_NONE,
+				SCHED_NONE, SCHED_NONE, SCHED_NONE, false};
 	}
 	most = most < w->limit ? most : w->limit;
 	w->out->wants = sched_arena_take(w->arena, most * sizeof(struct sched_want));

@@ -174,6 +174,53 @@ static void b89_updates_node_after_node(void **state)
 	assert_int_equal(world_live(w, job), 10);
 }
 
+static uint32_t of_group(const struct world *w, uint32_t job, uint32_t group, uint32_t version)
+{
+	const struct sched_snapshot *s = world_head(w);
+	uint32_t n = 0;
+
+	for (uint32_t at = sched_job_at(s, job)->first_instance; at != SCHED_NONE;) {
+		const struct sched_instance *i = sched_instance_at(s, at);
+
+		n += sched_live(i) && i->group == group && i->version == version;
+		at = i->next_in_job;
+	}
+	return n;
+}
+
+// A group that the new version leaves as it is goes on under that, on a node that is away once it
+// is back. Nobody is to blame meanwhile.
+static void b89_an_update_waits_for_a_node_that_is_away(void **state)
+{
+	struct world *w = *state;
+	struct sched_group groups[2] = {w->group, w->group};
+	uint32_t job;
+
+	add_nodes(w, 3, 1000);
+	groups[0].name = "stays";
+	w->spec.groups = groups;
+	w->spec.group_count = 2;
+	job = world_job(w, "agent", 1);
+	world_settle(w);
+	world_node_status(w, 0, SCHED_NODE_DISCONNECTED);
+	groups[1].restart_hash = 2;
+	world_job(w, "agent", 1);
+	world_settle(w);
+	assert_int_equal(of_group(w, job, 0, 2), 2);
+	assert_int_equal(of_group(w, job, 1, 2), 2);
+	assert_int_equal(sched_applier_stats(w->core->applier).unexplained, 0);
+	assert_int_equal(world_last_eval(w, job)->status, SCHED_EVAL_COMPLETE);
+	// It is back, and takes nothing new.
+	assert_int_equal(
+		sched_core_node_state(w->core, 0, SCHED_NODE_READY, false, false, w->now), 0);
+	world_settle(w);
+	assert_int_equal(of_group(w, job, 0, 2), 3);
+	assert_int_equal(of_group(w, job, 1, 1), 1);
+	world_node_status(w, 0, SCHED_NODE_READY);
+	world_settle(w);
+	assert_int_equal(of_group(w, job, 1, 2), 3);
+}
+
 // The new one is too large for half of the nodes: the old ones go on there, the others are updated.
 static void b89_an_update_goes_on_past_full_nodes(void **state)
 {
@@ -382,6 +429,7 @@ int main(void)
 		TEST(b89_a_new_node_triggers),
 		TEST(b89_lost_and_back),
 		TEST(b89_updates_node_after_node),
+		TEST(b89_an_update_waits_for_a_node_that_is_away),
 		TEST(b89_an_update_goes_on_past_full_nodes),
 		TEST(b89_an_update_goes_on_past_what_ends),
 		TEST(b90_sysbatch_runs_once),
