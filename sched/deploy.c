@@ -65,8 +65,7 @@ const struct sched_group *sched_group_named(const struct sched_spec *spec, const
 	return NULL;
 }
 
-// Groups that have something to be beside, and differ from it.
-static uint32_t canary_groups(const struct sched_spec *from, const struct sched_spec *next)
+uint32_t sched_deploy_canary_groups(const struct sched_spec *from, const struct sched_spec *next)
 {
 	uint32_t bits = 0;
 
@@ -117,7 +116,8 @@ bool sched_deployment_start(const struct sched_job *old, const struct sched_spec
 	if (old && old->live)
 		out->from = out->stable ? out->stable : sched_job_spec(old)->version;
 	if (out->from)
-		out->canary_groups = canary_groups(sched_job_version(old, out->from), next);
+		out->canary_groups =
+			sched_deploy_canary_groups(sched_job_version(old, out->from), next);
 	if (before) {
 		out->before = before->version;
 		out->before_status =

@@ -287,9 +287,12 @@ int sched_deploy_put(struct sched_core *c, uint32_t slot, struct sched_deploymen
 	int rc;
 
 	d->create_index = c->state->head.index;
-	if (!sched_job_version(j, d->from)) {
-		d->from = 0;
-		d->canary_groups = 0;
+	// Nothing runs the version before it, which is forgotten; what runs is older.
+	if (d->from && !sched_job_version(j, d->from)) {
+		const struct sched_spec *from = j->versions->count > 1 ? j->versions->spec[1] : NULL;
+
+		d->from = from ? from->version : 0;
+		d->canary_groups = sched_deploy_canary_groups(from, sched_job_spec(j));
 	}
 	rc = put(c, slot, d);
 	return rc ? rc : progress(c, slot, now);

@@ -125,6 +125,29 @@ static void b76_canary_and_promotion(void **state)
 		sched_core_deployment(w->core, job, SCHED_DEPLOYMENT_PROMOTE, w->now), -EINVAL);
 }
 
+// The version before it was put and never placed: what runs is an older one, that was not ready.
+static void b76_canaries_beside_what_runs(void **state)
+{
+	struct world *w = *state;
+	uint32_t job = world_job(w, "j", 3);
+
+	world_run(w);
+	w->group.canaries = 1;
+	w->group.restart_hash = 2;
+	world_job(w, "j", 3);
+	w->group.restart_hash = 3;
+	world_job(w, "j", 3);
+	world_settle(w);
+	assert_int_equal(deploy_view(w, job).deployment->from, 1);
+	assert_int_equal(world_live_version(w, job, 1), 3);
+	assert_int_equal(world_live_version(w, job, 3), 1);
+	assert_true(deploy_view(w, job).waits);
+	deploy_act(w, job, SCHED_DEPLOYMENT_PROMOTE);
+	world_settle(w);
+	assert_int_equal(world_live_version(w, job, 3), 3);
+	assert_int_equal(world_live(w, job), 3);
+}
+
 static void b76_canary_of_a_single_instance(void **state)
 {
 	struct world *w = *state;
@@ -586,6 +609,7 @@ int main(void)
 		TEST(b75_one_that_hangs),
 		TEST(b94_ended_after_its_replacement_came),
 		TEST(b76_canary_and_promotion),
+		TEST(b76_canaries_beside_what_runs),
 		TEST(b76_canary_of_a_single_instance),
 		TEST(b76_auto_promote),
 		TEST(b76_groups),
