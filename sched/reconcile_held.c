@@ -89,6 +89,16 @@ static const struct sched_instance *settle(struct sched_work *w, const struct sc
 	return base;
 }
 
+// Both versions are one to the group's instances: what is placed is of the current one, or the next
+// evaluation would only make it so, and how often it has failed would be forgotten.
+static bool same_before(const struct sched_work *w, uint32_t group, uint32_t before)
+{
+	const struct sched_group *a = &w->from->groups[before], *b = &w->spec->groups[group];
+
+	return before == group && a->restart_hash == b->restart_hash &&
+	       memcmp(&a->ask, &b->ask, sizeof(a->ask)) == 0;
+}
+
 static void place_before(struct sched_work *w, uint32_t group, uint32_t index)
 {
 	const struct sched_place *p = &w->places[group][index];
@@ -98,7 +108,8 @@ static void place_before(struct sched_work *w, uint32_t group, uint32_t index)
 		return;
 	if (previous == SCHED_NONE)
 		previous = p->away == SCHED_NONE ? p->last : p->away;
-	w->placing = w->from;
+	if (!same_before(w, group, before))
+		w->placing = w->from;
 	if (sched_work_may_reschedule(w, sched_instance_at(w->s, p->last)))
 		sched_want_place(w, before, index, previous, p->last);
 	w->placing = w->spec;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "sched/reconcile.h"
 #include "test/unit/deploy_world.h"
 
 #define SEC NS_PER_SEC
@@ -53,6 +54,20 @@ static void b57_unplaced_canaries(void **state)
 	world_settle(w);
 	assert_int_equal(deploy_view(w, job).groups[0].placed, 2);
 	assert_true(deploy_view(w, job).waits);
+}
+
+static const struct sched_instance *group_at(const struct world *w, uint32_t job, uint32_t group)
+{
+	const struct sched_snapshot *s = world_head(w);
+
+	for (uint32_t at = sched_job_at(s, job)->first_instance; at != SCHED_NONE;) {
+		const struct sched_instance *i = sched_instance_at(s, at);
+
+		if (sched_live(i) && i->group == group)
+			return i;
+		at = i->next_in_job;
+	}
+	return NULL;
 }
 
 static void b77_paused_places_nothing_more(void **state)
@@ -300,6 +315,40 @@ static void b77_plain_updates_try_again(void **state)
 	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
 }
 
+// A group that the failed version leaves as it is: what is placed there is of the current version,
+// and what fails waits longer each time.
+static void b77_what_is_the_same_backs_off(void **state)
+{
+	struct world *w = *state;
+	struct sched_group groups[2] = {w->group, w->group};
+	const struct sched_instance *i;
+	uint32_t job;
+
+	groups[0].count = groups[1].count = 1;
+	groups[0].name = "stays";
+	w->spec.groups = groups;
+	w->spec.group_count = 2;
+	job = world_job(w, "j", 1);
+	world_settle(w);
+	groups[1].restart_hash = 2;
+	world_job(w, "j", 1);
+	world_run(w);
+	deploy_act(w, job, SCHED_DEPLOYMENT_FAIL);
+	world_settle(w);
+	for (uint16_t n = 0; n < 4; n++) {
+		i = group_at(w, job, 0);
+		assert_non_null(i);
+		assert_int_equal(i->version, 2);
+		assert_int_equal(i->reschedules, n);
+		world_report(w, i, SCHED_FAILED, false);
+		world_settle(w);
+		assert_null(group_at(w, job, 0));
+		w->now += sched_reschedule_delay(n) + SEC;
+		world_settle(w);
+	}
+	assert_int_equal(world_live(w, job), 2);
+}
+
 static void b77_stopped_is_cancelled(void **state)
 {
 	struct world *w = *state;
@@ -334,6 +383,7 @@ int main(void)
 		TEST(b77_old_ones_ask_for_what_they_did),
 		TEST(b77_old_ones_claim_what_they_did),
 		TEST(b77_plain_updates_try_again),
+		TEST(b77_what_is_the_same_backs_off),
 		TEST(b77_stopped_is_cancelled),
 	};
 
