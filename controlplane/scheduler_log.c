@@ -16,6 +16,7 @@
 #include "controlplane/registry_internal.h"
 #include "controlplane/scheduler_internal.h"
 #include "lib/base/cursor.h"
+#include "lib/base/log.h"
 
 // ---- loading ----
 
@@ -107,9 +108,21 @@ static void append_transactions(struct sched_bytes *to, const struct sched_bytes
 	}
 }
 
+// Memory was missing for a transaction: without it what follows could not be replayed. What is in
+// the store is right, and nobody was told of more.
+static void end_incomplete(void)
+{
+	log_error("scheduler",
+		"out of memory: the log lacks a change, so nothing more can be stored; ending, so "
+		"that the next start goes on from what is stored; give the control plane more memory");
+	abort();
+}
+
 // Takes over what the core has logged. Lock held.
 static void take_log(struct scheduler *s)
 {
+	if (s->core->state->log.incomplete)
+		end_incomplete();
 	s->told = false;
 	sched_log_take(s->core, &s->spare);
 	append_transactions(&s->riding, &s->spare);

@@ -596,6 +596,7 @@ int sched_encode_end(struct sched_encoder *e)
 	if (e->out.failed || len > UINT32_MAX) {
 		e->out.len = e->frame;
 		e->out.failed = false;
+		e->incomplete = true;
 		return -ENOMEM;
 	}
 	w = writer_of(e->out.data + e->frame + 4, 4);

@@ -113,6 +113,7 @@ struct sched_encoder {
 	struct sched_bytes out;
 	size_t frame;               // where the open transaction begins
 	struct sched_instance head; // of the last PLACE_HEAD; job SCHED_NONE: none
+	bool incomplete;            // out of memory: a transaction is not in the bytes
 };
 
 void sched_encode_begin(struct sched_encoder *e, uint64_t index);

@@ -177,8 +177,8 @@ uint64_t sched_txn_begin(struct sched_state *st);
 // Applies the change and writes it to the log. 0 or what sched_apply returns; then it is not in the
 // log.
 int sched_txn_change(struct sched_state *st, const struct sched_change *change);
-// 0, or -ENOMEM: the log is incomplete, and the caller must write a checkpoint instead of
-// appending.
+// 0, or -ENOMEM: the log is incomplete, which its encoder remembers. Whoever hosts the state must
+// not append what follows, but begin anew from what is durable.
 int sched_txn_end(struct sched_state *st);
 // Makes all transactions so far visible to readers. 0 or -ENOMEM: readers stay with the older view.
 int sched_publish(struct sched_state *st);

@@ -126,9 +126,10 @@ static void b60_an_error_nacks(void **state)
 		fail_at(n++);
 		rc = attempt(&w, &t, token);
 		left = -1;
-		// If it ran out for the log alone, all was done: a host writes a checkpoint then.
+		// If it ran out for the log alone, all was done: a host begins anew then.
 		if (rc && !world_evals(&w, job, SCHED_EVAL_PENDING)) {
 			assert_int_equal(world_live(&w, job), 40);
+			assert_true(w.core->state->log.incomplete);
 		} else if (rc) {
 			assert_int_equal(rc, -ENOMEM);
 			errors++;

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// The scheduler's threads and its log, without hosts: what happens when memory runs out.
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "controlplane/registry_internal.h"
+#include "controlplane/scheduler_internal.h"
+
+static void no_placement(void *user, const struct scheduler_placement *p)
+{
+}
+
+static void no_stop(void *user, const char *id, bool lost)
+{
+}
+
+static void no_end(void *user, const char *id)
+{
+}
+
+static const struct scheduler_deeds deeds = {no_placement, no_stop, no_end, no_end};
+static const struct sched_group group = {.name = "main", .count = 1, .ask = {.slots = 1}};
+static const struct sched_spec job = {
+	.namespace = "default", .name = "j", .priority = 50, .groups = &group, .group_count = 1};
+
+struct world {
+	struct store *store;
+	struct scheduler s;
+};
+
+static int setup(void **state)
+{
+	const struct sched_res capacity = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
+	struct world *w = calloc(1, sizeof(*w));
+
+	assert_non_null(w);
+	w->store = store_mem_new();
+	assert_int_equal(scheduler_start(&w->s, w->store, 1, 1, &deeds, NULL), 0);
+	scheduler_node_put(&w->s, "n", NULL, 0, &capacity);
+	scheduler_node_state(&w->s, "n", SCHED_NODE_READY, true, false);
+	*state = w;
+	return 0;
+}
+
+// ---- memory ----
+
+// With standard error in `fd`: memory for the log runs out, then it is to be stored.
+static void run_out(int fd)
+{
+	struct world *w;
+	void *state;
+
+	dup2(fd, STDERR_FILENO);
+	setup(&state);
+	w = state;
+	pthread_mutex_lock(&w->s.lock);
+	// As when it cannot grow.
+	w->s.core->state->log.out.failed = true;
+	pthread_mutex_unlock(&w->s.lock);
+	scheduler_job_put(&w->s, &job);
+	scheduler_pending(&w->s);
+	_exit(0);
+}
+
+// A transaction that is not in the log is never followed by others.
+static void test_a_log_with_a_gap_is_not_stored(void **state)
+{
+	char said[2000] = "";
+	size_t len = 0;
+	ssize_t n;
+	int fds[2], status;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		run_out(fds[1]);
+	close(fds[1]);
+	while ((n = read(fds[0], said + len, sizeof(said) - 1 - len)) > 0)
+		len += (size_t)n;
+	close(fds[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	assert_non_null(strstr(said, "out of memory"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_log_with_a_gap_is_not_stored),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
