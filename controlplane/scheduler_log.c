@@ -139,8 +139,14 @@ void scheduler_quiet(struct scheduler *s)
 
 bool scheduler_pending(struct scheduler *s)
 {
+	bool full;
+
 	pthread_mutex_lock(&s->lock);
+	full = scheduler_backlog(s) >= SCHEDULER_BACKLOG_MAX;
 	take_log(s);
+	// What changes nothing is gone; nobody else may be told of that for long.
+	if (full && scheduler_backlog(s) < SCHEDULER_BACKLOG_MAX)
+		scheduler_kick(s);
 	pthread_mutex_unlock(&s->lock);
 	return s->riding.len > 0 || scheduler_checkpoint_waits(s) || s->stray_count;
 }

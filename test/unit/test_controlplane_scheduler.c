@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scheduler's threads and its log, without hosts: what happens when memory runs out.
+// The scheduler's threads and its log, without hosts: what bounds them, and what happens when
+// memory runs out.
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -15,6 +16,8 @@
 
 #include "controlplane/registry_internal.h"
 #include "controlplane/scheduler_internal.h"
+
+#define DEADLINE (20 * NS_PER_SEC)
 
 static void no_placement(void *user, const struct scheduler_placement *p)
 {
@@ -50,6 +53,40 @@ static int setup(void **state)
 	scheduler_node_state(&w->s, "n", SCHED_NODE_READY, true, false);
 	*state = w;
 	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	scheduler_stop(&w->s);
+	store_close(w->store);
+	free(w);
+	return 0;
+}
+
+// A batch whose bytes go nowhere; false: there are none.
+static bool land(struct scheduler *s)
+{
+	struct batch *batch = calloc(1, sizeof(*batch));
+	bool pending = scheduler_pending(s);
+
+	if (pending) {
+		scheduler_ride(s, batch);
+		scheduler_landed(s, 0);
+	}
+	batch_destroy(batch);
+	return pending;
+}
+
+static uint32_t instances(struct scheduler *s)
+{
+	uint32_t n;
+
+	pthread_mutex_lock(&s->lock);
+	n = s->core->state->head.counts[SCHED_TABLE_INSTANCES];
+	pthread_mutex_unlock(&s->lock);
+	return n;
 }
 
 // ---- memory ----
@@ -96,10 +133,54 @@ static void test_a_log_with_a_gap_is_not_stored(void **state)
 	assert_non_null(strstr(said, "out of memory"));
 }
 
+// ---- bounds ----
+
+// All threads sleep, and the keeper looks at nothing by itself: what is tested must not depend on it.
+static void wait_still(struct scheduler *s)
+{
+	ns_t give_up = clock_now() + DEADLINE;
+	bool still = false;
+
+	while (!still) {
+		assert_true(clock_now() < give_up);
+		pthread_mutex_lock(&s->lock);
+		s->core->garbage.at = s->core->unblock_failed_at = NS_NEVER;
+		still = s->keeper_until == NS_NEVER && s->idle == 1 && !s->woken;
+		if (!still)
+			pthread_cond_signal(&s->due);
+		pthread_mutex_unlock(&s->lock);
+	}
+}
+
+// Workers wait while too much is not durable. If nothing of it has to be, they go on when that is
+// seen, and not when something else happens.
+static void test_workers_go_on_without_a_commit(void **state)
+{
+	struct scheduler *s = &((struct world *)*state)->s;
+	ns_t give_up = clock_now() + DEADLINE;
+
+	while (land(s))
+		;
+	wait_still(s);
+	pthread_mutex_lock(&s->lock);
+	while (scheduler_backlog(s) < SCHEDULER_BACKLOG_MAX) {
+		sched_txn_begin(s->core->state);
+		sched_txn_end(s->core->state);
+	}
+	pthread_mutex_unlock(&s->lock);
+	assert_int_equal(scheduler_job_put(s, &job), 0);
+	assert_int_equal(instances(s), 0);
+	assert_true(scheduler_pending(s));
+	while (!instances(s))
+		assert_true(clock_now() < give_up);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_log_with_a_gap_is_not_stored),
+		cmocka_unit_test_setup_teardown(
+			test_workers_go_on_without_a_commit, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
