@@ -33,6 +33,9 @@
 // Not yet durable, or not yet told; then no more work is handed out. Whatever is decided next stands
 // behind it, so it is no more than a disk takes in some ms.
 #define SCHEDULER_BACKLOG_MAX ((size_t)256 << 10)
+// The same for what people ask for: dispatches bring bytes of their own, and would fill the memory
+// while the store takes nothing.
+#define SCHEDULER_REQUESTS_MAX ((size_t)16 << 20)
 #define SCHEDULER_NODE_STATUS_KEPT (-1)
 
 struct scheduler_placement {
@@ -238,8 +241,8 @@ struct scheduler_child {
 	char name[64];
 	uint64_t index;  // durable once durable_index has reached it
 };
-// As sched_core_dispatch(), or of a job with a schedule as sched_core_launch_now(). *out is filled
-// for 0 and -EEXIST.
+// As sched_core_dispatch(), or of a job with a schedule as sched_core_launch_now(); -EDQUOT also if
+// too much waits for the store. *out is filled for 0 and -EEXIST.
 int scheduler_dispatch(struct scheduler *s, const char *namespace, const char *name,
 	struct sched_dispatch *d, struct scheduler_child *out);
 

@@ -43,6 +43,12 @@ static int dispatch(struct scheduler *s, uint32_t parent, struct sched_dispatch 
 	const struct sched_job *j = sched_job_at(&s->core->state->head, parent);
 	const struct sched_launch *l = j ? sched_job_spec(j)->launch : NULL;
 
+	if (scheduler_backlog(s) >= SCHEDULER_REQUESTS_MAX) {
+		snprintf(d->why, sizeof(d->why),
+			"what was dispatched before is not stored yet: try again in a moment; if it "
+			"stays so, see the disk of the state directory");
+		return -EDQUOT;
+	}
 	return l && l->cron && !l->templated
 		       ? launch(s, parent, d, child)
 		       : sched_core_dispatch(s->core, parent, d, scheduler_now(s), child);

@@ -175,12 +175,42 @@ static void test_workers_go_on_without_a_commit(void **state)
 		assert_true(clock_now() < give_up);
 }
 
+// What is dispatched while the store takes nothing does not fill the memory.
+static void test_dispatches_wait_for_the_store(void **state)
+{
+	const struct sched_launch launch = {.templated = true};
+	struct scheduler *s = &((struct world *)*state)->s;
+	struct sched_spec template = job;
+	char payload[SCHED_PAYLOAD_MAX] = "";
+	struct sched_dispatch d = {.payload = payload, .payload_len = sizeof(payload)};
+	struct scheduler_child child;
+	size_t made = 0;
+	int rc;
+
+	template.name = "t";
+	template.type = SCHED_TYPE_BATCH;
+	template.launch = &launch;
+	assert_int_equal(scheduler_job_put(s, &template), 0);
+	while (!(rc = scheduler_dispatch(s, "default", "t", &d, &child)))
+		assert_true(++made * sizeof(payload) < 2 * SCHEDULER_REQUESTS_MAX);
+	assert_int_equal(rc, -EDQUOT);
+	assert_non_null(strstr(d.why, "not stored yet"));
+	assert_true(made > 100);
+	while (land(s))
+		;
+	while (scheduler_untold(s))
+		scheduler_tell(s);
+	assert_int_equal(scheduler_dispatch(s, "default", "t", &d, &child), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_log_with_a_gap_is_not_stored),
 		cmocka_unit_test_setup_teardown(
 			test_workers_go_on_without_a_commit, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_dispatches_wait_for_the_store, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
