@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Readers of logs: see logs.h. Loop's thread; a reader looks for more of its file each LOOK, and goes on with the
-// new file when the log was rotated.
+// new file when the log was rotated. What is asked for and is not in the file any more is looked for in the one before.
 #include "fnhost/logs.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -27,6 +28,7 @@ struct log_reader {
 	int fd;
 	off_t at;
 	bool follow;
+	bool older; // it reads the file before that of `path`
 };
 
 static void reader_free(struct log_reader *r)
@@ -38,8 +40,8 @@ static void reader_free(struct log_reader *r)
 	free(r);
 }
 
-// Where the last `lines` lines begin.
-static off_t tail(int fd, json_int_t lines)
+// Where the last *lines lines begin; *lines becomes how many more there should be.
+static off_t tail(int fd, json_int_t *lines)
 {
 	char bytes[PIECE_BYTES];
 	off_t at = lseek(fd, 0, SEEK_END);
@@ -51,12 +53,13 @@ static off_t tail(int fd, json_int_t lines)
 
 		for (ssize_t i = n; i-- > 0;) {
 			// The newline at the very end begins no line.
-			if (bytes[i] == '\n' && !last && lines-- <= 1)
+			if (bytes[i] == '\n' && !last && --*lines <= 0)
 				return from + i + 1;
 			last = false;
 		}
 		at = from;
 	}
+	*lines -= !last;
 	return 0;
 }
 
@@ -79,21 +82,22 @@ static bool runs(const struct log_reader *r)
 static bool at_end(struct log_reader *r)
 {
 	struct rs_message none = {0};
-	int fd;
+	// Also of one that has ended: its last words may be in a new file.
+	int fd = (r->follow || r->older) && rotated(r) ? open(r->path, O_RDONLY | O_CLOEXEC) : -1;
 
+	r->older = false;
+	if (fd >= 0) {
+		close(r->fd);
+		r->fd = fd;
+		r->at = 0;
+		return true;
+	}
 	if (!r->follow || !runs(r)) {
 		struct rs_stream *stream = r->stream;
 
 		reader_free(r);
 		rs_payload(stream, &none, false, true);
 		return false;
-	}
-	fd = rotated(r) ? open(r->path, O_RDONLY | O_CLOEXEC) : -1;
-	if (fd >= 0) {
-		close(r->fd);
-		r->fd = fd;
-		r->at = 0;
-		return true;
 	}
 	timer_arm(loop_timers(r->host->loop), &r->timer, loop_now(r->host->loop) + LOOK);
 	return false;
@@ -129,6 +133,25 @@ static void on_timer(struct timer *timer, ns_t now)
 	pump(container_of(timer, struct log_reader, timer));
 }
 
+// To the last `lines` lines, which may begin in the file before.
+static void go_back(struct log_reader *r, json_int_t lines)
+{
+	char path[sizeof(r->path) + 2], end = '\n';
+	int fd;
+
+	r->at = tail(r->fd, &lines);
+	snprintf(path, sizeof(path), "%s.1", r->path);
+	fd = lines > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	if (fd < 0)
+		return;
+	close(r->fd);
+	r->fd = fd;
+	// A line that both have a part of is counted once.
+	lines += pread(fd, &end, 1, lseek(fd, 0, SEEK_END) - 1) == 1 && end != '\n';
+	r->at = tail(fd, &lines);
+	r->older = true;
+}
+
 static bool id_valid(const char *id)
 {
 	return id && id[0] && strlen(id) <= INSTANCE_ID_MAX && !strchr(id, '/') && id[0] != '.';
@@ -160,8 +183,10 @@ void logs_begin(struct host *h, struct rs_stream *stream, json_t *request)
 	strcpy(r->id, id);
 	r->follow = json_is_true(json_object_get(request, "follow"));
 	r->timer.fire = on_timer;
-	r->at = count > 0 ? tail(r->fd, count < LINES_MAX ? count : LINES_MAX)
-			  : lseek(r->fd, 0, SEEK_END);
+	if (count > 0)
+		go_back(r, count < LINES_MAX ? count : LINES_MAX);
+	else
+		r->at = lseek(r->fd, 0, SEEK_END);
 	stream->user = r;
 	pump(r);
 }

@@ -9,7 +9,7 @@
 //   never ID FUNCTION VERSION SPEC the same, and it is to be stopped
 //   stop ID                        want it stopped
 //   gone ID                        forget it
-//   logs ID LINES                  ask for a log; its text goes to standard output
+//   logs ID LINES [follow]         ask for a log; its text goes to standard output
 //   call FUNCTION DATA             call as a gateway; "reply TEXT" or "error CODE TEXT" on standard output
 //   file FUNCTION IN OUT           the same with files; "reply" alone when OUT is written
 // Standard output has a line for each report: "report" and its JSON; "load" and numbers for each push.
@@ -302,7 +302,8 @@ static void run_line(char *line)
 	} else if (strcmp(verb, "logs") == 0) {
 		char text[256];
 
-		snprintf(text, sizeof(text), "{\"id\":\"%s\",\"tail\":%d}", id, atoi(save));
+		snprintf(text, sizeof(text), "{\"id\":\"%s\",\"tail\":%d,\"follow\":%s}", id,
+			atoi(save), strstr(save, "follow") ? "true" : "false");
 		set_route(&message, "penstock.logs", 0);
 		push_text(&message.data, text);
 		rs_request(&platform.host.session, RS_REQUEST_STREAM, 100, &message, NULL, &error);

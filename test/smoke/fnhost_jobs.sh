@@ -148,7 +148,23 @@ for id in a1 a2 a3; do expect "$id was begun once" same "$(begun $id)" 1; done
 echo "logs"
 say "logs a1 1"
 expect "of what has ended can be read" soon 3 grep -q "^log while it was away" "$dir/platform.log"
-for id in p1 p2 s1 s2 m1 t1 t2 n1 n2 a1 a2 a3 w1 w2; do say "gone $id"; done
+heard() { grep -qxE "(log )?$1" "$dir/platform.log"; }
+job r1 'seq -f "line %g" 3000'
+soon 10 ended r1 "exited 0 0 "
+expect "of a log that was rotated there is the part before" test -s "$dir/state/logs/r1.log.1"
+say "logs r1 2000"
+expect "and the lines asked for begin in it" soon 3 heard "line 1001"
+expect "go on in the newer one" soon 3 heard "line (2999|3000)"
+expect "and are no more than that" test "$(heard "line 1000"; echo $?)" = 1
+mkfifo "$dir/r2"
+# shellcheck disable=SC2016
+job r2 'echo begun; read -r line <"$FIFO"; seq -f "word %g" 3000' "env: {FIFO: \"$dir/r2\"}"
+soon 10 output r2 begun
+say "logs r2 1 follow"
+soon 3 heard begun
+echo >"$dir/r2"
+expect "who follows hears the last words, also when the log is rotated at the end" soon 10 heard "word (2999|3000)"
+for id in p1 p2 s1 s2 m1 t1 t2 n1 n2 a1 a2 a3 r1 r2 w1 w2; do say "gone $id"; done
 for id in p1 p2 a1 a3 w2; do expect "$id is forgotten when the control plane says so" soon 5 forgotten $id; done
 expect "its output is not" output a2 adopted
 say "logs a2 1"
@@ -198,7 +214,7 @@ expect "and counted" soon 3 counted instances_refused 1
 expect "it has not begun" test ! -e "$dir/state/logs/c3.log"
 soon 10 output c1 begun
 echo >"$dir/c1"
-soon 10 is c1 .state failed
+expect "the one ends" soon 10 is c1 .state exited
 job c4 'echo begun'
 expect "what has ended takes no place" soon 10 output c4 begun
 
