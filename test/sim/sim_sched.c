@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sched/block.h"
 #include "test/sim/sim_sched.h"
+
 void fail(const struct sim *s, const char *what)
 {
 	fprintf(stderr, "step %u: %s\n", s->step, what);
@@ -245,6 +247,8 @@ static void step_worker(struct sim *s, struct worker *w)
 			return;
 		}
 		must(s, rc, "plan");
+		if (s->probing)
+			check_nothing_left(s, w->plan);
 		w->plan->user = w;
 		w->at = PLANNED;
 		return;
@@ -274,6 +278,34 @@ static void apply(struct sim *s)
 	sched_core_apply(s->core, 1 + below(s, 4), s->now);
 	while ((plan = sched_core_result(s->core)))
 		((struct worker *)plan->user)->at = ANSWERED;
+}
+
+// Somebody takes back what he has just put, before any host has said anything; perhaps with other
+// counts.
+static void there_and_back(struct sim *s)
+{
+	uint32_t high = head(s)->tables[SCHED_TABLE_JOBS].high, slot = high ? below(s, high) : 0;
+	const struct sched_job *j = sched_job_at(head(s), slot);
+	struct sched_spec *first, *other;
+
+	if (!j || j->parent != SCHED_NONE || sched_job_spec(j)->launch)
+		return;
+	first = sched_spec_copy(sched_job_spec(j));
+	other = sched_spec_copy(first);
+	for (uint32_t g = 0; g < other->group_count; g++) {
+		((struct sched_group *)(uintptr_t)other->groups)[g].restart_hash += below(s, 2);
+		if (below(s, 4) == 0)
+			((struct sched_group *)(uintptr_t)first->groups)[g].count = below(s, 8);
+	}
+	must(s, sched_core_job_put(s->core, other, s->now, &slot), "job put");
+	for (uint32_t k = below(s, 40); k-- > 0;) {
+		step_worker(s, &s->workers[below(s, WORKERS)]);
+		if (below(s, 4) == 0)
+			apply(s);
+	}
+	must(s, sched_core_job_put(s->core, first, s->now, &slot), "job put");
+	free(first);
+	free(other);
 }
 
 // ---- the store ----
@@ -378,6 +410,7 @@ static bool hosts_done(const struct sim *s)
 		const struct sched_instance *i = sched_instance_at(head(s), k);
 
 		if (i && !sched_terminal(i->status) &&
+			sched_node_at(head(s), i->node)->status == SCHED_NODE_READY &&
 			(i->desired != SCHED_RUN || !sched_ready(i) ||
 				sched_job_at(head(s), i->job)->type == SCHED_TYPE_BATCH))
 			return false;
@@ -385,13 +418,46 @@ static bool hosts_done(const struct sim *s)
 	return true;
 }
 
-// All nodes are well and large, no events: every job must come to exactly what it asks for.
-static void come_to_rest(struct sim *s)
+static void until_quiet(struct sim *s)
 {
 	uint32_t rounds = 0;
 
-	launch_stop_schedules(s);
-	deploy_resume(s);
+	do {
+		for (uint32_t k = 0; k < WORKERS; k++)
+			step_worker(s, &s->workers[k]);
+		apply(s);
+		sched_core_tick(s->core, s->now);
+		run_hosts(s, 1, true);
+		s->now += 10 * NS_PER_SEC;
+		check_nodes(s);
+		launch_check(s);
+		if (++rounds > 20000)
+			fail(s, "it does not come to rest");
+	} while (!quiet(s) || !hosts_done(s));
+	check(s);
+}
+
+// When nothing moves, nobody whose job is looked at once more has anything to do: or somebody was
+// forgotten, and only what happens to others would wake him.
+static void check_forgotten(struct sim *s)
+{
+	s->probing = true;
+	for (uint32_t k = 0; s->probing && k < head(s)->tables[SCHED_TABLE_JOBS].high; k++) {
+		if (!sched_job_at(head(s), k))
+			continue;
+		must(s, sched_core_evaluate(s->core, k, SCHED_NODE_UPDATE, s->now), "evaluate");
+		for (uint32_t n = 0; n < 8; n++) {
+			step_worker(s, &s->workers[0]);
+			apply(s);
+		}
+	}
+	s->probing = false;
+	until_quiet(s);
+}
+
+// All nodes are well and large.
+static void give_room(struct sim *s)
+{
 	if (sched_quota_find(s->core->state, "default") != SCHED_NONE)
 		must(s, sched_core_quota_del(s->core, "default", s->now), "quota del");
 	for (uint32_t k = 0; k < head(s)->tables[SCHED_TABLE_NODES].high; k++)
@@ -412,19 +478,21 @@ static void come_to_rest(struct sim *s)
 		must(s, sched_core_node_state(s->core, slot, SCHED_NODE_READY, true, false, s->now),
 			"state");
 	}
-	do {
-		for (uint32_t k = 0; k < WORKERS; k++)
-			step_worker(s, &s->workers[k]);
-		apply(s);
-		sched_core_tick(s->core, s->now);
-		run_hosts(s, 1, true);
-		s->now += 10 * NS_PER_SEC;
-		check_nodes(s);
-		launch_check(s);
-		if (++rounds > 20000)
-			fail(s, "it does not come to rest");
-	} while (!quiet(s) || !hosts_done(s));
-	check(s);
+}
+
+// No events any more. First as things are, with all that has no room; then every job must come to
+// exactly what it asks for.
+static void come_to_rest(struct sim *s)
+{
+	launch_stop_schedules(s);
+	if (below(s, 2)) {
+		until_quiet(s);
+		check_forgotten(s);
+	}
+	deploy_resume(s);
+	give_room(s);
+	until_quiet(s);
+	check_forgotten(s);
 }
 
 // ---- a run ----
@@ -439,8 +507,10 @@ static void event(struct sim *s)
 		change_node(s);
 	else if (what < 170)
 		put_job(s);
-	else if (what < 185)
+	else if (what < 182)
 		stop_job(s);
+	else if (what < 190)
+		there_and_back(s);
 	else if (what < 290)
 		run_hosts(s, 4, false);
 	else if (what < 350)

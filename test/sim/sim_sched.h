@@ -55,6 +55,7 @@ struct sim {
 	long long last_due[PERIODIC]; // likewise
 	uint32_t launched, dispatched;
 	uint32_t deployed, reverted, held; // seen at rest
+	bool probing;                      // it rests: a plan has nothing to do
 };
 
 static inline const struct sched_snapshot *head(const struct sim *s)
@@ -85,6 +86,8 @@ void fail(const struct sim *s, const char *what);
 // After every step.
 void check_nodes(struct sim *s);
 void check(struct sim *s);
+// At rest: what is planned for a job that is looked at once more.
+void check_nothing_left(struct sim *s, const struct sched_plan *plan);
 // When nothing moves any more.
 void check_rest(struct sim *s);
 

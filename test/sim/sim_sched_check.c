@@ -282,6 +282,26 @@ static void check_distinct(struct sim *s, uint32_t job, uint32_t group)
 	}
 }
 
+void check_nothing_left(struct sim *s, const struct sched_plan *plan)
+{
+	uint32_t live = 0;
+
+	// Whom it may send away can have come after it had found no room; then others move, too.
+	for (uint32_t k = 0; k < plan->stop_count; k++)
+		if (plan->stops[k].desired == SCHED_EVICT)
+			s->probing = false;
+	if (!s->probing)
+		return;
+	// Rows of what has ended may be settled later.
+	for (uint32_t k = 0; k < plan->stop_count; k++) {
+		const struct sched_instance *i = sched_instance_by_id(head(s), &plan->stops[k].id);
+
+		live += i && sched_live(i);
+	}
+	if (plan->place_count || plan->update_count || plan->unknown_count || live)
+		fail(s, "at rest a job has something left to do that nobody will do");
+}
+
 void check_rest(struct sim *s)
 {
 	struct sched_blocked_stats b = sched_blocked_stats(s->core->blocked);
