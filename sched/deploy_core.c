@@ -289,7 +289,8 @@ int sched_deploy_put(struct sched_core *c, uint32_t slot, struct sched_deploymen
 	d->create_index = c->state->head.index;
 	// Nothing runs the version before it, which is forgotten; what runs is older.
 	if (d->from && !sched_job_version(j, d->from)) {
-		const struct sched_spec *from = j->versions->count > 1 ? j->versions->spec[1] : NULL;
+		const struct sched_spec *from =
+			j->versions->count > 1 ? j->versions->spec[1] : NULL;
 
 		d->from = from ? from->version : 0;
 		d->canary_groups = sched_deploy_canary_groups(from, sched_job_spec(j));

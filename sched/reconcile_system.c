@@ -74,8 +74,7 @@ static void sort_live(struct system_work *y, const struct sched_instance *i, uin
 	}
 	*at = i->id.slot;
 	// On a node that is away it goes on as it is until that is back.
-	if (at == &p->current && i->version != y->w.spec->version &&
-		n->status == SCHED_NODE_READY)
+	if (at == &p->current && i->version != y->w.spec->version && n->status == SCHED_NODE_READY)
 		sched_want_update(&y->w, i);
 }
 
