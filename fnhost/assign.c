@@ -185,6 +185,11 @@ static void adopt(struct host *h, const char *id)
 	if (assignment && wanted_read(&w, assignment) == 0 && strcmp(w.id, id) == 0)
 		i = instance_new(h, &w, assignment);
 	json_decref(assignment);
+	// Its record was being written or removed when the host was killed: there is no program of it.
+	if (!i && wanted_id_valid(id) && !record_there(&h->options, id)) {
+		record_remove(&h->options, id);
+		return;
+	}
 	if (!i) {
 		log_warn(SUBSYSTEM, "the record of %s cannot be read, so it is not taken up", id);
 		return;

@@ -101,6 +101,8 @@ bool record_failed(const struct options *o, const char *id, char *reason, size_t
 // It was told to stop: a restarted host goes on with that, whether there is a control plane or not.
 void record_stop(const struct options *o, const char *id);
 bool record_stopped(const struct options *o, const char *id);
+// False: what is there is half of one.
+bool record_there(const struct options *o, const char *id);
 void record_remove(const struct options *o, const char *id);
 // Removes old logs that are too many: now, or in a moment if it has just been done.
 void record_trim_logs(struct host *h);

@@ -149,13 +149,23 @@ void record_stop(const struct options *o, const char *id)
 		return; // then a restarted host hears it from the control plane
 }
 
-bool record_stopped(const struct options *o, const char *id)
+static bool has(const struct options *o, const char *id, const char *name)
 {
 	char dir[PATH_BYTES], path[PATH_BYTES + 16];
 
 	record_dir(o, id, dir, sizeof(dir));
-	snprintf(path, sizeof(path), "%s/stop", dir);
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	return access(path, F_OK) == 0;
+}
+
+bool record_stopped(const struct options *o, const char *id)
+{
+	return has(o, id, "stop");
+}
+
+bool record_there(const struct options *o, const char *id)
+{
+	return has(o, id, "spec.json") || errno != ENOENT;
 }
 
 static bool log_in_use(void *user, const char *id)

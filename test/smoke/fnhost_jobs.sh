@@ -127,6 +127,9 @@ for id in w1 w2; do
 		spec: {kind: "job", command: ["bash", "-c", "echo begun"]}}' >"$dir/state/instances/$id/spec.json"
 done
 touch "$dir/state/instances/w2/stop"
+# A part of one: it was being written, or removed.
+mkdir "$dir/state/instances/w3"
+touch "$dir/state/instances/w3/"{payload,spec.json.new,lock}
 before=$(grep -c '^report ' "$dir/platform.log")
 host_start --cgroup "$folder"
 reported() { [ "$(grep -c '^report ' "$dir/platform.log")" -gt "$before" ]; }
@@ -143,6 +146,7 @@ expect "and says SIGTERM first" output a3 asked
 expect "what was not begun is begun" soon 10 output w1 begun
 expect "but if it was to stop" soon 3 is w2 .state exited
 expect "it is not" test ! -e "$dir/state/logs/w2.log"
+expect "of half a record nothing is left" test ! -e "$dir/state/instances/w3"
 for id in a1 a2 a3; do expect "$id was begun once" same "$(begun $id)" 1; done
 
 echo "logs"
