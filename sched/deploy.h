@@ -45,7 +45,8 @@ static inline const struct sched_deployment *sched_deployment_current(const stru
 	return d && d->version == sched_job_spec(job)->version ? d : NULL;
 }
 
-// Bits: groups that want canaries, have something to be beside, and differ from it. from: NULL: none.
+// Bits: groups that want canaries, have something to be beside, and differ from it. from: NULL:
+// none.
 uint32_t sched_deploy_canary_groups(const struct sched_spec *from, const struct sched_spec *next);
 // The canaries that a group of the deployed version should have; 0: it has none, or they are
 // promoted.
