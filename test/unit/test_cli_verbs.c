@@ -328,6 +328,50 @@ static void apply_says_what_it_did(void **state)
 	assert_string_equal(out_text, "endpoint/a\nendpoint/b\n");
 }
 
+static void plan_of_a_new_one_shows_what_its_manifest_says(void **state)
+{
+	struct fake f;
+	const struct answer answers[] = {
+		{"PUT /v1/jobs/default/a?dry_run=1 ", 200,
+			"{\"action\":\"create\",\"changes\":["
+			"{\"field\":\"metadata.name\",\"to\":\"a\"},"
+			"{\"field\":\"metadata.namespace\",\"to\":\"default\"},"
+			"{\"field\":\"spec.command\",\"to\":\"one\\n\\ttwo\\u001b\"},"
+			"{\"field\":\"spec.env.a.b\",\"to\":\"x\"},"
+			"{\"field\":\"spec.env.a.c\",\"to\":\"default\"},"
+			"{\"field\":\"spec.groups\",\"to\":[{\"name\":\"g\",\"count\":1}]},"
+			"{\"field\":\"spec.image.name\",\"to\":\"of a short form\"},"
+			"{\"field\":\"spec.priority\",\"to\":50},"
+			"{\"field\":\"spec.update.canary\",\"to\":0}]}"},
+		{"PUT /v1/jobs/default/b?dry_run=1 ", 200,
+			"{\"action\":\"update\",\"changes\":[{\"field\":\"spec.command\","
+			"\"from\":\"one\",\"to\":\"one\\ntwo\"},"
+			"{\"field\":\"spec.priority\",\"from\":60,\"to\":50}]}"},
+		END,
+	};
+	static const char two_jobs[] =
+		"apiVersion: penstock/v1\nkind: Job\nmetadata: {name: a}\nspec:\n"
+		"  command: x\n  env: {a.b: x}\n  groups: [{name: g}]\n  image: x\n"
+		"  priority: null\n---\n"
+		"apiVersion: penstock/v1\nkind: Job\nmetadata: {name: b}\n";
+
+	write_manifest(two_jobs);
+	assert_int_equal(apply_with(&f, answers, "plan"), CLI_DONE);
+	assert_string_equal(out_text, "job/a created (dry run)\n"
+				      "  + metadata.name: a\n"
+				      "  + spec.command: one\\n\\ttwo?\n"
+				      "  + spec.env.a.b: x\n"
+				      "  + spec.groups: {\"name\":\"g\"}\n"
+				      "  + spec.image.name: of a short form\n"
+				      "job/b configured (dry run)\n"
+				      "  ~ spec.command: one -> one\\ntwo\n"
+				      "  ~ spec.priority: 60 -> 50\n");
+	// Machines are told all of it.
+	write_manifest(two_jobs);
+	assert_int_equal(apply_with(&f, answers, "plan --json"), CLI_DONE);
+	expect_text(out_text, "spec.update.canary");
+}
+
 static void apply_that_fails_half_way_says_so(void **state)
 {
 	struct fake f;
@@ -791,6 +835,7 @@ int main(void)
 		cmocka_unit_test(delete_says_what_it_did),
 		cmocka_unit_test(apply_checks_all_before_it_changes_anything),
 		cmocka_unit_test(apply_says_what_it_did),
+		cmocka_unit_test(plan_of_a_new_one_shows_what_its_manifest_says),
 		cmocka_unit_test(apply_that_fails_half_way_says_so),
 		cmocka_unit_test(manifests_without_a_resource_are_refused_with_their_line),
 		cmocka_unit_test(namespaces_come_from_the_manifest_or_from_n),

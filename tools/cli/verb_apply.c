@@ -8,11 +8,9 @@
 
 #include "tools/cli/api.h"
 #include "tools/cli/batch.h"
-#include "tools/cli/format.h"
+#include "tools/cli/change_view.h"
 #include "tools/cli/output.h"
 #include "tools/cli/plan_view.h"
-
-#define TEXT_MAX 200
 
 struct values {
 	struct option_list files;
@@ -35,8 +33,8 @@ static const struct option plan_options[] = {
 
 // What one document comes to.
 struct step {
-	json_t *plan;   // of the dry run: action, changes, object
-	json_t *after;  // the resource, once it is applied
+	json_t *plan;  // of the dry run: action, changes, object
+	json_t *after; // the resource, once it is applied
 };
 
 static const char *step_change(const struct step *step)
@@ -51,6 +49,13 @@ static const char *step_change(const struct step *step)
 			return words[i].change;
 	}
 	return "applied";
+}
+
+static bool creates(const struct step *step)
+{
+	const char *action = json_string_value(json_object_get(step->plan, "action"));
+
+	return action && strcmp(action, "create") == 0;
 }
 
 // The answer's body goes to *body.
@@ -105,31 +110,6 @@ static enum cli_exit put_all(struct cli *cli, const struct batch *batch, struct 
 	return CLI_DONE;
 }
 
-// "  ~ spec.scale.max: 10 -> 20"; + and - for fields that come and go.
-static void print_changes(FILE *out, const json_t *changes)
-{
-	char field[256], from[TEXT_MAX], to[TEXT_MAX];
-	size_t i;
-	json_t *change;
-
-	json_array_foreach(changes, i, change)
-	{
-		const json_t *before = json_object_get(change, "from"),
-			     *after = json_object_get(change, "to");
-
-		format_plain(json_object_get(change, "field"), field, sizeof(field));
-		format_plain(before, from, sizeof(from));
-		format_plain(after, to, sizeof(to));
-		format_clean(field);
-		format_clean(from);
-		format_clean(to);
-		if (before && after)
-			fprintf(out, "  ~ %s: %s -> %s\n", field, from, to);
-		else
-			fprintf(out, "  %c %s: %s\n", after ? '+' : '-', field, after ? to : from);
-	}
-}
-
 static json_t *steps_json(const struct batch *batch, const struct step *steps)
 {
 	json_t *list = json_array();
@@ -166,7 +146,8 @@ static void print_steps(struct cli *cli, const struct batch *batch, const struct
 		fprintf(cli->out, "%s %s%s\n", batch->items[i].title, step_change(&steps[i]), note);
 		if (!diff)
 			continue;
-		print_changes(cli->out, json_object_get(steps[i].plan, "changes"));
+		change_print(cli->out, json_object_get(steps[i].plan, "changes"),
+			creates(&steps[i]) ? batch->items[i].doc->value : NULL);
 		plan_print(cli->out, json_object_get(steps[i].plan, "plan"));
 	}
 }
@@ -227,9 +208,11 @@ const struct verb verb_plan = {
 	.name = "plan",
 	.words = "-f FILE",
 	.summary = "Show what apply would change, and what the scheduler would do then",
-	.about = "+, - and ~ are fields that come, go and change. Behind > stands what the scheduler "
-		 "would\nplace (and where), replace, stop and preempt, and for what there is no room, "
-		 "and why;\neach manifest is looked at by itself, on the cluster as it is now.",
+	.about = "+, - and ~ are fields that come, go and change; of what is created, those that\n"
+		 "the manifest leaves to their defaults are in --json alone. Behind > stands what\n"
+		 "the scheduler would place (and where), replace, stop and preempt, and for what\n"
+		 "there is no room, and why; each manifest is looked at by itself, on the cluster\n"
+		 "as it is now.",
 	.examples = "penstock plan -f orders.yaml",
 	.options = plan_options,
 	.option_count = sizeof(plan_options) / sizeof(plan_options[0]),
