@@ -93,6 +93,26 @@ static void b71_drain_undone_without_a_place(void **state)
 	assert_int_equal(world_evals(w, job, SCHED_EVAL_BLOCKED), 0);
 }
 
+// What runs to an end is not begun anew for that.
+static void b71_drain_undone_of_a_batch_job(void **state)
+{
+	struct world *w = *state;
+	uint32_t a, b, c, job;
+
+	w->spec.type = SCHED_TYPE_BATCH;
+	job = undo_a_drain(w, &a, &b);
+	c = in_rack(w, "c", "r2", 1000);
+	world_settle(w);
+	assert_int_equal(world_live(w, job), 3);
+	assert_int_equal(world_live_on(w, job, c), 0);
+	assert_int_equal(world_evals(w, job, SCHED_EVAL_BLOCKED), 0);
+}
+
+static void act(struct world *w, uint32_t job, enum sched_deployment_action action)
+{
+	assert_int_equal(sched_core_deployment(w->core, job, action, w->now), 0);
+}
+
 // A limit of the whole job: while one group is replaced another one comes; then the version before
 // comes back.
 static void b71_version_there_and_back(void **state)
@@ -121,6 +141,12 @@ static void b71_version_there_and_back(void **state)
 	groups[0].restart_hash = 1;
 	c = in_rack(w, "c", "r2", 1000);
 	world_job(w, "j", 0);
+	// A deployment that is held keeps what it has.
+	act(w, job, SCHED_DEPLOYMENT_PAUSE);
+	world_settle(w);
+	assert_int_equal(world_live_on(w, job, a), 3);
+	assert_int_equal(world_live(w, job), 3);
+	act(w, job, SCHED_DEPLOYMENT_RESUME);
 	world_settle(w);
 	assert_int_equal(world_live(w, job), 3);
 	assert_int_equal(world_live_version(w, job, 3), 3);
@@ -198,6 +224,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(b71_drain_undone),
 		TEST(b71_drain_undone_without_a_place),
+		TEST(b71_drain_undone_of_a_batch_job),
 		TEST(b71_version_there_and_back),
 		TEST(b71_node_is_back),
 		TEST(b71_distinct_hosts_there_and_back),
