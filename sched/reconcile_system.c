@@ -118,7 +118,16 @@ static void want_on(
 		want->reschedules = previous->reschedules + 1;
 }
 
-// Replacements that are not ready, of the whole job: other nodes count for the limit, too.
+// It has to become ready before more are replaced. On a node that is away that may take for ever.
+static bool is_coming(const struct sched_work *w, const struct sched_instance *i)
+{
+	const struct sched_node *n = sched_node_at(w->s, i->node);
+
+	return sched_live(i) && !sched_ready(i) && i->version == w->spec->version && n &&
+	       n->status == SCHED_NODE_READY;
+}
+
+// Of the whole job: other nodes count for the limit, too.
 static uint32_t under_way(const struct sched_work *w, uint32_t group)
 {
 	uint32_t n = 0;
@@ -126,8 +135,7 @@ static uint32_t under_way(const struct sched_work *w, uint32_t group)
 	for (uint32_t at = w->job->first_instance; at != SCHED_NONE;) {
 		const struct sched_instance *i = sched_instance_at(w->s, at);
 
-		n += sched_live(i) && !sched_ready(i) && i->group == group &&
-		     i->version == w->spec->version && sched_instance_at(w->s, i->previous);
+		n += i->group == group && is_coming(w, i);
 		at = i->next_in_job;
 	}
 	return n;
@@ -190,7 +198,7 @@ static bool stalls(struct system_work *y, uint32_t group)
 			i->node == y->first)
 			continue;
 		if (i->version == y->w.spec->version) {
-			if (!sched_ready(i) && sched_instance_at(s, i->previous))
+			if (is_coming(&y->w, i))
 				return false;
 		} else if (sched_node_takes(n) && !sched_work_in_place(&y->w, i, group) &&
 			   fits_instead(y, group, n, i)) {

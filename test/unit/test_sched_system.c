@@ -12,6 +12,8 @@
 
 #include "test/unit/sched_world.h"
 
+#define SEC NS_PER_SEC
+
 static int setup(void **state)
 {
 	struct world *w = malloc(sizeof(*w));
@@ -219,6 +221,51 @@ static void b89_an_update_waits_for_a_node_that_is_away(void **state)
 	world_node_status(w, 0, SCHED_NODE_READY);
 	world_settle(w);
 	assert_int_equal(of_group(w, job, 1, 2), 3);
+}
+
+static void stopped_have_ended(struct world *w, uint32_t job)
+{
+	const struct sched_snapshot *s = world_head(w);
+
+	for (uint32_t k = 0; k < s->tables[SCHED_TABLE_INSTANCES].high; k++) {
+		const struct sched_instance *i = sched_instance_at(s, k);
+
+		if (i && i->job == job && i->desired != SCHED_RUN && !sched_terminal(i->status))
+			world_report(w, i, SCHED_COMPLETE, false);
+	}
+}
+
+// A version that does not become ready goes no further, also once what it replaced is forgotten;
+// but what is on a node that is away nobody waits for.
+static void b89_an_update_waits_for_what_hangs(void **state)
+{
+	struct world *w = *state;
+	uint32_t job;
+
+	add_nodes(w, 6, 1000);
+	w->group.max_parallel = 1;
+	job = world_job(w, "agent", 1);
+	world_settle(w);
+	w->group.restart_hash = 2;
+	world_job(w, "agent", 1);
+	world_run(w);
+	assert_int_equal(world_live_version(w, job, 2), 1);
+	stopped_have_ended(w, job);
+	w->now += sched_core_defaults.gc_age_ns + SEC;
+	world_run(w);
+	assert_int_equal(sched_job_at(world_head(w), job)->instances, 6);
+	assert_int_equal(sched_core_evaluate(w->core, job, SCHED_NODE_UPDATE, w->now), 0);
+	world_run(w);
+	assert_int_equal(world_live_version(w, job, 2), 1);
+	for (uint32_t k = 0; k < 6; k++)
+		if (world_named(w, job, k)->version == 2) {
+			world_node_status(w, k, SCHED_NODE_DISCONNECTED);
+			break;
+		}
+	world_run(w);
+	assert_int_equal(world_live_version(w, job, 2), 2);
+	world_settle(w);
+	assert_int_equal(world_live_version(w, job, 2), 6);
 }
 
 // The new one is too large for half of the nodes: the old ones go on there, the others are updated.
@@ -430,6 +477,7 @@ int main(void)
 		TEST(b89_lost_and_back),
 		TEST(b89_updates_node_after_node),
 		TEST(b89_an_update_waits_for_a_node_that_is_away),
+		TEST(b89_an_update_waits_for_what_hangs),
 		TEST(b89_an_update_goes_on_past_full_nodes),
 		TEST(b89_an_update_goes_on_past_what_ends),
 		TEST(b90_sysbatch_runs_once),
