@@ -149,6 +149,7 @@ struct scheduler {
 	struct scheduler_log *logs;
 	size_t log_count, log_room;
 	size_t checkpoint_after;
+	size_t checkpoint_retry;  // the last one came to nothing: log_bytes beyond which one is made
 	struct scheduler_checkpoint checkpoint;
 	uint64_t checkpoints;  // written since the start
 	uint64_t loaded_index; // of the checkpoint that was read

@@ -4,7 +4,8 @@
 //
 //   logs too large ─consider─▶ encoding ─done─▶ waits ─ride─▶ with the store ─landed─▶ logs shorter
 //                                 │               └◀─ more parts ──┘ │
-//                                 └── failed, or the store refused: from the start, later
+//                                 └── failed, or the store refused: from the start, when the logs have
+//                                     grown as much again: what is smaller may fit well
 //
 // A large one is stored in parts, one in each batch, so that no change waits for long (1,000,000
 // instances are 28 MB, and would be 100 ms); the last part comes with the record that makes it the
@@ -57,7 +58,8 @@ void scheduler_checkpoint_consider(struct scheduler *s)
 {
 	struct scheduler_checkpoint *c = &s->checkpoint;
 
-	if (c->running || c->encoded || s->log_bytes <= s->checkpoint_after + s->checkpoint_bytes)
+	if (c->running || c->encoded || s->log_bytes <= s->checkpoint_retry ||
+		s->log_bytes <= s->checkpoint_after + s->checkpoint_bytes)
 		return;
 	if (!begin(s, c))
 		log_warn("scheduler", "no checkpoint can be made now: there are too many threads");
@@ -72,6 +74,13 @@ static void discard(struct scheduler_checkpoint *c)
 	c->done = 0;
 }
 
+// It came to nothing.
+static void give_up(struct scheduler *s)
+{
+	discard(&s->checkpoint);
+	s->checkpoint_retry = s->log_bytes + s->checkpoint_after;
+}
+
 bool scheduler_checkpoint_waits(const struct scheduler *s)
 {
 	const struct scheduler_checkpoint *c = &s->checkpoint;
@@ -84,11 +93,13 @@ bool scheduler_checkpoint_waits(const struct scheduler *s)
 }
 
 // The thread is done; false: in vain.
-static bool take_encoded(struct scheduler_checkpoint *c)
+static bool take_encoded(struct scheduler *s)
 {
+	struct scheduler_checkpoint *c = &s->checkpoint;
+
 	if (c->rc) {
 		log_warn("scheduler", "a checkpoint could not be made: %s", strerror(-c->rc));
-		discard(c);
+		give_up(s);
 		return false;
 	}
 	pthread_join(c->thread, NULL);
@@ -154,7 +165,7 @@ void scheduler_checkpoint_ride(struct scheduler *s, struct batch *batch)
 {
 	struct scheduler_checkpoint *c = &s->checkpoint;
 
-	if (c->running && !take_encoded(c))
+	if (c->running && !take_encoded(s))
 		return;
 	c->rides = true;
 	if (c->len <= s->part_bytes || !c->index)
@@ -175,7 +186,7 @@ void scheduler_checkpoint_landed(struct scheduler *s, int error)
 	c->rides = false;
 	if (error) {
 		scheduler_stray_add(s, c->index, c->parts);
-		discard(c);
+		give_up(s);
 		return;
 	}
 	c->parts++;
@@ -187,6 +198,7 @@ void scheduler_checkpoint_landed(struct scheduler *s, int error)
 	s->log_count -= c->covers;
 	s->checkpoint_bytes = c->len;
 	s->stored = (struct scheduler_part){c->index, in_parts ? c->parts : 0};
+	s->checkpoint_retry = 0;
 	s->checkpoints++;
 	discard(c);
 }

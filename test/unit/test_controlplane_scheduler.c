@@ -175,6 +175,45 @@ static void test_workers_go_on_without_a_commit(void **state)
 		assert_true(clock_now() < give_up);
 }
 
+static void fill_log(struct scheduler *s, size_t len)
+{
+	struct sched_spec spec = job;
+	char name[48];
+
+	for (size_t end = s->log_bytes + len, k = 0; s->log_bytes < end; k++) {
+		snprintf(name, sizeof(name), "%zu-%zu", end, k);
+		spec.name = name;
+		assert_int_equal(scheduler_job_put(s, &spec), 0);
+		land(s);
+	}
+}
+
+// Where there is no room for a checkpoint there is for what is smaller, and it goes without one.
+static void test_a_refused_checkpoint_waits(void **state)
+{
+	struct scheduler *s = &((struct world *)*state)->s;
+	struct batch *batch = calloc(1, sizeof(*batch));
+	ns_t give_up = clock_now() + DEADLINE;
+
+	s->checkpoint_after = 20000;
+	while (!s->checkpoint.running && !s->checkpoints)
+		fill_log(s, 1);
+	while (!scheduler_checkpoint_waits(s))
+		assert_true(clock_now() < give_up);
+	assert_true(scheduler_pending(s));
+	scheduler_ride(s, batch);
+	batch_destroy(batch);
+	assert_true(s->checkpoint.rides);
+	scheduler_landed(s, -ENOSPC);
+	fill_log(s, 10000);
+	assert_false(s->checkpoint.running || s->checkpoint.encoded);
+	assert_int_equal(s->checkpoints, 0);
+	while (!s->checkpoints) {
+		fill_log(s, 1);
+		assert_true(clock_now() < give_up);
+	}
+}
+
 // What is dispatched while the store takes nothing does not fill the memory.
 static void test_dispatches_wait_for_the_store(void **state)
 {
@@ -209,6 +248,7 @@ int main(void)
 		cmocka_unit_test(test_a_log_with_a_gap_is_not_stored),
 		cmocka_unit_test_setup_teardown(
 			test_workers_go_on_without_a_commit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_refused_checkpoint_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_dispatches_wait_for_the_store, setup, teardown),
 	};
