@@ -72,13 +72,20 @@ static void set_exit(struct fleet_instance *i, json_int_t code, json_int_t signa
 void fleet_recall_end(struct fleet *f, const char *id, const struct fleet_exit *exit)
 {
 	struct fleet_instance *i = fleet_instance(f, id);
+	bool once, begun;
 
 	if (!i || i->state != INSTANCE_PENDING)
 		return;
+	once = i->job && !json_is_true(json_object_get(i->spec, "restart"));
+	begun = !once || !exit->failed || exit->code || exit->signal;
 	i->state = exit->failed ? INSTANCE_FAILED : INSTANCE_EXITED;
-	i->stopped = i->job && exit->stopped;
+	// What has failed is not wanted any more, either, once another one has its place.
+	i->stopped = i->job && exit->stopped && !exit->failed;
 	i->since_wall_ns = exit->wall_ns;
-	set_exit(i, exit->code, exit->signal);
+	if (begun)
+		set_exit(i, exit->code, exit->signal);
+	else
+		copy_cut(i->reason, sizeof(i->reason), "it could not be started");
 	if (i->stopped)
 		copy_cut(i->reason, sizeof(i->reason), "stopped");
 	else if (i->job && exit->signal)

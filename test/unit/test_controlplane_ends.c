@@ -98,6 +98,25 @@ static void test_ends_are_shown_also_after_a_crash(void **state)
 	assert_true(shows(e, ids[2], "failed 0 9 killed by signal 9"));
 }
 
+// Others have their place, so they are not wanted any more; but nobody has stopped them.
+static void test_failed_are_not_stopped_after_a_crash(void **state)
+{
+	struct env *e = *state;
+	char ids[2][FLEET_ID_BYTES];
+
+	connect_host(e, HOST1, host1, "s1");
+	put_tiles(e, 2, "batch");
+	UNTIL(e, told(e, HOST1, "run") == 2);
+	keep_ids(e, ids, 2);
+	crash(e);
+	fleet_recall_end(&e->orchestrator.fleet, ids[0],
+		&(struct fleet_exit){.failed = true, .stopped = true, .code = 3});
+	fleet_recall_end(&e->orchestrator.fleet, ids[1],
+		&(struct fleet_exit){.failed = true, .stopped = true});
+	assert_true(shows(e, ids[0], "failed 3 0 exit status 3"));
+	assert_true(shows(e, ids[1], "failed -1 -1 it could not be started"));
+}
+
 // A host tells that it was told to stop; without that word it would look like success.
 static void test_stopped_is_no_success(void **state)
 {
@@ -151,6 +170,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_ends_are_shown_also_after_a_crash),
+		TEST(test_failed_are_not_stopped_after_a_crash),
 		TEST(test_stopped_is_no_success),
 		TEST(test_services_are_started_again),
 	};
