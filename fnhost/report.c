@@ -59,6 +59,14 @@ static json_t *histogram(const struct hist *h)
 		(json_int_t)h->sum, "max", (json_int_t)h->max, "buckets", buckets);
 }
 
+// It has ended, once at least. One that runs once and has failed with 0 never began.
+static bool has_exit(const struct instance *i)
+{
+	bool began = !i->life.failed || i->exit_code || i->exit_signal;
+
+	return !i->pid && (!i->life.once || (life_over(&i->life) && began));
+}
+
 static json_t *instance_json(const struct instance *i, ns_t now)
 {
 	json_t *json = json_pack("{s:s, s:s, s:b, s:I, s:I, s:s}", "id", i->id, "state",
@@ -70,7 +78,7 @@ static json_t *instance_json(const struct instance *i, ns_t now)
 		json_object_set_new(json, "stopped", json_true());
 	if (i->pid)
 		json_object_set_new(json, "pid", json_integer(i->pid));
-	else if (!i->life.once || life_over(&i->life))
+	if (has_exit(i))
 		json_object_set_new(json, "exit",
 			json_pack("{s:i, s:i}", "code", i->exit_code, "signal", i->exit_signal));
 	return json;

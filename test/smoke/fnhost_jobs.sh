@@ -53,7 +53,9 @@ expect "none is a function" same "$(report '.functions | length')" 0
 job s1 'kill -SEGV $$'
 expect "a signal is told" soon 10 ended s1 "failed 0 11 killed by signal 11 (SIGSEGV)"
 say 'run s2 tiles 7 {"kind": "job", "command": ["/nonexistent"]}'
-expect "a program that is not there" soon 10 ended s2 "failed 0 0 the program could not be started: No such file or directory"
+expect "a program that is not there" soon 10 ended s2 \
+	"failed null null the program could not be started: No such file or directory"
+expect "has no exit status" is s2 .exit null
 say 'run s3 tiles 7 {"kind": "job", "command": ["x"], "payload": "no base64"}'
 expect "nonsense is counted" soon 3 counted assigns_invalid 1
 expect "and told as failed" soon 3 is s3 .state failed
