@@ -396,8 +396,11 @@ struct sched_extras_size sched_extras_size(struct reader *r)
 			if (size.near > SCHED_NEAR_MAX)
 				size.near = SCHED_NEAR_MAX;
 		}
-		if (type == RECORD_LAUNCH && !size.launch)
+		// A damaged one ends it, or the room would be that of another behind it.
+		if (type == RECORD_LAUNCH && !size.launch) {
 			size.launch = sched_launch_size(body);
+			r->bad |= !size.launch;
+		}
 		if (type == RECORD_CHILD && !size.child)
 			size.child = sched_child_size(body);
 		if (type != RECORD_SPREAD || size.spreads == SCHED_SPREADS_MAX)

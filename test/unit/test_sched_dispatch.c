@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sched/block.h"
 #include "test/unit/launch_world.h"
 
 #define SEC NS_PER_SEC
@@ -448,6 +449,31 @@ static void b92_a_checkpoint_has_all_of_it(void **state)
 	sched_bytes_fini(&out.out);
 }
 
+// A damaged record does not take the room of one behind it.
+static void b92_damaged_records_are_refused(void **state)
+{
+	struct launches *l = *state;
+	struct world *w = &l->w;
+	uint8_t records[42] = {32, 34, 0, 0, 32}; // keys: 32, of which one is cut off
+	struct sched_bytes b = {0};
+	struct reader r;
+
+	memcpy(records + 36, (uint8_t[]){32, 4, 2, 0, 0, 0}, 6);
+	w->spec.name = "j";
+	w->spec.namespace = "n";
+	w->spec.type = SCHED_TYPE_BATCH;
+	w->spec.groups = &w->group;
+	w->spec.launch = NULL;
+	sched_spec_encode(&b, &w->spec);
+	assert_true(b.len + sizeof(records) < 0x80);
+	b.data[0] = (uint8_t)(b.data[0] + sizeof(records));
+	memcpy(sched_bytes_take(&b, sizeof(records)), records, sizeof(records));
+	r = reader_of(b.data, b.len);
+	assert_null(sched_spec_decode(&r));
+	assert_true(r.bad);
+	sched_bytes_fini(&b);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -467,6 +493,7 @@ int main(void)
 		TEST(b92_living_children_are_limited),
 		TEST(b92_kept_children_are_limited),
 		TEST(b92_a_checkpoint_has_all_of_it),
+		TEST(b92_damaged_records_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
