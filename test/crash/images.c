@@ -5,6 +5,7 @@
 //
 // usage: crash-images VICTIM RECORDER DIRECTORY IMAGES SEED [--forget-sync | --fail-syncs N]
 // [options of the victim]
+// Ends with 1 if an image was wrong, with 99 if it could not look.
 // --forget-sync: as if fdatasync did nothing. So the test can be seen to fail.
 // --fail-syncs: one in N fails with EIO, and what it was to write is there, or not, or torn.
 #include <errno.h>
@@ -298,7 +299,7 @@ int main(int argc, char **argv)
 	if (argc < 6) {
 		fprintf(stderr,
 			"usage: crash-images VICTIM RECORDER DIRECTORY IMAGES SEED [OPTIONS]\n");
-		return 2;
+		return VERIFY_NOT_LOOKED;
 	}
 	im.victim = argv[1];
 	im.recorder = argv[2];
@@ -315,14 +316,14 @@ int main(int argc, char **argv)
 	rc = make_directories(&im, argv[3]);
 	if (rc) {
 		fprintf(stderr, "%s: %s\n", argv[3], strerror(-rc));
-		return 2;
+		return VERIFY_NOT_LOOKED;
 	}
 	shadow_init(&im.shadow);
 	rc = record_victim(&im, argv + first, argc - first);
 	if (!rc)
 		rc = map_trace(&im);
 	if (rc)
-		return 1;
+		return VERIFY_NOT_LOOKED;
 	draw_cuts(&im);
 	wrong = replay(&im);
 	print_sum(&im);

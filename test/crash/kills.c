@@ -4,6 +4,7 @@
 // encoded, at any time), opens what is left and holds it against what the victim had said.
 //
 // usage: crash-kills VICTIM DIRECTORY ROUNDS SEED [options of the victim]
+// Ends with 1 if something was wrong, with 99 if it could not look.
 // The store is in a directory of its own in DIRECTORY, which stays if something was wrong.
 #include <errno.h>
 #include <poll.h>
@@ -51,6 +52,7 @@ struct kills {
 	int fd;
 	enum moment moment;
 	uint32_t batches_left;
+	bool not_looked;
 	ns_t kill_at, started, start_ns; // how long a start takes
 	// What the kills hit.
 	uint64_t in_start, in_batch, in_checkpoint, in_encoding, at_rest, found_whole, found_not;
@@ -231,6 +233,7 @@ static int round_of(struct kills *k)
 	if (by_itself && !k->shadow.ended) {
 		snprintf(k->shadow.wrong, sizeof(k->shadow.wrong),
 			"the victim ended by itself, with status 0x%x", (unsigned)status);
+		k->not_looked = true;
 		return -EBADMSG;
 	}
 	if (k->shadow.wrong[0])
@@ -283,7 +286,7 @@ int main(int argc, char **argv)
 
 	if (argc < 5) {
 		fprintf(stderr, "usage: crash-kills VICTIM DIRECTORY ROUNDS SEED [OPTIONS]\n");
-		return 2;
+		return VERIFY_NOT_LOOKED;
 	}
 	k = (struct kills){.victim = argv[1],
 		.options = argv + 5,
@@ -294,7 +297,7 @@ int main(int argc, char **argv)
 	snprintf(k.directory, sizeof(k.directory), "%s/penstock-kills-XXXXXX", argv[2]);
 	if (!mkdtemp(k.directory)) {
 		fprintf(stderr, "%s: %s\n", argv[2], strerror(errno));
-		return 2;
+		return VERIFY_NOT_LOOKED;
 	}
 	shadow_init(&k.shadow);
 	for (uint32_t round = 1; round <= rounds; round++) {
@@ -304,7 +307,7 @@ int main(int argc, char **argv)
 			// It was asked for.
 			if (argc > 5 && strcmp(argv[5], "--tell-early") == 0)
 				remove_all(k.directory);
-			return 1;
+			return k.not_looked ? VERIFY_NOT_LOOKED : 1;
 		}
 		if (round % FRESH_EVERY == 0) {
 			printf("  %u kills\n", round);

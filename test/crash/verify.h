@@ -4,6 +4,10 @@
 
 #include "test/crash/shadow.h"
 
+// A program's end when it could not look; 1: it has found something wrong. A test that must find
+// something is not content with this one.
+#define VERIFY_NOT_LOOKED 99
+
 struct verify_result {
 	int begun;       // which of the batches that had begun the store is at; -1: none of them
 	char wrong[400]; // "" if all is well
