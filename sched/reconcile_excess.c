@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Instances beyond what distinct_property allows where they are.
+// Instances beyond what distinct_property or distinct_hosts allow where they are.
 //
 // What is to be replaced counts for no limit, so others may take its place. Should it become
 // current again (its node is drained no more, or is back; an older version is put again), there are
@@ -16,15 +16,16 @@
 #include "sched/reconcile_internal.h"
 
 struct limit {
-	const struct sched_column *column;
-	uint32_t *count; // by value
+	const struct sched_column *column; // NULL: of distinct_hosts, a value is a node
+	uint32_t *count;                   // by value
+	uint32_t values;
 	uint32_t most;
 	uint32_t group; // or SCHED_ALL_GROUPS
 };
 
 struct excess {
 	struct sched_work *w;
-	struct limit limits[SCHED_PROPERTIES_MAX];
+	struct limit limits[SCHED_PROPERTIES_MAX + SCHED_GROUPS_MAX];
 	uint32_t limit_count;
 };
 
@@ -57,6 +58,7 @@ static int add_limits(struct excess *x, struct sched_catalog *catalog,
 				     : NULL;
 		if (!l->count)
 			return -ENOMEM;
+		l->values = l->column->value_count;
 		l->most = sched_distinct_limit(&c[k]);
 		l->group = group;
 		x->limit_count++;
@@ -64,7 +66,7 @@ static int add_limits(struct excess *x, struct sched_catalog *catalog,
 	return 0;
 }
 
-static int find_limits(struct excess *x, struct sched_catalog *catalog)
+static int add_properties(struct excess *x, struct sched_catalog *catalog)
 {
 	const struct sched_spec *spec = x->w->spec;
 	int rc = sched_catalog_refresh(catalog, x->w->s);
@@ -78,12 +80,35 @@ static int find_limits(struct excess *x, struct sched_catalog *catalog)
 	return rc;
 }
 
+static int find_limits(struct excess *x, struct sched_catalog *catalog)
+{
+	uint32_t nodes = x->w->s->tables[SCHED_TABLE_NODES].high;
+
+	if (x->w->out->kept && add_properties(x, catalog))
+		return -ENOMEM;
+	for (uint32_t g = 0; g < x->w->spec->group_count; g++) {
+		struct limit *l = &x->limits[x->limit_count];
+
+		if (!x->w->spec->groups[g].distinct_hosts)
+			continue;
+		*l = (struct limit){.values = nodes, .most = 1, .group = g};
+		l->count = sched_arena_zeroed(x->w->arena, nodes * sizeof(*l->count));
+		if (!l->count)
+			return -ENOMEM;
+		x->limit_count++;
+	}
+	return 0;
+}
+
 // How many of a limit's value are counted so far; NULL: the limit is not about the instance.
 static uint32_t *counted(const struct excess *x, const struct limit *l,
 	const struct sched_instance *i, uint32_t group)
 {
 	const struct sched_node *n = sched_node_at(x->w->s, i->node);
-	uint32_t value = l->column->value[l->column->by_node ? i->node : n->class_id];
+	uint32_t value = i->node;
+
+	if (l->column)
+		value = l->column->value[l->column->by_node ? i->node : n->class_id];
 
 	if (value == SCHED_NONE || (l->group != SCHED_ALL_GROUPS && l->group != group))
 		return NULL;
@@ -191,8 +216,7 @@ static void keep(const struct excess *x, const struct candidate *c)
 static void choose(struct excess *x, const struct candidate *all, uint32_t n)
 {
 	for (uint32_t k = 0; k < x->limit_count; k++)
-		memset(x->limits[k].count, 0,
-			x->limits[k].column->value_count * sizeof(*x->limits[k].count));
+		memset(x->limits[k].count, 0, x->limits[k].values * sizeof(*x->limits[k].count));
 	for (uint32_t k = 0; k < n; k++) {
 		uint32_t slot = all[k].instance->id.slot;
 
@@ -209,7 +233,7 @@ int sched_excess_find(struct sched_work *w, struct sched_catalog *catalog)
 	struct excess x = {.w = w};
 	struct candidate *all;
 
-	if (w->spec->type != SCHED_TYPE_SERVICE || !w->out->kept || sched_job_rests(w->job))
+	if (w->spec->type != SCHED_TYPE_SERVICE || !w->job->live || sched_job_rests(w->job))
 		return 0;
 	if (find_limits(&x, catalog))
 		return -ENOMEM;

@@ -187,6 +187,38 @@ static void b71_node_is_back(void **state)
 	assert_int_equal(world_live_on(w, job, c), 1);
 }
 
+// The same with distinct_hosts.
+static void b71_distinct_hosts_node_is_back(void **state)
+{
+	struct world *w = *state;
+	const struct sched_instance *first;
+	uint32_t a, b, c, job;
+
+	w->group.constraint_count = 0;
+	w->group.distinct_hosts = true;
+	w->group.lost_after_ns = 100 * SEC;
+	a = world_node(w, "a", 1000, 1000);
+	b = world_node(w, "b", 1000, 1000);
+	job = world_job(w, "j", 2);
+	world_settle(w);
+	first = sched_instance_at(world_head(w), sched_node_at(world_head(w), a)->first_instance);
+	c = world_node(w, "c", 1000, 1000);
+	world_node_status(w, a, SCHED_NODE_DISCONNECTED);
+	world_settle(w);
+	assert_int_equal(world_live_on(w, job, c), 1);
+	// Its host has said nothing yet.
+	world_node_status(w, a, SCHED_NODE_READY);
+	world_job(w, "j", 3);
+	world_run(w);
+	assert_int_equal(world_live_on(w, job, a), 2);
+	world_report(w, first, SCHED_RUNNING, true);
+	world_settle(w);
+	assert_int_equal(world_live(w, job), 3);
+	assert_int_equal(world_live_on(w, job, a), 1);
+	assert_int_equal(world_live_on(w, job, b), 1);
+	assert_int_equal(world_live_on(w, job, c), 1);
+}
+
 // Hosts of a group may be distinct by its own instances alone, and what is to be replaced on a host
 // keeps no other away for which that would matter: nobody shares one after a way back.
 static void b71_distinct_hosts_there_and_back(void **state)
@@ -227,6 +259,7 @@ int main(void)
 		TEST(b71_drain_undone_of_a_batch_job),
 		TEST(b71_version_there_and_back),
 		TEST(b71_node_is_back),
+		TEST(b71_distinct_hosts_node_is_back),
 		TEST(b71_distinct_hosts_there_and_back),
 	};
 
