@@ -7,7 +7,7 @@
 #include "sched/sched.h"
 
 #define NODES_MAX 10 // scarce: much is blocked
-#define BIG 20       // nodes at rest, more than any job asks for on distinct hosts
+#define BIG 24       // nodes at rest, more than any job asks for on distinct hosts
 #define JOBS_MAX 30
 #define WORKERS 4
 #define IMAGES 5
