@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a deployment's change does to the state, and how many instances of a job's current version
-// are ready. Writer's thread.
+// are live and ready. Writer's thread.
 //
 // The counts are soft as readiness is: never in the log, and known to the writer alone. Who changes
 // an instance takes it out of them before and puts it back afterwards.
@@ -31,15 +31,18 @@ int sched_readiness_reserve(struct sched_state *st, uint32_t job)
 
 void sched_readiness_reset(struct sched_state *st, uint32_t job)
 {
-	st->readiness[job].ready = st->readiness[job].canaries = 0;
+	st->readiness[job].live = st->readiness[job].ready = st->readiness[job].canaries = 0;
 }
 
 void sched_readiness_count(struct sched_state *st, const struct sched_instance *i, int by)
 {
 	struct sched_readiness *r = &st->readiness[i->job];
 
-	if (!sched_live(i) || !sched_ready(i) ||
+	if (!sched_live(i) ||
 		i->version != sched_job_spec(sched_job_at(&st->head, i->job))->version)
+		return;
+	r->live += (uint32_t)by;
+	if (!sched_ready(i))
 		return;
 	if (i->flags & SCHED_INSTANCE_CANARY)
 		r->canaries += (uint32_t)by;

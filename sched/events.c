@@ -305,8 +305,9 @@ static bool rolls(const struct sched_core *c, const struct sched_instance *i)
 	return sched_by_node(j->type) && j->versions->count > 1;
 }
 
-// More run than are wanted: some wait to be replaced, not always by who was placed for that. One
-// that was to be replaced itself may have become the current one again.
+// Some wait to be replaced, not always by who was placed for that: one that was to be replaced
+// itself may have become the current one again. They are of another version, or more than are
+// wanted.
 static bool some_wait(const struct sched_core *c, const struct sched_instance *i)
 {
 	const struct sched_job *job = sched_job_at(&c->state->head, i->job);
@@ -315,7 +316,8 @@ static bool some_wait(const struct sched_core *c, const struct sched_instance *i
 
 	for (uint32_t g = 0; g < spec->group_count; g++)
 		wanted += spec->groups[g].count;
-	return !sched_by_node(job->type) && job->live > wanted;
+	return !sched_by_node(job->type) &&
+	       (job->live > wanted || job->live > c->state->readiness[i->job].live);
 }
 
 // Whether what happened to the instance calls for an evaluation of its job; which.

@@ -44,6 +44,7 @@ struct sched_slots {
 
 // Of a job's current version; soft (deploy_state.c). Writer only.
 struct sched_readiness {
+	uint32_t live;
 	uint32_t ready;    // live and ready, without canaries
 	uint32_t canaries; // ready
 	ns_t progress_ns;  // when its deployment last began, went on, or had one more ready

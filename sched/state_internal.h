@@ -37,7 +37,7 @@ int sched_deployment_put(struct sched_state *st, const struct sched_change *c);
 int sched_readiness_reserve(struct sched_state *st, uint32_t job);
 // It has a new version: nothing of that is ready.
 void sched_readiness_reset(struct sched_state *st, uint32_t job);
-// Counts the instance (by 1), or no longer (-1), if it is ready and of the current version.
+// Counts the instance (by 1), or no longer (-1), if it is live and of the current version.
 void sched_readiness_count(struct sched_state *st, const struct sched_instance *i, int by);
 // A placement of this is a canary.
 bool sched_deploy_is_canary(const struct sched_job *j, const struct sched_instance *i);

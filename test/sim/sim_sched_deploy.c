@@ -83,7 +83,7 @@ static void check_instances(struct sim *s, uint32_t job, const struct sched_job 
 {
 	const struct sched_deployment *d = sched_deployment_current(j);
 	const struct sched_readiness *r = &s->core->state->readiness[job];
-	uint32_t ready = 0, canaries = 0;
+	uint32_t live = 0, ready = 0, canaries = 0;
 
 	for (uint32_t at = j->first_instance; at != SCHED_NONE;) {
 		const struct sched_instance *i = sched_instance_at(head(s), at);
@@ -98,10 +98,11 @@ static void check_instances(struct sim *s, uint32_t job, const struct sched_job 
 			check_placed(s, j, i);
 		if (i->version != sched_job_spec(j)->version)
 			continue;
+		live++;
 		ready += sched_ready(i) && !canary;
 		canaries += sched_ready(i) && canary;
 	}
-	if (r->ready != ready || r->canaries != canaries)
+	if (r->live != live || r->ready != ready || r->canaries != canaries)
 		fail(s, "what is ready is counted wrong");
 }
 

@@ -219,6 +219,39 @@ static void b71_distinct_hosts_node_is_back(void **state)
 	assert_int_equal(world_live_on(w, job, c), 1);
 }
 
+// The older version is put again with a higher count, for which there is no room until those of the
+// other version go: they do as soon as the older ones are ready.
+static void b71_there_and_back_without_room(void **state)
+{
+	struct world *w = *state;
+	uint32_t a, job;
+
+	w->group.constraint_count = 0;
+	w->group.max_parallel = 2;
+	a = world_node(w, "a", 400, 1000);
+	job = world_job(w, "j", 2);
+	world_run(w);
+	w->group.restart_hash = 2;
+	world_job(w, "j", 2);
+	world_run(w);
+	assert_int_equal(world_live_on(w, job, a), 4);
+	w->group.restart_hash = 1;
+	world_job(w, "j", 6);
+	world_run(w);
+	assert_int_equal(world_live_version(w, job, 2), 2);
+	assert_int_equal(world_live_version(w, job, 3), 2);
+	for (uint32_t at = sched_node_at(world_head(w), a)->first_instance; at != SCHED_NONE;) {
+		const struct sched_instance *i = sched_instance_at(world_head(w), at);
+
+		at = i->next_on_node;
+		if (i->version == 3)
+			world_report(w, i, SCHED_RUNNING, true);
+	}
+	world_run(w);
+	assert_int_equal(world_live_version(w, job, 2), 0);
+	assert_int_equal(world_live_version(w, job, 3), 4);
+}
+
 // Hosts of a group may be distinct by its own instances alone, and what is to be replaced on a host
 // keeps no other away for which that would matter: nobody shares one after a way back.
 static void b71_distinct_hosts_there_and_back(void **state)
@@ -260,6 +293,7 @@ int main(void)
 		TEST(b71_version_there_and_back),
 		TEST(b71_node_is_back),
 		TEST(b71_distinct_hosts_node_is_back),
+		TEST(b71_there_and_back_without_room),
 		TEST(b71_distinct_hosts_there_and_back),
 	};
 
