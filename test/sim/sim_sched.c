@@ -427,7 +427,7 @@ static void until_quiet(struct sim *s)
 			step_worker(s, &s->workers[k]);
 		apply(s);
 		sched_core_tick(s->core, s->now);
-		run_hosts(s, 1, true);
+		run_hosts(s, 1 + below(s, 3), true);
 		s->now += 10 * NS_PER_SEC;
 		check_nodes(s);
 		launch_check(s);
@@ -519,13 +519,13 @@ static void event(struct sim *s)
 		make_durable(s);
 	else if (what < 405)
 		crash(s);
-	else if (what < 408)
+	else if (what < 414)
 		change_quota(s);
-	else if (what < 410)
+	else if (what < 416)
 		write_checkpoint(s);
-	else if (what < 415)
+	else if (what < 421)
 		tell_images(s);
-	else if (what < 430)
+	else if (what < 436)
 		deploy_event(s);
 	else if (what < 600)
 		apply(s);
@@ -549,7 +549,7 @@ static uint64_t run(uint64_t seed, uint32_t steps)
 		event(s);
 		check(s);
 		s->now += (ns_t)below(s, 100) * NS_PER_MS;
-		if (s->step % 3000 == 2999) {
+		if (s->step % 1000 == 999) {
 			come_to_rest(s);
 			check_rest(s);
 			for (uint32_t k = 0; k < BIG; k++) {
