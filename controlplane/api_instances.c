@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "controlplane/api_internal.h"
+#include "controlplane/api_scheduler.h"
 #include "controlplane/fleet.h"
 #include "controlplane/registry_internal.h"
 
@@ -237,17 +238,42 @@ static size_t keep_wanted(const struct fleet_instance **found, size_t count, con
 	return kept;
 }
 
-static void no_logs(struct api_call *call, const char *wanted)
+static bool is_known(const struct api_call *call, bool job)
 {
-	if (wanted)
+	const struct api *api = call->api;
+	json_t *child = NULL;
+	char key[520];
+
+	snprintf(key, sizeof(key), "%s/%s", call->namespace, call->name);
+	if (registry_get(api->registry, job ? KIND_JOB : KIND_FUNCTION, key))
+		return true;
+	if (job && api->scheduler)
+		child = api->scheduler->child(api->scheduler_user, call->namespace, call->name);
+	json_decref(child);
+	return child;
+}
+
+static void no_logs(struct api_call *call, bool job, const char *wanted)
+{
+	const char *kind = job ? "job" : "function";
+
+	if (!is_known(call, job))
+		api_error(call->response, 404, "not_found", NULL,
+			"there is no %s %s/%s: GET /v1/%ss lists all", kind, call->namespace,
+			call->name, kind);
+	else if (wanted)
 		api_error(call->response, 404, "not_found", "instance",
-			"%s/%s has no instance %.40s: GET /v1/instances?function=%s/%s lists all",
-			call->namespace, call->name, wanted, call->namespace, call->name);
-	else
+			"%s/%s has no instance %.40s: GET /v1/instances?%s=%s/%s lists all",
+			call->namespace, call->name, wanted, kind, call->namespace, call->name);
+	else if (job)
 		api_error(call->response, 404, "not_found", NULL,
 			"%s/%s has no instances: a job with a schedule or template makes jobs of "
 			"its own, which have them (GET /v1/jobs); those that ended long ago are "
 			"forgotten",
+			call->namespace, call->name);
+	else
+		api_error(call->response, 404, "not_found", NULL,
+			"%s/%s has no instances that run: ?ended=1 has those that have ended, too",
 			call->namespace, call->name);
 }
 
@@ -271,7 +297,7 @@ void api_logs_of(struct api_call *call)
 	count = keep_wanted(found, count, wanted);
 	if (!count) {
 		free(found);
-		no_logs(call, wanted);
+		no_logs(call, jobs, wanted);
 		return;
 	}
 	digits = digits_of(found, count);

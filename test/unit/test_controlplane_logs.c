@@ -161,6 +161,9 @@ static void test_one_of_them(void **state)
 	assert_int_equal(get(r, "/v1/jobs/default/import/logs?instance=3"), 404);
 	assert_non_null(strstr(body(r), "has no instance 3"));
 	assert_int_equal(get(r, "/v1/jobs/default/none/logs"), 404);
+	assert_non_null(strstr(body(r), "there is no job default/none"));
+	assert_int_equal(get(r, "/v1/functions/default/none/logs"), 404);
+	assert_non_null(strstr(body(r), "there is no function default/none"));
 	// Where nothing is known of it, that stands in its place; of one alone, too.
 	assert_int_equal(get(r, "/v1/jobs/default/import/logs?tail=0"), 200);
 	assert_int_equal(count(r, " | [the log ends here: nothing is known of it]\n"), 3);
