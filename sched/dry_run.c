@@ -112,6 +112,8 @@ static int put_job(struct sched_dry_run *d, uint32_t slot)
 			.create_index = d->after.index,
 			.in_use = true};
 	j->versions = &d->versions;
+	// It may have more to do.
+	j->ended_ns = 0;
 	j->deployment = deployment_of(d, old);
 	j->type = d->spec->type;
 	j->priority = d->spec->priority;

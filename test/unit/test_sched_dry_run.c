@@ -311,6 +311,27 @@ static void keeps_to_the_quota(void **state)
 	sched_dry_run_fini(&d);
 }
 
+// A batch job that has ended has more to do if more is asked for.
+static void begins_again_what_has_ended(void **state)
+{
+	struct world *w = *state;
+	struct sched_dry_run d;
+	uint32_t job;
+
+	nodes(w, 3);
+	w->spec.type = SCHED_TYPE_BATCH;
+	job = world_job(w, "j", 2);
+	world_settle(w);
+	for (uint32_t k = 0; k < 2; k++)
+		world_report(w, world_named(w, job, k), SCHED_COMPLETE, false);
+	world_run(w);
+	assert_true(sched_job_at(world_head(w), job)->ended_ns > 0);
+	prepare(w, "j", 3);
+	same_as_real(w, &d, &job);
+	assert_int_equal(d.placed, 1);
+	sched_dry_run_fini(&d);
+}
+
 static void tells_canaries_from_what_is_replaced(void **state)
 {
 	struct world *w = *state;
@@ -494,6 +515,7 @@ int main(void)
 		TEST(counts_updates_in_place),
 		TEST(tells_who_would_have_to_go),
 		TEST(keeps_to_the_quota),
+		TEST(begins_again_what_has_ended),
 		TEST(tells_canaries_from_what_is_replaced),
 		TEST(does_not_try_again_what_was_refused),
 		TEST(covers_jobs_with_one_a_node),
