@@ -148,6 +148,7 @@ static void take_up(struct instance *i, bool stopped)
 		instance_next(i);
 		return;
 	}
+	i->life.stopped = stopped;
 	instance_step(i, LIFE_ADOPT);
 	if (error == -ESRCH) {
 		instance_over(i, status.error, status.code, status.signal);

@@ -107,6 +107,10 @@ static unsigned on_exited(struct life *life, ns_t now)
 {
 	unsigned actions = life->state == LIFE_READY && !life->once ? LIFE_UNSERVE : 0;
 
+	if (life->once && life->stopped && life->state < LIFE_FAILED) {
+		enter(life, LIFE_ENDED, now, NS_NEVER);
+		return LIFE_END;
+	}
 	switch (life->state) {
 	case LIFE_NEW:
 	case LIFE_STARTING:
@@ -128,7 +132,7 @@ static unsigned on_completed(struct life *life, ns_t now)
 {
 	bool runs = life->state == LIFE_NEW || life->state == LIFE_STARTING || life->state == LIFE_READY;
 
-	if (!life->once || !runs || life->killing)
+	if (!life->once || !runs || life->killing || life->stopped)
 		return on_exited(life, now);
 	enter(life, LIFE_DONE, now, NS_NEVER);
 	return 0;

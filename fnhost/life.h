@@ -89,7 +89,7 @@ struct life {
 	uint32_t breaks; // of the connection, since start or stable
 	bool killing; // STARTING, and told to die
 	bool once;    // set it behind life_init(): runs to its end, and that is it
-	bool stopped; // told to stop before its end
+	bool stopped; // told to stop before its end; set before LIFE_ADOPT if by the host before
 	bool failed;  // once: what it stays when nobody asks for it any more
 	const char *reason; // of the last trouble; NULL: none
 };

@@ -116,11 +116,17 @@ job a1 'echo begun; read -r line <"$FIFO"; echo "$line"; exit 4' "env: {FIFO: \"
 # shellcheck disable=SC2016
 job a2 'echo begun; read -r line <"$FIFO"; echo "$line"' "env: {FIFO: \"$dir/a2\"}"
 job a3 'trap "echo asked; exit 0" TERM; echo begun; while :; do sleep 0.05; done'
-for id in a1 a2 a3; do soon 10 output $id begun; done
+job a4 'trap "exit 3" TERM; echo begun; while :; do sleep 0.05; done'
+for id in a1 a2 a3 a4; do soon 10 output $id begun; done
+soon 10 ready a4
+pid=$(of a4 .pid)
 kill_host
 echo "while it was away" >"$dir/a1"
 expect "what runs ends without it" soon 10 grep -q "^exited 4 0" "$dir/state/instances/a1/status"
 touch "$dir/state/instances/a3/stop" # it was told to, and had no time to say so
+touch "$dir/state/instances/a4/stop" # it had said so
+kill -TERM "$pid"
+expect "what was stopped ends without it, too" soon 10 grep -q "^exited 3 0" "$dir/state/instances/a4/status"
 # A record without a shim: it was killed in between.
 for id in w1 w2; do
 	job $id 'echo begun'
@@ -145,6 +151,7 @@ echo "adopted" >"$dir/a2"
 expect "to its end" soon 10 ended a2 "exited 0 0 "
 expect "it goes on with stopping" soon 10 ended a3 "exited 0 0 stopped"
 expect "and says SIGTERM first" output a3 asked
+expect "what was stopped before has not failed" soon 3 ended a4 "exited 3 0 stopped"
 expect "what was not begun is begun" soon 10 output w1 begun
 expect "but if it was to stop" soon 3 is w2 .state exited
 expect "it is not" test ! -e "$dir/state/logs/w2.log"
@@ -170,7 +177,7 @@ say "logs r2 1 follow"
 soon 3 heard begun
 echo >"$dir/r2"
 expect "who follows hears the last words, also when the log is rotated at the end" soon 10 heard "word (2999|3000)"
-for id in p1 p2 s1 s2 m1 t1 t2 n1 n2 a1 a2 a3 r1 r2 w1 w2; do say "gone $id"; done
+for id in p1 p2 s1 s2 m1 t1 t2 n1 n2 a1 a2 a3 a4 r1 r2 w1 w2; do say "gone $id"; done
 for id in p1 p2 a1 a3 w2; do expect "$id is forgotten when the control plane says so" soon 5 forgotten $id; done
 expect "its output is not" output a2 adopted
 say "logs a2 1"
