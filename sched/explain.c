@@ -52,6 +52,25 @@ struct text {
 	size_t room, len;
 };
 
+// A text that was cut within a character of UTF-8 loses the beginning of that. How much is left.
+static size_t cut_whole(char *text, size_t len)
+{
+	size_t back = 0, more;
+	uint8_t lead;
+
+	while (back < 3 && back < len && ((uint8_t)text[len - 1 - back] & 0xc0) == 0x80)
+		back++;
+	if (back == len)
+		return len;
+	lead = (uint8_t)text[len - 1 - back];
+	more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc0 ? 1 : 0;
+	if (more <= back)
+		return len;
+	len -= back + 1;
+	text[len] = 0;
+	return len;
+}
+
 __attribute__((format(printf, 2, 3))) static void add(struct text *t, const char *format, ...)
 {
 	va_list args;
@@ -60,16 +79,21 @@ __attribute__((format(printf, 2, 3))) static void add(struct text *t, const char
 	va_start(args, format);
 	n = vsnprintf(t->out + t->len, t->room - t->len, format, args);
 	va_end(args);
-	if (n > 0)
-		t->len += (size_t)n < t->room - t->len ? (size_t)n : t->room - t->len - 1;
+	if (n > 0 && (size_t)n < t->room - t->len)
+		t->len += (size_t)n;
+	else if (n > 0) {
+		t->len = cut_whole(t->out, t->room - 1);
+		t->room = t->len + 1;
+	}
 }
 
 const char *sched_constraint_text(const struct sched_constraint *c, char *out, size_t room)
 {
-	if (c->op == SCHED_OP_SET || c->op == SCHED_OP_UNSET)
-		snprintf(out, room, "%s %s", c->attribute, operators[c->op]);
-	else
-		snprintf(out, room, "%s %s %s", c->attribute, operators[c->op], c->value);
+	struct text t = {out, room, 0};
+
+	add(&t, "%s %s", c->attribute, operators[c->op]);
+	if (c->op != SCHED_OP_SET && c->op != SCHED_OP_UNSET)
+		add(&t, " %s", c->value);
 	return out;
 }
 

@@ -1077,6 +1077,17 @@ static void waiting_is_explained_in_a_sentence(void **state)
 	assert_string_equal(text, "placed 2 of 5; 3 wa");
 	assert_int_equal(text[20], 'x');
 	sched_explain_text(world_head(w), world_last_eval(w, job), text, 0);
+	// Nor within a character.
+	rack.value = "\u00e4\u20ac\U0001f600";
+	for (size_t room = sizeof("rack != "); room < 24; room++) {
+		static const size_t whole[] = {0, 2, 5, 9}; // bytes of so many characters
+		size_t left = 3;
+
+		while (whole[left] > room - sizeof("rack != "))
+			left--;
+		sched_constraint_text(&rack, text, room);
+		assert_int_equal(strlen(text), strlen("rack != ") + whole[left]);
+	}
 }
 
 static void ids_are_text_and_back(void **state)
