@@ -110,6 +110,26 @@ static void add_constraint(
 		add(t, " %u are excluded by a constraint that is gone,", nodes);
 }
 
+// What excluded nodes, if anything did.
+static void add_nodes(struct text *t, const struct sched_spec *spec, const struct sched_explain *x)
+{
+	size_t before = t->len, head;
+
+	add(t, " of %u nodes", x->considered);
+	head = t->len;
+	for (int i = 0; i < SCHED_EXPLAIN_CONSTRAINTS; i++)
+		if (x->by_constraint[i].nodes)
+			add_constraint(t, spec, x->by_constraint[i].constraint,
+				x->by_constraint[i].nodes);
+	for (int i = 0; i < SCHED_DIMS; i++)
+		if (x->by_dimension[i] && i != SCHED_DIM_QUOTA)
+			add(t, " %u %s,", x->by_dimension[i], dimensions[i]);
+	if (t->len == head && x->by_dimension[SCHED_DIM_QUOTA]) {
+		t->len = before;
+		t->out[before] = 0;
+	}
+}
+
 const char *sched_explain_text(
 	const struct sched_snapshot *s, const struct sched_eval *e, char *out, size_t room)
 {
@@ -136,17 +156,11 @@ const char *sched_explain_text(
 		add(&t, ", drawn by its image");
 	if (!x->failed)
 		return out;
-	add(&t, "; %u wait: of %u nodes", x->failed, x->considered);
-	for (int i = 0; i < SCHED_EXPLAIN_CONSTRAINTS; i++)
-		if (x->by_constraint[i].nodes)
-			add_constraint(&t, spec, x->by_constraint[i].constraint,
-				x->by_constraint[i].nodes);
-	for (int i = 0; i < SCHED_DIMS; i++)
-		if (x->by_dimension[i] && i == SCHED_DIM_QUOTA)
-			add(&t, " the quota of the namespace is used up,");
-		else if (x->by_dimension[i])
-			add(&t, " %u %s,", x->by_dimension[i], dimensions[i]);
-	if (t.len && out[t.len - 1] == ',')
+	add(&t, "; %u wait:", x->failed);
+	if (x->by_dimension[SCHED_DIM_QUOTA])
+		add(&t, " the quota of the namespace is used up,");
+	add_nodes(&t, spec, x);
+	if (t.len && (out[t.len - 1] == ',' || out[t.len - 1] == ':'))
 		out[t.len - 1] = 0;
 	return out;
 }

@@ -209,7 +209,7 @@ static void b31_waits_for_its_quota(void **state)
 	assert_int_equal(world_evals(w, b, SCHED_EVAL_BLOCKED), 1);
 	assert_string_equal(
 		sched_explain_text(world_head(w), world_last_eval(w, b), text, sizeof(text)),
-		"placed 3 of 6; 3 wait: of 1 nodes the quota of the namespace is used up");
+		"placed 3 of 6; 3 wait: the quota of the namespace is used up");
 	// Another namespace has none, and its room is not theirs.
 	w->spec.namespace = "other";
 	other = world_job(w, "c", 5);
