@@ -214,62 +214,6 @@ static int list_system_job(struct sched_state *st, uint32_t slot, uint8_t type)
 	return 0;
 }
 
-static bool version_in_use(struct sched_state *st, const struct sched_job *j, uint32_t version)
-{
-	for (uint32_t at = j->first_instance; at != SCHED_NONE;) {
-		const struct sched_instance *i = sched_instance_at(&st->head, at);
-
-		if (i->version == version && !sched_terminal(i->status))
-			return true;
-		at = i->next_in_job;
-	}
-	return false;
-}
-
-// A deployment may come back to it.
-static bool falls_back(const struct sched_job *j, uint32_t version)
-{
-	const struct sched_deployment *d = j->deployment;
-
-	if (!d)
-		return false;
-	if (d->status == SCHED_DEPLOYMENT_SUCCESSFUL)
-		return version == d->version;
-	return version == d->stable || version == d->from;
-}
-
-// How many places those behind it need.
-static uint32_t kept_free(const struct sched_job *j, uint32_t at)
-{
-	uint32_t n = 0;
-
-	while (++at < j->versions->count)
-		n += falls_back(j, j->versions->spec[at]->version);
-	return n;
-}
-
-// The new spec and those before it that are still needed.
-static struct sched_versions *versions_with(
-	struct sched_state *st, const struct sched_job *j, const struct sched_spec *spec)
-{
-	struct sched_versions *v = calloc(1, sizeof(*v));
-
-	if (!v)
-		return NULL;
-	v->spec[v->count++] = spec;
-	for (uint32_t k = 0; j && k < j->versions->count; k++) {
-		const struct sched_spec *old = j->versions->spec[k];
-
-		if (old->version != spec->version &&
-			v->count + kept_free(j, k) < SCHED_VERSIONS_MAX &&
-			(falls_back(j, old->version) || version_in_use(st, j, old->version)))
-			v->spec[v->count++] = old;
-		else
-			sched_pages_retire(&st->pages, (void *)(uintptr_t)old);
-	}
-	return v;
-}
-
 static int job_new(struct sched_state *st, const struct sched_change *c)
 {
 	const struct sched_spec *spec = c->job.spec;
@@ -329,7 +273,7 @@ static int job_put(struct sched_state *st, const struct sched_change *c)
 	if (rc)
 		goto out;
 	j = row(st, SCHED_TABLE_JOBS, c->slot);
-	v = j ? versions_with(st, old ? j : NULL, spec) : NULL;
+	v = j ? sched_versions_with(st, old ? j : NULL, spec) : NULL;
 	rc = v ? 0 : -ENOMEM;
 	if (rc)
 		goto out;

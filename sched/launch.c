@@ -137,7 +137,7 @@ static bool all_complete(const struct sched_snapshot *s, const struct sched_job 
 
 		at = i->next_in_job;
 		if (i->status == SCHED_COMPLETE && i->desired == SCHED_RUN &&
-			i->group < spec->group_count &&
+			sched_job_same(j, spec, i) &&
 			i->name_index < spec->groups[i->group].count) {
 			uint32_t bit = first[i->group] + i->name_index;
 

@@ -106,11 +106,7 @@ uint32_t sched_work_group_of(const struct sched_work *w, const struct sched_inst
 
 bool sched_work_in_place(const struct sched_work *w, const struct sched_instance *i, uint32_t group)
 {
-	const struct sched_spec *old = sched_job_version(w->job, i->version);
-
-	return old && group == i->group && group < old->group_count &&
-	       old->groups[group].restart_hash == w->spec->groups[group].restart_hash &&
-	       memcmp(&old->groups[group].ask, &w->spec->groups[group].ask, sizeof(i->ask)) == 0;
+	return group == i->group && sched_job_same(w->job, w->spec, i);
 }
 
 // Of two that claim one index the one to keep: ready, then newer version, then older instance.
@@ -164,7 +160,9 @@ static void sort_ended(struct sched_work *w, const struct sched_instance *i)
 		return;
 	}
 	p = &w->places[group][i->name_index];
-	if (batch(w) && i->status == SCHED_COMPLETE && i->desired == SCHED_RUN) {
+	// What another version did is to be done anew.
+	if (batch(w) && i->status == SCHED_COMPLETE && i->desired == SCHED_RUN &&
+		sched_work_in_place(w, i, group)) {
 		p->done = true;
 		return;
 	}

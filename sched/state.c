@@ -101,14 +101,6 @@ size_t sched_state_bytes(const struct sched_state *st)
 	       sched_map_bytes(&st->tokens) + st->log.out.room;
 }
 
-const struct sched_spec *sched_job_version(const struct sched_job *job, uint32_t version)
-{
-	for (uint32_t i = 0; i < job->versions->count; i++)
-		if (job->versions->spec[i]->version == version)
-			return job->versions->spec[i];
-	return NULL;
-}
-
 // ---- names ----
 
 uint64_t sched_name_key(const char *namespace, const char *name)

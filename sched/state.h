@@ -149,6 +149,9 @@ static inline bool sched_job_rests(const struct sched_job *job)
 
 // NULL if no instance has that version any more.
 const struct sched_spec *sched_job_version(const struct sched_job *job, uint32_t version);
+// Whether the instance, of whichever version, is what this version of the job asks for.
+bool sched_job_same(const struct sched_job *job, const struct sched_spec *spec,
+	const struct sched_instance *i);
 // May take new instances.
 static inline bool sched_node_takes(const struct sched_node *n)
 {

@@ -9,6 +9,13 @@ uint64_t sched_name_key(const char *namespace, const char *name);
 void sched_slot_taken(struct sched_state *st, enum sched_table_kind kind, uint32_t slot);
 void sched_slot_freed(struct sched_state *st, enum sched_table_kind kind, uint32_t slot);
 
+// ---- versions (versions.c) ----
+
+// The new spec and those before it (of `j`; NULL: none) that are still needed; the others are
+// retired. NULL: out of memory.
+struct sched_versions *sched_versions_with(
+	struct sched_state *st, const struct sched_job *j, const struct sched_spec *spec);
+
 // ---- quotas (quota.c) ----
 
 int sched_quota_put(struct sched_state *st, const struct sched_change *c);

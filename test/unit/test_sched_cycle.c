@@ -387,6 +387,43 @@ static void b86_complete_though_its_node_goes(void **state)
 	assert_int_equal(sched_job_at(world_head(w), job)->ended_ns, 0);
 }
 
+// A new version runs what is another in it, and not again what is the same.
+static void b86_another_version_of_what_has_ended(void **state)
+{
+	struct world *w = *state;
+	struct sched_group groups[2] = {w->group, w->group};
+	uint32_t job;
+
+	world_node(w, "a", 1000, 1000);
+	w->spec.type = SCHED_TYPE_BATCH;
+	groups[1].name = "second";
+	w->spec.groups = groups;
+	w->spec.group_count = 2;
+	groups[0].count = groups[1].count = 1;
+	job = world_job(w, "j", 0);
+	world_settle(w);
+	for (uint32_t g = 0; g < 2; g++)
+		for (uint32_t at = sched_job_at(world_head(w), job)->first_instance;
+			at != SCHED_NONE;) {
+			const struct sched_instance *i = sched_instance_at(world_head(w), at);
+
+			at = i->next_in_job;
+			world_report(w, i, SCHED_COMPLETE, false);
+		}
+	world_settle(w);
+	assert_true(sched_job_at(world_head(w), job)->ended_ns > 0);
+	groups[1].restart_hash = 2;
+	world_job(w, "j", 0);
+	world_settle(w);
+	assert_int_equal(sched_job_at(world_head(w), job)->ended_ns, 0);
+	assert_int_equal(world_live(w, job), 1);
+	assert_int_equal(world_named(w, job, 0)->group, 1);
+	world_report(w, world_named(w, job, 0), SCHED_COMPLETE, false);
+	world_settle(w);
+	assert_true(sched_job_at(world_head(w), job)->ended_ns > 0);
+	assert_int_equal(world_live(w, job), 0);
+}
+
 // More of it: what is done stays done.
 static void b86_more_of_what_has_ended(void **state)
 {
@@ -437,6 +474,7 @@ int main(void)
 		TEST(b70_it_waits_on_as_the_same),
 		TEST(b82_never_what_nobody_wants),
 		TEST(b86_complete_though_its_node_goes),
+		TEST(b86_another_version_of_what_has_ended),
 		TEST(b86_more_of_what_has_ended),
 	};
 
