@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The contract of controlplane/store.h, held by both engines; what LMDB adds: durability under kill
-// -9, growth, a disk that is full, two processes.
+// The contract of controlplane/store.h, held by both engines, with and without a journal before
+// them; what LMDB adds: durability under kill -9, growth, a disk that is full, two processes.
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,19 +18,22 @@
 
 #include <cmocka.h>
 
-#include "controlplane/store.h"
+#include "controlplane/store_journal.h"
+
+#define JOURNAL_SMALL ((size_t)64 << 10)
 
 struct fixture {
 	char dir[64];
 	struct store *store;
+	bool journal;
 };
 
 static void remove_dir(const char *dir)
 {
-	static const char *const files[] = {"store.mdb", "lock"};
+	static const char *const files[] = {"store.mdb", "journal", "lock"};
 	char path[128];
 
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
 		unlink(path);
 	}
@@ -44,6 +48,23 @@ static struct store *open_lmdb(const char *dir)
 	if (!s)
 		fail_msg("cannot open the store: %s", strerror(-error));
 	return s;
+}
+
+static struct store *put_journal(const char *dir, struct store *below)
+{
+	int error = 0;
+	struct store *s = store_journal_open(dir, below, JOURNAL_SMALL, &error);
+
+	if (!s || error)
+		fail_msg("cannot open the journal: %s", strerror(-error));
+	return s;
+}
+
+static struct store *open_again(const struct fixture *f)
+{
+	struct store *s = open_lmdb(f->dir);
+
+	return f->journal ? put_journal(f->dir, s) : s;
 }
 
 static int setup_lmdb(void **state)
@@ -63,6 +84,30 @@ static int setup_mem(void **state)
 
 	f->store = store_mem_new();
 	*state = f;
+	return 0;
+}
+
+static int setup_journal(void **state)
+{
+	struct fixture *f;
+
+	setup_lmdb(state);
+	f = *state;
+	f->journal = true;
+	f->store = put_journal(f->dir, f->store);
+	return 0;
+}
+
+static int setup_journal_mem(void **state)
+{
+	struct fixture *f;
+
+	setup_mem(state);
+	f = *state;
+	strcpy(f->dir, "/tmp/penstock-store-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	f->journal = true;
+	f->store = put_journal(f->dir, f->store);
 	return 0;
 }
 
@@ -263,7 +308,7 @@ static void test_reopen(void **state)
 	put(f->store, "a", "1", 1);
 	put(f->store, "b", "2", 2);
 	store_close(f->store);
-	f->store = open_lmdb(f->dir);
+	f->store = open_again(f);
 	assert_record(f->store, "a", "1", 1);
 	assert_record(f->store, "b", "2", 2);
 }
@@ -305,7 +350,7 @@ static void test_grows(void **state)
 	assert_true(stat.used_bytes > 64u << 20);
 	// A process that starts anew reads it with the map's size from the file.
 	store_close(f->store);
-	f->store = open_lmdb(f->dir);
+	f->store = open_again(f);
 	assert_int_equal(store_stat(f->store, &stat), 0);
 	assert_int_equal(stat.records, 256);
 	assert_int_equal(put(f->store, "more", "x", 300), 0);
@@ -345,20 +390,17 @@ static void test_full_disk_loses_nothing(void **state)
 	assert_absent(f->store, key);
 	assert_int_equal(put(f->store, key, value, 500), 0);
 	store_close(f->store);
-	f->store = open_lmdb(f->dir);
+	f->store = open_again(f);
 	assert_record(f->store, key, value, 500);
 	free(value);
 }
 
 // A child commits pairs that belong together and tells of each commit through a pipe; it is killed
 // at some point. Then each pair is whole, and nothing it told of is missing.
-static void run_writer(const char *dir, int pipe_fd)
+static void run_writer(const struct fixture *f, int pipe_fd)
 {
-	int error;
-	struct store *s = store_lmdb_open(dir, &error);
+	struct store *s = open_again(f);
 
-	if (!s)
-		_exit(1);
 	for (uint64_t n = 1;; n++) {
 		char value[32], key[32];
 		struct store_write w[3] = {
@@ -397,7 +439,7 @@ static void test_kill_9_between_and_within_commits(void **state)
 		assert_int_equal(pipe(fds), 0);
 		pid = fork();
 		if (pid == 0)
-			run_writer(f->dir, fds[1]);
+			run_writer(f, fds[1]);
 		close(fds[1]);
 		// The first commit is awaited, so that there is something; the rest is a matter of
 		// chance.
@@ -409,7 +451,7 @@ static void test_kill_9_between_and_within_commits(void **state)
 		while (read(fds[0], &n, sizeof(n)) == sizeof(n))
 			told = n;
 		close(fds[0]);
-		f->store = open_lmdb(f->dir);
+		f->store = open_again(f);
 		assert_int_equal(store_get(f->store, "left", &left, &len, &left_version), 0);
 		assert_int_equal(store_get(f->store, "right", &right, &len, &right_version), 0);
 		assert_string_equal(left, right);
@@ -421,7 +463,7 @@ static void test_kill_9_between_and_within_commits(void **state)
 		free(right);
 		store_close(f->store);
 	}
-	f->store = open_lmdb(f->dir);
+	f->store = open_again(f);
 }
 
 static void test_not_a_store(void **state)
@@ -457,36 +499,44 @@ static void test_half_made(void **state)
 		file = fopen(path, "w");
 		fputs("half a page", file);
 		fclose(file);
-		f->store = open_lmdb(f->dir);
+		f->store = open_again(f);
 		assert_int_equal(access(path, F_OK), -1);
 		assert_int_equal(put(f->store, "a", "one", 1), 0);
 		store_close(f->store);
-		f->store = open_lmdb(f->dir);
+		f->store = open_again(f);
 		assert_record(f->store, "a", "one", 1);
 		store_close(f->store);
 	}
-	f->store = open_lmdb(f->dir);
+	f->store = open_again(f);
 }
 
-#define BOTH(test)                                                   \
-	cmocka_unit_test_setup_teardown(test, setup_lmdb, teardown), \
-		cmocka_unit_test_setup_teardown(test, setup_mem, teardown)
+#define ALL(test)                                                               \
+	cmocka_unit_test_setup_teardown(test, setup_lmdb, teardown),            \
+		cmocka_unit_test_setup_teardown(test, setup_mem, teardown),     \
+		cmocka_unit_test_setup_teardown(test, setup_journal, teardown), \
+		cmocka_unit_test_setup_teardown(test, setup_journal_mem, teardown)
+#define JOURNAL(test) cmocka_unit_test_setup_teardown(test, setup_journal, teardown)
 #define LMDB(test) cmocka_unit_test_setup_teardown(test, setup_lmdb, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(test_put_get_delete),
-		BOTH(test_bad_writes),
-		BOTH(test_compare),
-		BOTH(test_one_stale_of_several),
-		BOTH(test_list),
-		BOTH(test_later_write_wins),
+		ALL(test_put_get_delete),
+		ALL(test_bad_writes),
+		ALL(test_compare),
+		ALL(test_one_stale_of_several),
+		ALL(test_list),
+		ALL(test_later_write_wins),
 		LMDB(test_reopen),
+		JOURNAL(test_reopen),
 		LMDB(test_second_process_is_refused),
+		JOURNAL(test_second_process_is_refused),
 		LMDB(test_grows),
+		JOURNAL(test_grows),
 		LMDB(test_full_disk_loses_nothing),
+		JOURNAL(test_full_disk_loses_nothing),
 		LMDB(test_kill_9_between_and_within_commits),
+		JOURNAL(test_kill_9_between_and_within_commits),
 		LMDB(test_not_a_store),
 		LMDB(test_half_made),
 	};
