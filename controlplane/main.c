@@ -23,6 +23,7 @@
 #include "controlplane/publish.h"
 #include "controlplane/registry.h"
 #include "controlplane/sockets.h"
+#include "controlplane/store_journal.h"
 #include "controlplane/telemetry.h"
 #include "lib/base/addr.h"
 #include "lib/base/log.h"
@@ -54,6 +55,31 @@ struct server {
 
 // ---- starting ----
 
+static bool put_journal(struct server *s)
+{
+	const char *dir = s->options.state;
+	struct store *store;
+	int rc;
+
+	store = store_journal_open(dir, s->store, 0, &rc);
+	if (!store) {
+		log_error(SUBSYSTEM,
+			rc == -ENODATA ? "%s/journal is not there, and the store needs what was in "
+					 "it (%s): bring it back, or restore a backup"
+				       : "cannot use %s/journal: %s; see whether the disk is full, "
+					 "what dmesg says of it, and who owns the file",
+			dir, strerror(-rc));
+		return false;
+	}
+	if (rc)
+		log_warn(SUBSYSTEM,
+			"no room for %s/journal (64 MiB): changes take longer to store; free some "
+			"space and restart",
+			dir);
+	s->store = store;
+	return true;
+}
+
 static bool start_store(struct server *s)
 {
 	const char *dir = s->options.state;
@@ -76,6 +102,8 @@ static bool start_store(struct server *s)
 			dir, strerror(-rc));
 		return false;
 	}
+	if (!put_journal(s))
+		return false;
 	rc = registry_init(&s->registry, s->store);
 	if (rc) {
 		log_error(SUBSYSTEM,

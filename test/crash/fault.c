@@ -66,7 +66,7 @@ static bool fails(int fd)
 static int opened(int fd, const char *path, int flags)
 {
 	if (fd >= 0 && fd < FDS) {
-		of_store[fd] = strstr(path, "/store.mdb") != NULL;
+		of_store[fd] = strstr(path, "/store.mdb") || strstr(path, "/journal");
 		synced[fd] = of_store[fd] && flags & O_DSYNC;
 	}
 	return fd;

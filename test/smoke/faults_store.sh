@@ -67,11 +67,11 @@ exactly_acked() {
 echo "a sync that fails once"
 expect "it starts" start "$dir/state"
 takes first && acked+=(first)
-# The pages of a commit, its root, and the syncs of what is done after a failure.
+# A sync for each change, and those of what the scheduler makes of it.
 for n in 0 1 2 3 4; do
 	echo "$n 1" >"$fault"
 	refused=
-	for k in 1 2 3; do
+	for k in 1 2 3 4 5 6; do
 		put "once$n-$k"
 		if is 201; then
 			acked+=("once$n-$k")
@@ -94,7 +94,7 @@ function_put 2
 expect "a function is taken" is 201
 wait_for healthy
 # The change is stored, what the scheduler makes of it no more: it waits, and is tried again.
-echo "2 -1" >"$fault"
+echo "1 -1" >"$fault"
 function_put 3
 expect "a change is taken" is 200
 for k in 1 2 3; do put "never$k"; done
