@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "controlplane/registry_internal.h"
+#include "controlplane/store_journal.h"
 
 #define SMALL_PREFIX "small-"
 #define PROBE_BYTES 4096
@@ -105,7 +106,7 @@ static char *path_in(const struct durable *d, const char *name)
 
 static void remove_files(const struct durable *d)
 {
-	static const char *const names[] = {"store.mdb", "lock", "probe"};
+	static const char *const names[] = {"store.mdb", "journal", "lock", "probe"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		char *path = path_in(d, names[i]);
@@ -113,6 +114,15 @@ static void remove_files(const struct durable *d)
 		unlink(path);
 		free(path);
 	}
+}
+
+static void put_journal(struct durable *d)
+{
+	int rc;
+	struct store *store = store_journal_open(d->options.dir, d->store, 0, &rc);
+
+	durable_must(rc, "the journal");
+	d->store = store;
 }
 
 void durable_start(struct durable *d, const struct durable_options *options)
@@ -125,6 +135,8 @@ void durable_start(struct durable *d, const struct durable_options *options)
 	remove_files(d);
 	d->store = store_lmdb_open(options->dir, &rc);
 	durable_must(rc, "the store");
+	if (!options->no_journal)
+		put_journal(d);
 	durable_must(registry_init(&d->registry, d->store), "the registry");
 	durable_must(committer_start(&d->committer, d->store), "the committing thread");
 	durable_must(scheduler_start(&d->scheduler, d->store, options->workers, 1, &deeds, d),

@@ -15,6 +15,7 @@ struct durable_options {
 	const char *dir; // of the store; made, and removed at the end
 	unsigned workers;
 	bool json;
+	bool no_journal;
 };
 
 // Small jobs with one container each, whose way is timed: from when they were due to when their

@@ -353,7 +353,7 @@ static void head_of_line(const struct durable_options *options, uint32_t nodes, 
 
 static int help(FILE *to)
 {
-	fputs("usage: bench-sched-durable [--json] [--state DIR] [--workers N] WHAT\n"
+	fputs("usage: bench-sched-durable [--json] [--state DIR] [--workers N] [--no-journal] WHAT\n"
 	      "  fill NAME NODES JOBS COUNT         jobs of COUNT containers each\n"
 	      "  single COUNT RATE SECONDS          jobs of one: as fast as it goes, then at "
 	      "RATE/s\n"
@@ -383,6 +383,8 @@ static int read_options(struct durable_options *o, int argc, char **argv)
 	for (; at < argc && argv[at][0] == '-'; at++) {
 		if (strcmp(argv[at], "--json") == 0)
 			o->json = true;
+		else if (strcmp(argv[at], "--no-journal") == 0)
+			o->no_journal = true;
 		else if (strcmp(argv[at], "--state") == 0 && at + 1 < argc)
 			o->dir = argv[++at];
 		else if (strcmp(argv[at], "--workers") == 0 && at + 1 < argc)
