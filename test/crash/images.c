@@ -159,7 +159,8 @@ static void draw_cuts(struct images *im)
 
 static void empty(const char *directory)
 {
-	static const char *const files[] = {"store.mdb", "store.mdb.new", "lock"};
+	static const char *const files[] = {
+		"store.mdb", "store.mdb.new", "journal", "journal.new", "lock"};
 	char path[300];
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {

@@ -203,7 +203,8 @@ static void count_phase(struct kills *k, int found)
 
 static void remove_store(const char *directory)
 {
-	static const char *const files[] = {"store.mdb", "store.mdb.new", "lock"};
+	static const char *const files[] = {
+		"store.mdb", "store.mdb.new", "journal", "journal.new", "lock"};
 	char path[4096];
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {

@@ -9,6 +9,9 @@
 #include <xxhash.h>
 
 #include "controlplane/scheduler.h"
+#include "controlplane/store_journal.h"
+
+#define JOURNAL_SMALL ((size_t)256 << 10)
 
 static void write_all(int fd, const uint8_t *at, size_t left)
 {
@@ -114,4 +117,16 @@ bool mark_get_record(struct reader *r, char key[STORE_KEY_MAX + 1], struct mark_
 	record->hash = sched_get_uint(r);
 	record->bytes = reader_u8(r) ? reader_take(r, record->len) : NULL;
 	return !r->bad;
+}
+
+struct store *mark_open_store(const char *directory, int *error)
+{
+	struct store *below = store_lmdb_open(directory, error), *store;
+
+	if (!below)
+		return NULL;
+	store = store_journal_open(directory, below, JOURNAL_SMALL, error);
+	if (!store)
+		store_close(below);
+	return store;
 }

@@ -54,5 +54,9 @@ void mark_put_text(struct sched_bytes *b, const char *text);
 bool mark_get_record(struct reader *r, char key[STORE_KEY_MAX + 1], struct mark_record *record);
 void mark_get_text(struct reader *r, char *text, size_t room);
 
+// The store as the control plane has it, with a journal so small that its halves are full often and
+// some batches do not fit in it at all. NULL with *error.
+struct store *mark_open_store(const char *directory, int *error);
+
 uint64_t mark_hash(const void *bytes, size_t len);
 bool mark_is_log(const char *key);

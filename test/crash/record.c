@@ -131,7 +131,7 @@ static bool fails(int fd)
 		return false;
 	pthread_mutex_lock(&lock);
 	// The same each time, and with no rhythm that meets only one kind of sync.
-	yes = ++syncs > 4 && (syncs * 2654435761u >> 16) % fail_every == 0;
+	yes = ++syncs > 10 && (syncs * 2654435761u >> 16) % fail_every == 0;
 	pthread_mutex_unlock(&lock);
 	if (yes)
 		record(TRACE_FAILED, fds[fd].file, 0, NULL, 0);

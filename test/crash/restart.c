@@ -255,7 +255,7 @@ int main(int argc, char **argv)
 			(uint32_t)atoi(argv[2]), (uint32_t)atoi(argv[3]), (uint32_t)atoi(argv[4])};
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	snprintf(directory, sizeof(directory), "%s/penstock-restart-%d", argv[1], (int)getpid());
-	durable_start(&d, &(struct durable_options){.dir = directory, .workers = 2});
+	durable_start(&d, &(struct durable_options){.dir = directory, .workers = 2, .no_journal = true});
 	fill(&d, &shape);
 	printf("filled\n");
 	load_copy(&d);

@@ -201,7 +201,7 @@ static int store_more(const char *directory, struct store *store, struct verify_
 	store_close(store);
 	if (rc)
 		return complain(out, "nothing more can be stored: %s", strerror(-rc));
-	store = store_lmdb_open(directory, &rc);
+	store = mark_open_store(directory, &rc);
 	if (store)
 		rc = store_get(store, w.key, &value, &len, &version);
 	if (!store || rc || version != 1)
@@ -218,7 +218,7 @@ static int verify(
 	struct store *store;
 	int rc = 0;
 
-	store = store_lmdb_open(directory, &rc);
+	store = mark_open_store(directory, &rc);
 	if (!store)
 		return complain(out, "the store cannot be opened: %s", strerror(-rc));
 	if (shadow->known) {

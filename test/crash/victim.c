@@ -54,8 +54,8 @@ static void open_store(struct victim *v)
 	struct sched_bytes body = {0};
 	int rc = 0;
 
-	v->store = store_lmdb_open(v->options.directory, &rc);
-	stop_if(v->store ? 0 : rc, "the store cannot be opened");
+	v->store = mark_open_store(v->options.directory, &rc);
+	stop_if(rc, "the store cannot be opened");
 	stop_if(registry_init(&v->registry, v->store), "the registry cannot be read");
 	// Whoever listens knows nothing of it yet.
 	if (!getenv(MARK_NEW_VARIABLE))
