@@ -192,6 +192,22 @@ static void function_health(const struct api *api, json_t *problems)
 	}
 }
 
+// Changes are taken as long as the journal has room.
+static void behind(const struct registry *r, json_t *problems)
+{
+	char what[400];
+
+	if (!r->stat.behind || r->last_error)
+		return;
+	snprintf(what, sizeof(what),
+		"as of the last change, what is in %s/journal gets no further: %s", r->where,
+		strerror(-r->stat.behind));
+	problem(problems, what,
+		r->stat.behind == -ENOSPC
+			? "free some space there before the journal is full, too"
+			: "see what dmesg and the log say of its disk, before the journal is full");
+}
+
 static json_t *store_health(const struct registry *r, json_t *problems)
 {
 	json_t *store = json_object();
@@ -214,6 +230,7 @@ static json_t *store_health(const struct registry *r, json_t *problems)
 				  "acknowledged "
 				  "is kept");
 	}
+	behind(r, problems);
 	return store;
 }
 

@@ -61,6 +61,7 @@ struct store_stat {
 	uint64_t used_bytes;      // pages in use
 	uint64_t capacity_bytes;  // of the map now; it grows
 	uint64_t records;
+	int behind; // why what was acknowledged stays in the journal: 0 or -E...
 };
 
 struct store_ops {

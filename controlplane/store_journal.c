@@ -279,6 +279,7 @@ static int journal_stat(struct store *store, struct store_stat *out)
 
 	pthread_mutex_lock(&s->lock);
 	*out = s->stat;
+	out->behind = s->error;
 	pthread_mutex_unlock(&s->lock);
 	return 0;
 }

@@ -502,6 +502,7 @@ static void test_what_was_refused_is_written_over(void **state)
 static void test_the_store_below_refuses(void **state)
 {
 	struct fixture *f = *state;
+	struct store_stat stat;
 	uint64_t n = 0;
 	int rc;
 
@@ -512,6 +513,8 @@ static void test_the_store_below_refuses(void **state)
 	assert_int_equal(rc, -ENOSPC);
 	assert_int_equal(n, 2 * RECORDS_A_HALF);
 	assert_int_equal(put_n(f, n + 1), -ENOSPC);
+	assert_int_equal(store_stat(f->store, &stat), 0);
+	assert_int_equal(stat.behind, -ENOSPC);
 	assert_int_equal(version_of(f->store, "last"), n);
 	// A crash now: it cannot be opened either before the store takes it.
 	crash(f);
@@ -530,6 +533,8 @@ static void test_the_store_below_refuses(void **state)
 	pthread_mutex_unlock(&f->below.lock);
 	assert_int_equal(put_n(f, n + 1), 0);
 	assert_at(f, n + 1);
+	assert_int_equal(store_stat(f->store, &stat), 0);
+	assert_int_equal(stat.behind, 0);
 }
 
 // Some of its transactions are there, and then a crash: all is applied again.
