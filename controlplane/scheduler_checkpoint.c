@@ -179,10 +179,12 @@ void scheduler_checkpoint_ride(struct scheduler *s, struct batch *batch)
 void scheduler_checkpoint_landed(struct scheduler *s, int error)
 {
 	struct scheduler_checkpoint *c = &s->checkpoint;
-	bool in_parts = c->out.out.data != NULL;
+	bool in_parts;
 
 	if (!c->rides)
 		return;
+	// Not before: it may be one that is still encoded.
+	in_parts = c->out.out.data != NULL;
 	c->rides = false;
 	if (error) {
 		scheduler_stray_add(s, c->index, c->parts);
