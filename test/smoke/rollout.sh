@@ -27,6 +27,8 @@ running() {
 		map("\(length)x\(.[0].spec.version)") | join(" ")'
 }
 running_are() { [ "$(running)" = "$1" ]; }
+echo_ids() { penstock get instances -o json | jq -r '.[] | select(.spec.function == "echo") | .metadata.name' | sort; }
+
 # deployment FILTER
 deployment() { penstock get function echo -o json | jq -r ".status.deployment | $1"; }
 deployment_is() { [ "$(deployment "$1")" = "$2" ]; }
@@ -47,9 +49,11 @@ expect "it is stable" wait_for 10 "its deployment" - state_is successful
 function_apply b
 expect "one canary beside them" wait_for 20 "the canary" - running_are "4x1 1x2"
 expect "which waits" wait_for 10 "its report" - deployment_is .waits_for_promotion true
+before=$(echo_ids)
 controlplane_restart
-expect "over a restart, too" wait_for 20 "the hosts' reports" - deployment_is .waits_for_promotion true
-expect "nothing else has begun" running_are "4x1 1x2"
+expect "over a restart, too" wait_for 20 "its report" - deployment_is .waits_for_promotion true
+expect "and the others" wait_for 20 "the hosts' reports" - running_are "4x1 1x2"
+expect "nothing else has begun" test "$(echo_ids)" = "$before"
 penstock scale echo 6 >/dev/null
 expect "scaled meanwhile, by the old version" wait_for 20 "6 and the canary" - running_are "6x1 1x2"
 penstock rollout promote function echo >/dev/null
