@@ -182,9 +182,9 @@ for n in 0 1 2 3 4 5 6 7 8 9; do
 	soon 10 ready "k$n"
 	expect "$((n * 3)) ms after it was told: it was started once, and runs" same "$(wc -l <"$dir/starts/k$n") $(of "k$n" .ready)" "1 true"
 done
-# Those of this host: other tests may run the same program.
-programs() { pgrep -f "penstock-shim $dir/" | while read -r shim; do pgrep -P "$shim"; done | wc -l; }
-expect "as many programs run as instances" same "$(programs)" "$(report '.instances | length')"
+# How many run that match, of this test's: others may run the same programs beside it.
+programs() { pgrep -f "penstock-shim $dir/" | while read -r shim; do pgrep -P "$shim" -f "$1"; done | wc -l; }
+expect "as many programs run as instances" same "$(programs .)" "$(report '.instances | length')"
 
 kill -TERM "$host"
 wait "$host"
@@ -226,6 +226,8 @@ soon 10 ready z2
 load longest --functions 'faulty:spin 4000' --count 1 & loading=$!
 z1_runs() { [ "$(report '[.functions[] | select(.function == "faulty") | .running] | add')" = 1 ]; }
 expect "a call runs" soon 5 z1_runs
+z1_ended() { [ "$(programs demo-faulty)" = 0 ]; }
+expect "its program is there" same "$(programs demo-faulty)" 1
 say "stop z1"
 expect "its instance is told to stop" soon 5 is z1 .state stopping
 kill -KILL "$platform" "$host"
@@ -233,9 +235,8 @@ wait "$platform" 2>/dev/null
 platform=
 wait "$host" 2>/dev/null
 host_start
-expect "the next host goes on to end it" soon 15 no_process "^$build/fnhost/demo/demo-faulty"
-runs() { pgrep -f "$1" >/dev/null; }
-expect "and leaves the other alone" runs "^$build/fnhost/demo/demo-echo"
+expect "the next host goes on to end it" soon 15 z1_ended
+expect "and leaves the other alone" same "$(programs demo-echo)" 1
 wait $loading
 kill -TERM "$host"
 wait "$host"
