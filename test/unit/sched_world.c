@@ -32,6 +32,21 @@ void world_fini(struct world *w)
 	sched_core_destroy(w->core);
 }
 
+int world_setup(void **state)
+{
+	*state = malloc(sizeof(struct world));
+	assert_non_null(*state);
+	world_init(*state);
+	return 0;
+}
+
+int world_teardown(void **state)
+{
+	world_fini(*state);
+	free(*state);
+	return 0;
+}
+
 const struct sched_snapshot *world_head(const struct world *w)
 {
 	return &w->core->state->head;

@@ -15,6 +15,9 @@ struct world {
 
 void world_init(struct world *w);
 void world_fini(struct world *w);
+// The same for cmocka: *state is a world.
+int world_setup(void **state);
+int world_teardown(void **state);
 const struct sched_snapshot *world_head(const struct world *w);
 
 // A ready node.

@@ -16,18 +16,11 @@
 
 static int setup(void **state)
 {
-	struct world *w = malloc(sizeof(*w));
+	struct world *w;
 
-	world_init(w);
+	world_setup(state);
+	w = *state;
 	w->group.lost_after_ns = 100 * SEC;
-	*state = w;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_fini(*state);
-	free(*state);
 	return 0;
 }
 
@@ -233,7 +226,7 @@ static void b81_a_drain_has_a_deadline(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(b46_a_disconnected_node_accepts_only_unknown),
 		TEST(b88_unknown_then_back),

@@ -15,20 +15,6 @@
 
 #define SEC NS_PER_SEC
 
-static int setup(void **state)
-{
-	*state = malloc(sizeof(struct world));
-	world_init(*state);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_fini(*state);
-	free(*state);
-	return 0;
-}
-
 static uint64_t dequeue(struct world *w, struct sched_ticket *t)
 {
 	uint64_t token;
@@ -459,7 +445,7 @@ static void b86_more_of_what_has_ended(void **state)
 	assert_null(sched_job_at(world_head(w), job));
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 int main(void)
 {

@@ -19,16 +19,8 @@ static struct sched_worker_config config;
 
 static int setup(void **state)
 {
-	*state = malloc(sizeof(struct world));
-	world_init(*state);
+	world_setup(state);
 	config = (struct sched_worker_config){0};
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_fini(*state);
-	free(*state);
 	return 0;
 }
 
@@ -508,7 +500,7 @@ static void refuses_what_is_beyond_a_limit(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
 		TEST(says_where_a_new_job_goes),
 		TEST(says_what_has_no_room),
 		TEST(tells_replacing_from_updating_in_place),

@@ -16,20 +16,13 @@ static struct sched_constraint two = {"rack", "2", SCHED_OP_DISTINCT_PROPERTY};
 
 static int setup(void **state)
 {
-	struct world *w = malloc(sizeof(*w));
+	struct world *w;
 
-	world_init(w);
+	world_setup(state);
+	w = *state;
 	w->group.max_parallel = 1;
 	w->group.constraints = &two;
 	w->group.constraint_count = 1;
-	*state = w;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_fini(*state);
-	free(*state);
 	return 0;
 }
 
@@ -282,7 +275,7 @@ static void b71_distinct_hosts_there_and_back(void **state)
 	assert_int_equal(world_live_on(w, job, b), 1);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, world_teardown)
 
 int main(void)
 {

@@ -15,20 +15,6 @@
 #include "sched/names.h"
 #include "test/unit/sched_world.h"
 
-static int setup(void **state)
-{
-	*state = malloc(sizeof(struct world));
-	world_init(*state);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_fini(*state);
-	free(*state);
-	return 0;
-}
-
 static void tell_images(struct world *w, uint32_t node, const char *a, const char *b)
 {
 	const char *const images[] = {a, b};
@@ -182,7 +168,7 @@ static void names_are_found_in_snapshots(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(images_are_bounded),
 		TEST(images_come_and_go),

@@ -13,20 +13,6 @@
 #include "sched/block.h"
 #include "test/unit/sched_world.h"
 
-static int setup(void **state)
-{
-	*state = malloc(sizeof(struct world));
-	world_init(*state);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_fini(*state);
-	free(*state);
-	return 0;
-}
-
 static void b51_a_port_is_had_once_a_node(void **state)
 {
 	struct world *w = *state;
@@ -344,7 +330,7 @@ static void quotas_survive_a_restart(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(b51_a_port_is_had_once_a_node),
 		TEST(b51_devices_are_counted),

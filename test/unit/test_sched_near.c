@@ -20,20 +20,6 @@
 
 static const char *const near_peer[] = {"default/peer"};
 
-static int setup(void **state)
-{
-	*state = malloc(sizeof(struct world));
-	world_init(*state);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_fini(*state);
-	free(*state);
-	return 0;
-}
-
 static void new_worker(struct world *w, enum sched_algorithm algorithm, uint64_t seed)
 {
 	const struct sched_worker_config config = {.algorithm = algorithm};
@@ -592,7 +578,7 @@ static void bad_names_are_refused(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(host_before_rack_before_zone),
 		TEST(few_of_many_are_found),

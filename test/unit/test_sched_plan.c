@@ -11,20 +11,6 @@
 
 #include "test/unit/sched_world.h"
 
-static int setup(void **state)
-{
-	*state = malloc(sizeof(struct world));
-	world_init(*state);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_fini(*state);
-	free(*state);
-	return 0;
-}
-
 // ---- the queue ----
 
 static void b38_priority_then_fifo(void **state)
@@ -521,7 +507,7 @@ static void plans_for_what_has_changed_are_refused(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(b38_priority_then_fifo),
 		cmocka_unit_test(b39_disable_errors_all),

@@ -16,19 +16,12 @@ static int setup(void **state)
 {
 	const struct sched_worker_config config = {
 		.preempt = SCHED_MASK(SCHED_TYPE_SERVICE) | SCHED_MASK(SCHED_TYPE_SYSTEM)};
-	struct world *w = malloc(sizeof(*w));
+	struct world *w;
 
-	world_init(w);
+	world_setup(state);
+	w = *state;
 	sched_worker_destroy(w->worker);
 	w->worker = sched_worker_new(&config, 2);
-	*state = w;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_fini(*state);
-	free(*state);
 	return 0;
 }
 
@@ -252,7 +245,7 @@ static void b87_an_older_version_has_no_older_priority(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(b52_preemption_frees_and_evaluates),
 		TEST(b52_batch_victims_are_replaced),

@@ -14,20 +14,6 @@
 #include "sched/block.h"
 #include "test/unit/sched_world.h"
 
-static int setup(void **state)
-{
-	*state = malloc(sizeof(struct world));
-	world_init(*state);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_fini(*state);
-	free(*state);
-	return 0;
-}
-
 // n nodes in each of the racks r0, r1, ...
 static void add_racks(struct world *w, uint32_t racks, uint32_t n, uint32_t cpu)
 {
@@ -505,7 +491,7 @@ static void bad_preferences_are_refused(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(b71_distinct_property_counts),
 		TEST(b71_distinct_property_of_the_job),

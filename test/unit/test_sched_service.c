@@ -15,20 +15,6 @@
 
 #define SEC NS_PER_SEC
 
-static int setup(void **state)
-{
-	*state = malloc(sizeof(struct world));
-	world_init(*state);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_fini(*state);
-	free(*state);
-	return 0;
-}
-
 static uint64_t dequeue(struct world *w, struct sched_ticket *t)
 {
 	uint64_t token;
@@ -1141,7 +1127,7 @@ static void bad_jobs_are_refused(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(b20_failed_is_reaped_with_a_follow_up),
 		TEST(b24_restored_after_a_restart),

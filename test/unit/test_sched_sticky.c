@@ -15,18 +15,11 @@
 
 static int setup(void **state)
 {
-	struct world *w = malloc(sizeof(*w));
+	struct world *w;
 
-	world_init(w);
+	world_setup(state);
+	w = *state;
 	w->group.sticky = true;
-	*state = w;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_fini(*state);
-	free(*state);
 	return 0;
 }
 
@@ -154,7 +147,7 @@ static void b85_within_the_limits(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(b85_an_update_stays_where_its_data_is),
 		TEST(b85_what_failed_comes_back),

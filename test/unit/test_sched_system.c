@@ -16,18 +16,11 @@
 
 static int setup(void **state)
 {
-	struct world *w = malloc(sizeof(*w));
+	struct world *w;
 
-	world_init(w);
+	world_setup(state);
+	w = *state;
 	w->spec.type = SCHED_TYPE_SYSTEM;
-	*state = w;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_fini(*state);
-	free(*state);
 	return 0;
 }
 
@@ -467,7 +460,7 @@ static void b90_sysbatch_runs_once(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(b35_blocked_by_node),
 		TEST(b35_many_full_nodes_make_one_evaluation),
