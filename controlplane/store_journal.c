@@ -138,6 +138,7 @@ static void *run(void *arg)
 	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
 	pthread_mutex_lock(&s->lock);
 	for (;;) {
+		struct pending *spent;
 		int rc;
 
 		while (!s->stop && !s->sealed)
@@ -150,16 +151,16 @@ static void *run(void *arg)
 		s->error = rc;
 		s->tries++;
 		s->hurry = false;
-		if (!rc) {
-			pending_free(s->sealed);
+		spent = rc ? NULL : s->sealed;
+		if (!rc)
 			s->sealed = NULL;
-		}
 		pthread_cond_broadcast(&s->done);
-		if (rc) {
-			pthread_mutex_unlock(&s->lock);
+		pthread_mutex_unlock(&s->lock);
+		// A whole half: commits do not wait for that, nor does who looks at store_stat().
+		pending_free(spent);
+		if (rc)
 			pause_for(s, AGAIN_NS);
-			pthread_mutex_lock(&s->lock);
-		}
+		pthread_mutex_lock(&s->lock);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return NULL;
