@@ -35,9 +35,22 @@ struct counts {
 	uint64_t wanted; // to run, and not ended
 	uint64_t pending, running, ready, unknown, complete, failed, lost, stopping;
 	uint64_t again; // failed, and nothing in its place yet
+	uint64_t done;  // complete, and what the job asks for now
 };
 
-static void count_one(struct counts *c, const struct sched_instance *i)
+// What another version of the job has completed is to be done anew.
+static bool is_done(const struct sched_job *j, const struct sched_instance *i)
+{
+	const struct sched_spec *spec = sched_job_spec(j);
+
+	if (i->desired != SCHED_RUN || i->status != SCHED_COMPLETE)
+		return false;
+	if (spec->type == SCHED_TYPE_SYSBATCH)
+		return i->version == spec->version;
+	return sched_job_same(j, spec, i) && i->name_index < spec->groups[i->group].count;
+}
+
+static void count_one(struct counts *c, const struct sched_job *j, const struct sched_instance *i)
 {
 	bool run = i->desired == SCHED_RUN;
 
@@ -52,6 +65,7 @@ static void count_one(struct counts *c, const struct sched_instance *i)
 	c->failed += i->status == SCHED_FAILED;
 	c->lost += i->status == SCHED_LOST;
 	c->again += run && i->status == SCHED_FAILED && i->next == SCHED_NONE;
+	c->done += is_done(j, i);
 }
 
 static void set_counts(json_t *out, const struct counts *c)
@@ -67,32 +81,32 @@ static void set_counts(json_t *out, const struct counts *c)
 	set(out, "stopping", c->stopping);
 }
 
-static struct counts count_group(
-	const struct sched_snapshot *now, const struct sched_job *j, uint32_t group)
+// Of all its instances and, unless it is NULL, by group.
+static struct counts count_all(const struct sched_snapshot *now, const struct sched_job *j,
+	struct counts groups[SCHED_GROUPS_MAX])
 {
-	struct counts c = {0};
+	struct counts all = {0};
 
 	for (uint32_t at = j->first_instance; at != SCHED_NONE;) {
 		const struct sched_instance *i = sched_instance_at(now, at);
 
-		if (group == SCHED_NONE || i->group == group)
-			count_one(&c, i);
+		count_one(&all, j, i);
+		if (groups && i->group < SCHED_GROUPS_MAX)
+			count_one(&groups[i->group], j, i);
 		at = i->next_in_job;
 	}
-	return c;
+	return all;
 }
 
-static json_t *groups_json(const struct sched_snapshot *now, const struct sched_job *j)
+static json_t *groups_json(const struct sched_spec *spec, const struct counts *counts)
 {
-	const struct sched_spec *spec = sched_job_spec(j);
 	json_t *out = json_array();
 
 	for (uint32_t g = 0; g < spec->group_count; g++) {
-		struct counts c = count_group(now, j, g);
 		json_t *group = json_pack("{s:s}", "name", spec->groups[g].name);
 
 		set(group, "count", spec->groups[g].count);
-		set_counts(group, &c);
+		set_counts(group, &counts[g]);
 		json_array_append_new(out, group);
 	}
 	return out;
@@ -117,16 +131,17 @@ static bool all_complete(const struct sched_spec *spec, const struct counts *c)
 	uint64_t count = 0;
 
 	if (spec->type != SCHED_TYPE_BATCH)
-		return spec->type == SCHED_TYPE_SYSBATCH && c->complete > 0;
+		return spec->type == SCHED_TYPE_SYSBATCH && c->done > 0;
 	for (uint32_t g = 0; g < spec->group_count; g++)
 		count += spec->groups[g].count;
-	return count && c->complete >= count;
+	return count && c->done >= count;
 }
 
 // One word for all of it.
 static const char *state_of(const struct sched_job *j, const struct counts *c, bool waiting)
 {
 	const struct sched_spec *spec = sched_job_spec(j);
+
 	if (spec->stopped)
 		return j->live ? "stopping" : "stopped";
 	if (spec->launch)
@@ -173,14 +188,15 @@ static json_t *status_json(struct scheduler *s, const struct sched_snapshot *now
 {
 	const struct sched_job *j = sched_job_at(now, job);
 	const struct sched_spec *spec = sched_job_spec(j);
-	struct counts c = count_group(now, j, SCHED_NONE);
+	struct counts groups[SCHED_GROUPS_MAX] = {0};
+	struct counts c = count_all(now, j, spec->group_count > 1 ? groups : NULL);
 	json_t *out = json_object();
 
 	json_object_set_new(out, "state", json_string(state_of(j, &c, waits(s, job))));
 	set(out, "version", spec->version);
 	set_counts(out, &c);
 	if (spec->group_count > 1)
-		json_object_set_new(out, "groups", groups_json(now, j));
+		json_object_set_new(out, "groups", groups_json(spec, groups));
 	if (spec->launch) {
 		if (spec->launch->cron)
 			json_object_set_new(out, "launch", launch_json(j));

@@ -166,6 +166,90 @@ static void test_services_are_started_again(void **state)
 	assert_int_equal(again, 1);
 }
 
+static bool state_is(struct env *e, const char *name, const char *state)
+{
+	json_t *status = scheduler_job_status(&e->orchestrator.scheduler, "default", name);
+	bool is = strcmp(json_string_value(json_object_get(status, "state")), state) == 0;
+
+	json_decref(status);
+	return is;
+}
+
+// All that the host has ends well.
+static void complete_all(struct env *e)
+{
+	const char *key;
+	json_t *item;
+
+	json_object_foreach(e->clients[HOST1].table, key, item)
+	{
+		report(e, HOST1,
+			"{\"start\":\"s1\",\"instances\":[{\"id\":\"%s\",\"state\":\"exited\"}]}", key);
+	}
+}
+
+// What is complete was another version's: nothing of this one has run, and it finds no room.
+static void complete_and_change(
+	struct env *e, const char *type, int count, const char *command, const char *state)
+{
+	connect_host(e, HOST1, host1, "s1");
+	put_tiles(e, count, type);
+	UNTIL(e, told(e, HOST1, "run") == (size_t)count);
+	complete_all(e);
+	UNTIL(e, state_is(e, "tiles", "complete"));
+	put(e, KIND_JOB,
+		"{\"metadata\":{\"name\":\"tiles\"},\"spec\":{\"type\":\"%s\",\"count\":%d,"
+		"\"command\":[\"%s\"],\"resources\":{\"cpu_milli\":64000}}}",
+		type, count, command);
+	UNTIL(e, state_is(e, "tiles", state));
+	pass(e, 50 * NS_PER_MS);
+	assert_true(state_is(e, "tiles", state));
+}
+
+static void test_a_new_version_is_not_complete(void **state)
+{
+	complete_and_change(*state, "batch", 3, "other", "waiting");
+}
+
+static void test_a_larger_version_is_not_complete(void **state)
+{
+	complete_and_change(*state, "batch", 2, "tile", "waiting");
+}
+
+static void test_a_new_version_on_each_node_is_not_complete(void **state)
+{
+	complete_and_change(*state, "sysbatch", 1, "other", "pending");
+}
+
+static bool group_is(const json_t *status, size_t at, const char *expected)
+{
+	const json_t *group = json_array_get(json_object_get(status, "groups"), at);
+	char text[100];
+
+	snprintf(text, sizeof(text), "%s %lld %lld", json_string_value(json_object_get(group, "name")),
+		(long long)json_integer_value(json_object_get(group, "count")),
+		(long long)json_integer_value(json_object_get(group, "complete")));
+	return strcmp(text, expected) == 0;
+}
+
+static void test_groups_are_counted_apart(void **state)
+{
+	struct env *e = *state;
+	json_t *status;
+
+	connect_host(e, HOST1, host1, "s1");
+	put(e, KIND_JOB,
+		"{\"metadata\":{\"name\":\"tiles\"},\"spec\":{\"command\":[\"tile\"],\"groups\":["
+		"{\"name\":\"a\",\"count\":2},{\"name\":\"b\"}]}}");
+	UNTIL(e, told(e, HOST1, "run") == 3);
+	complete_all(e);
+	UNTIL(e, state_is(e, "tiles", "complete"));
+	status = scheduler_job_status(&e->orchestrator.scheduler, "default", "tiles");
+	assert_int_equal(json_integer_value(json_object_get(status, "complete")), 3);
+	assert_true(group_is(status, 0, "a 2 2") && group_is(status, 1, "b 1 1"));
+	json_decref(status);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -173,6 +257,10 @@ int main(void)
 		TEST(test_failed_are_not_stopped_after_a_crash),
 		TEST(test_stopped_is_no_success),
 		TEST(test_services_are_started_again),
+		TEST(test_a_new_version_is_not_complete),
+		TEST(test_a_larger_version_is_not_complete),
+		TEST(test_a_new_version_on_each_node_is_not_complete),
+		TEST(test_groups_are_counted_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
