@@ -373,6 +373,7 @@ static void close_stratum(struct sched_ranking *r, struct sched_stratum *s, int 
 	r->why.infeasible += unseen;
 	sched_explain_constraint(r->explain, (uint16_t)constraint, unseen + s->heap_count);
 	s->looked = s->total;
+	s->early = s->early_looked = 0;
 	s->heap_count = 0;
 }
 
@@ -402,7 +403,9 @@ static int prepare(struct sched_ranking *r, struct sched_stratum *s, uint32_t wa
 		close_stratum(r, s, full);
 	if (s->found < enough && s->looked < s->total && look_more(r, s, enough - s->found))
 		return -ENOMEM;
-	if (!s->heap_count && s->looked < s->total && look_more(r, s, SCHED_LOOK_EACH))
+	// At the end of the random order some that it left to be looked at first may not have been.
+	if (!s->heap_count && (s->looked < s->total || s->early) &&
+		look_more(r, s, SCHED_LOOK_EACH))
 		return -ENOMEM;
 	return s->heap_count ? 0 : -ENOSPC;
 }

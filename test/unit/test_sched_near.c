@@ -514,6 +514,57 @@ static void an_image_helps_no_other(void **state)
 	assert_in_range(here, 20, 90);
 }
 
+// 16 racks of 10 nodes; as many nodes of the first ones as are known of have the image.
+static void racks_with_image(struct world *w)
+{
+	for (uint32_t k = 0; k < 160; k++) {
+		char name[16], rack[16];
+
+		snprintf(name, sizeof(name), "n%u", k);
+		snprintf(rack, sizeof(rack), "r%u", k / 10);
+		world_node_with(w, name, 10000, 10000, &(struct sched_attribute){"rack", rack}, 1);
+		if (k < SCHED_HOLDERS_MAX)
+			tell_images(w, k, "tool", NULL);
+	}
+	w->group.image = "tool";
+}
+
+// More nodes of a stratum are to be looked at first than are looked at at once: none is forgotten.
+static void an_image_hides_no_node(void **state)
+{
+	struct world *w = *state;
+	struct sched_spread spread = {
+		.attribute = "rack", .weight = 100, .group = SCHED_ALL_GROUPS};
+	uint32_t job;
+
+	racks_with_image(w);
+	w->spec.spreads = &spread;
+	w->spec.spread_count = 1;
+	w->group.distinct_hosts = true;
+	job = world_job(w, "j", 161);
+	world_settle(w);
+	assert_int_equal(world_live(w, job), 160);
+	assert_int_equal(world_last_eval(w, job)->explain.considered, 160);
+	w->spec.spread_count = 0;
+}
+
+// The same where racks are closed with some of these still to come: each node counts once.
+static void a_closed_rack_counts_its_nodes(void **state)
+{
+	struct world *w = *state;
+	struct sched_constraint three = {"rack", "3", SCHED_OP_DISTINCT_PROPERTY};
+	uint32_t job;
+
+	racks_with_image(w);
+	w->group.constraints = &three;
+	w->group.constraint_count = 1;
+	job = world_job(w, "j", 60);
+	world_settle(w);
+	assert_int_equal(world_live(w, job), 48);
+	assert_int_equal(world_last_eval(w, job)->explain.considered, 160);
+	w->group.constraint_count = 0;
+}
+
 // ---- records ----
 
 static void records_are_read_as_written(void **state)
@@ -593,6 +644,8 @@ int main(void)
 		TEST(near_is_explained),
 		TEST(image_decides_among_equals),
 		TEST(an_image_helps_no_other),
+		TEST(an_image_hides_no_node),
+		TEST(a_closed_rack_counts_its_nodes),
 		TEST(records_are_read_as_written),
 		TEST(bad_names_are_refused),
 	};
