@@ -14,17 +14,7 @@
 
 #define SUBSYSTEM "instance"
 
-static unsigned places_taken(const struct host *h)
-{
-	unsigned count = 0;
-
-	list_for_each (at, &h->instances)
-		count += !life_over(&list_entry(at, struct instance, all)->life);
-	return count;
-}
-
-// Told as failed, so that it is placed elsewhere.
-static void refuse(struct instance *i, const char *why)
+void instance_refuse(struct instance *i, const char *why)
 {
 	i->host->counts.instances_refused++;
 	i->marked = true;
@@ -49,28 +39,20 @@ static void refuse_unknown(struct host *h, json_t *assignment)
 		return;
 	snprintf(why, sizeof(why), "this host does not know how to run %s%.40s: a newer penstock-fnhost may",
 		runtime ? "the runtime " : "what it is given", runtime ? runtime : "");
-	refuse(i, why);
+	instance_refuse(i, why);
 }
 
 static int begin(struct host *h, const struct wanted *w, json_t *assignment)
 {
 	struct instance *i;
-	bool full;
 
 	if (h->instances_count >= HOST_RECORDS_MAX)
 		return -ENOSPC;
-	// The control plane knows how many places there are; it may be ahead of what it was told has ended.
-	full = places_taken(h) >= h->options.instances;
 	i = instance_new(h, w, assignment);
 	if (!i)
 		return -ENOMEM;
 	i->marked = true;
-	if (full) {
-		refuse(i, "all places of this host are taken");
-		return 0;
-	}
-	instance_step(i, LIFE_RUN);
-	instance_next(i);
+	places_begin(i);
 	return 0;
 }
 

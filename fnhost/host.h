@@ -50,6 +50,8 @@ struct host {
 	struct list instances;
 	struct list instance_buckets[HOST_BUCKETS]; // by id
 	uint32_t instances_count;
+	uint32_t places_taken;    // places.c: by those that have a program, or get one
+	struct timer place_timer; // armed as long as some wait for a place
 	struct cgroups cgroups;
 	struct timer sweep_timer; // cgroups whose last processes are still going
 	struct timer trim_timer;  // old logs that may be too many

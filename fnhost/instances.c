@@ -386,6 +386,8 @@ const char *instance_reason(const struct instance *i)
 {
 	if (i->fault[0])
 		return i->fault;
+	if (i->life.state == LIFE_NEW)
+		return "all places of this host are taken: it waits for one";
 	return i->life.reason ? i->life.reason : "";
 }
 
@@ -479,6 +481,7 @@ void instance_step(struct instance *i, enum life_event event)
 	if (i->released)
 		return;
 	actions = life_step(&i->life, event, now_of(i));
+	places_note(i, before);
 	if (i->life.deadline == NS_NEVER)
 		timer_cancel(loop_timers(i->host->loop), &i->timer);
 	else
@@ -577,6 +580,7 @@ void instances_release(struct host *h)
 {
 	timer_cancel(loop_timers(h->loop), &h->sweep_timer);
 	timer_cancel(loop_timers(h->loop), &h->trim_timer);
+	timer_cancel(loop_timers(h->loop), &h->place_timer);
 	list_for_each (at, &h->instances) {
 		struct instance *i = list_entry(at, struct instance, all);
 

@@ -76,10 +76,17 @@ struct instance *instance_new(struct host *h, const struct wanted *w, json_t *as
 void instance_step(struct instance *instance, enum life_event event);
 // What waits until the connections of the last run are closed; it may be freed.
 void instance_next(struct instance *instance);
+// assign.c: told as failed, so that it is placed elsewhere.
+void instance_refuse(struct instance *instance, const char *why);
 // Its program has ended, or could not be started (error).
 void instance_over(struct instance *instance, int error, int code, int signal);
 // Removes cgroups of instances that are gone, now and until none is left.
 void instances_sweep_groups(struct host *h);
+
+// places.c: lets a new one run when there is a place for it.
+void places_begin(struct instance *instance);
+// Its life has made a step.
+void places_note(struct instance *instance, enum life_state before);
 
 // True if calls can be sent to it now. One whose connection has just broken leaves its function here.
 bool instance_usable(struct instance *instance);

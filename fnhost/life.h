@@ -39,7 +39,7 @@
 #define LIFE_KILL_AGAIN NS_PER_SEC
 
 enum life_state {
-	LIFE_NEW,
+	LIFE_NEW, // waits for a place
 	LIFE_WAITING, // it died; for the next start
 	LIFE_STARTING,
 	LIFE_READY,

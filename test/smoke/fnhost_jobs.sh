@@ -23,6 +23,14 @@ kill_host() {
 }
 begun() { grep -c begun "$dir/state/logs/$1.log"; }
 recorded() { [ -d "$dir/state/instances/$1" ]; }
+still() { # still SECONDS COMMAND...: all that time
+	local until=$((SECONDS + $1))
+	shift
+	while [ $SECONDS -le $until ]; do
+		"$@" || return 1
+		sleep 0.3
+	done
+}
 forgotten() { gone "$1" && ! recorded "$1"; }
 
 folder=$dir/cgroup
@@ -211,7 +219,7 @@ for n in $(seq 0 11); do
 done
 
 echo "places"
-mkfifo "$dir/c1"
+mkfifo "$dir/c1" "$dir/c4"
 expect "the control plane is told how many there are" grep -q '"capacity":{[^}]*"instances":1024' "$dir/platform.log"
 kill -TERM "$host"
 wait "$host"
@@ -222,14 +230,37 @@ soon 10 reported
 job c1 'echo begun; read -r line <"$FIFO"' "env: {FIFO: \"$dir/c1\"}"
 job c2 'echo begun; sleep 60'
 job c3 'echo begun'
-expect "what exceeds them is refused" soon 10 is c3 '"\(.state) \(.reason)"' "failed refused: all places of this host are taken"
+expect "what exceeds them waits for a while" soon 5 is c3 '"\(.state) \(.reason)"' \
+	"starting all places of this host are taken: it waits for one"
+expect "and is refused" soon 20 is c3 '"\(.state) \(.reason)"' "failed refused: all places of this host are taken"
 expect "and counted" soon 3 counted instances_refused 1
 expect "it has not begun" test ! -e "$dir/state/logs/c3.log"
 soon 10 output c1 begun
 echo >"$dir/c1"
 expect "the one ends" soon 10 is c1 .state exited
-job c4 'echo begun'
+# shellcheck disable=SC2016
+job c4 'trap "read -r line <\"$FIFO\"; exit 3" TERM; echo begun; while :; do sleep 0.05; done' \
+	"env: {FIFO: \"$dir/c4\"}, drain_ms: 60000"
 expect "what has ended takes no place" soon 10 output c4 begun
+# What the control plane tells to stop has given its place back in its plan, whichever word comes first.
+say "stop c4"
+job c5 'echo begun; sleep 60'
+expect "what is to follow one that is stopping waits" soon 10 is c5 '"\(.state) \(.reason)"' \
+	"starting all places of this host are taken: it waits for one"
+expect "longer than what is refused" still 10 is c5 .state starting
+expect "while the other one has its time" is c4 .state stopping
+expect "and has not begun" test ! -e "$dir/state/logs/c5.log"
+echo >"$dir/c4"
+expect "until that one has ended" soon 10 output c5 begun
+expect "as it was asked to" ended c4 "exited 3 0 stopped"
+job c6 'echo begun'
+job c7 'echo begun'
+soon 10 is c7 .state starting
+say "stop c7"
+expect "what is not wanted any more does not wait" soon 10 ended c7 "exited 0 0 "
+say "stop c2"
+expect "a place that is given back later is taken, too" soon 10 output c6 begun
+expect "nothing of it was refused" same "$(counter instances_refused)" 1
 
 kill -TERM "$host"
 wait "$host"
