@@ -50,6 +50,9 @@ uint32_t sched_deploy_canaries(
 {
 	const struct sched_group *g = &spec->groups[group];
 
+	// Put again after a stop, or scaled up afterwards, there is nothing to be beside.
+	if (d->status == SCHED_DEPLOYMENT_CANCELLED || d->status == SCHED_DEPLOYMENT_SUCCESSFUL)
+		return 0;
 	if (!(d->canary_groups & ~d->promoted & 1u << group))
 		return 0;
 	return g->canaries < g->count ? g->canaries : g->count;

@@ -48,8 +48,8 @@ static inline const struct sched_deployment *sched_deployment_current(const stru
 // Bits: groups that want canaries, have something to be beside, and differ from it. from: NULL:
 // none.
 uint32_t sched_deploy_canary_groups(const struct sched_spec *from, const struct sched_spec *next);
-// The canaries that a group of the deployed version should have; 0: it has none, or they are
-// promoted.
+// The canaries that a group of the deployed version should have; 0: it has none, they are promoted,
+// or it was successful or cancelled.
 uint32_t sched_deploy_canaries(
 	const struct sched_deployment *d, const struct sched_spec *spec, uint32_t group);
 

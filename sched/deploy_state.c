@@ -59,7 +59,8 @@ bool sched_deploy_is_canary(const struct sched_job *j, const struct sched_instan
 	       sched_deploy_canaries(d, spec, i->group);
 }
 
-// Who is promoted is an instance like others.
+// Who is promoted, or whose deployment was cancelled as the job was stopped, is an instance like
+// others.
 static int promote(struct sched_state *st, const struct sched_job *j)
 {
 	for (uint32_t at = j->first_instance; at != SCHED_NONE;) {
@@ -86,6 +87,7 @@ int sched_deployment_put(struct sched_state *st, const struct sched_change *c)
 	struct sched_deployment *block;
 	struct sched_job *j;
 	uint32_t promoted;
+	bool ends;
 
 	if (!sched_job_at(&st->head, c->slot))
 		return -EBADMSG;
@@ -103,5 +105,6 @@ int sched_deployment_put(struct sched_state *st, const struct sched_change *c)
 	j->deployment = block;
 	// Plans made before it do not know of it.
 	j->modify_index = j->spec_index = st->head.index;
-	return block->promoted & ~promoted ? promote(st, j) : 0;
+	ends = block->status == SCHED_DEPLOYMENT_CANCELLED && sched_deployment_current(j);
+	return block->promoted & ~promoted || ends ? promote(st, j) : 0;
 }

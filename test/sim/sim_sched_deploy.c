@@ -70,6 +70,8 @@ static void check_placed(struct sim *s, const struct sched_job *j, const struct 
 
 	if (i->version != d->version && i->version != d->from)
 		fail(s, "a version was placed that is neither the new one nor the one before");
+	if (canary && i->version == d->version && !deploy_holds(j, i->group))
+		fail(s, "a canary was placed in a group that nothing holds");
 	if (i->version == d->from || !deploy_holds(j, i->group) || same_to(j, d->from, i->group))
 		return;
 	canaries = sched_deploy_canaries(d, sched_job_spec(j), i->group);

@@ -349,6 +349,21 @@ static void b77_what_is_the_same_backs_off(void **state)
 	assert_int_equal(world_live(w, job), 2);
 }
 
+// Live canaries.
+static uint32_t flagged(const struct world *w, uint32_t job)
+{
+	const struct sched_snapshot *s = world_head(w);
+	uint32_t n = 0;
+
+	for (uint32_t at = sched_job_at(s, job)->first_instance; at != SCHED_NONE;
+		at = sched_instance_at(s, at)->next_in_job) {
+		const struct sched_instance *i = sched_instance_at(s, at);
+
+		n += sched_live(i) && i->flags & SCHED_INSTANCE_CANARY;
+	}
+	return n;
+}
+
 static void b77_stopped_is_cancelled(void **state)
 {
 	struct world *w = *state;
@@ -368,6 +383,68 @@ static void b77_stopped_is_cancelled(void **state)
 	world_settle(w);
 	assert_int_equal(world_live(w, job), 3);
 	assert_int_equal(world_live_version(w, job, 2), 3);
+	assert_int_equal(flagged(w, job), 0);
+	// So what fails waits for its turn.
+	world_report(w, deploy_at(w, job, 2, 1), SCHED_FAILED, false);
+	world_settle(w);
+	assert_int_equal(world_live(w, job), 2);
+	w->now += 30 * SEC;
+	world_settle(w);
+	assert_int_equal(world_live(w, job), 3);
+}
+
+// Stopped and put again before anything was told to stop: canaries take their places, and the next
+// version has them go one by one as well.
+static void b77_stopped_for_a_moment(void **state)
+{
+	struct world *w = *state;
+	uint32_t job = deploy_with_canaries(w, 4, 4), rounds = 0;
+
+	world_settle(w);
+	assert_int_equal(flagged(w, job), 4);
+	assert_int_equal(sched_core_job_stop(w->core, job, true, w->now), 0);
+	world_job(w, "j", 4);
+	world_settle(w);
+	assert_int_equal(world_live_version(w, job, 2), 4);
+	assert_int_equal(world_live(w, job), 4);
+	assert_int_equal(flagged(w, job), 0);
+	w->group.canaries = 0;
+	w->group.restart_hash++;
+	world_job(w, "j", 4);
+	for (; world_live_version(w, job, 2); rounds++) {
+		world_run(w);
+		assert_true(world_live(w, job) >= 4);
+		assert_true(rounds < 30);
+		world_hosts(w);
+	}
+	world_settle(w);
+	assert_int_equal(world_live_version(w, job, 3), 4);
+}
+
+// A group that was empty while its deployment went on has no canaries once that has ended.
+static void b77_successful_has_no_canaries(void **state)
+{
+	struct world *w = *state;
+	struct sched_group groups[2] = {w->group, w->group};
+	uint32_t job;
+
+	groups[0].count = groups[1].count = 1;
+	groups[1].name = "second";
+	w->spec.groups = groups;
+	w->spec.group_count = 2;
+	job = world_job(w, "j", 1);
+	world_settle(w);
+	groups[0].restart_hash = groups[1].restart_hash = 2;
+	groups[1].canaries = 2;
+	groups[1].count = 0;
+	world_job(w, "j", 1);
+	world_settle(w);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
+	groups[1].count = 3;
+	world_job(w, "j", 1);
+	world_settle(w);
+	assert_int_equal(world_live_version(w, job, 2), 4);
+	assert_int_equal(flagged(w, job), 0);
 }
 
 int main(void)
@@ -385,6 +462,8 @@ int main(void)
 		TEST(b77_plain_updates_try_again),
 		TEST(b77_what_is_the_same_backs_off),
 		TEST(b77_stopped_is_cancelled),
+		TEST(b77_stopped_for_a_moment),
+		TEST(b77_successful_has_no_canaries),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
