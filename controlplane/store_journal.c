@@ -31,6 +31,7 @@
 #include "controlplane/registry_internal.h"
 #include "lib/base/clock.h"
 #include "lib/base/cursor.h"
+#include "lib/base/log.h"
 
 #define APPLIED_KEY "journal/applied"
 #define APPLIED_BYTES 9 // run, whether the journal is needed
@@ -49,6 +50,7 @@ struct store_journal {
 	struct store base;
 	struct store *inner;
 	struct journal_file file;
+	char *directory;
 	struct pending *filling; // of the half that is written
 	struct strmap compared;  // versions now, of keys that were compared
 	pthread_mutex_t inner_lock;
@@ -198,7 +200,7 @@ static int turn(struct store_journal *s)
 	return rc;
 }
 
-// Until all is in the store below.
+// Until all is in the store below. What was refused is mended before: its place is left here.
 static int flush(struct store_journal *s)
 {
 	int rc = s->file.at ? turn(s) : 0;
@@ -269,8 +271,10 @@ static int journal_list(struct store *store, const char *prefix, const char *aft
 {
 	struct store_journal *s = journal_of(store);
 	struct listing l = {each, user};
-	int rc = flush(s);
+	int rc = journal_file_mend(&s->file);
 
+	if (!rc)
+		rc = flush(s);
 	return rc ? rc : store_list(s->inner, prefix, after, list_one, &l);
 }
 
@@ -489,11 +493,12 @@ static int start_thread(struct store_journal *s)
 	return -rc;
 }
 
-static void init(struct store_journal *s, struct store *inner)
+static void init(struct store_journal *s, const char *directory, struct store *inner)
 {
 	pthread_condattr_t attr;
 
 	s->inner = inner;
+	s->directory = must(strdup(directory));
 	s->file.fd = -1;
 	s->filling = pending_new();
 	pthread_mutex_init(&s->lock, NULL);
@@ -528,6 +533,7 @@ static void destroy(struct store_journal *s)
 	pthread_mutex_destroy(&s->inner_lock);
 	pthread_cond_destroy(&s->work);
 	pthread_cond_destroy(&s->done);
+	free(s->directory);
 	free(s);
 }
 
@@ -538,9 +544,19 @@ static void journal_close(struct store *store)
 	struct store *inner = s->inner;
 	const uint8_t bytes[APPLIED_BYTES] = {0};
 	const struct store_write w = {APPLIED_KEY, bytes, sizeof(bytes), s->file.seq + 1};
+	int rc;
 
-	if (flush(s) == 0)
-		inner_commit(s, &(struct store_txn){.writes = &w, .write_count = 1});
+	// If it cannot be mended all that helps is that the journal is not needed.
+	journal_file_mend(&s->file);
+	rc = flush(s);
+	if (!rc)
+		rc = inner_commit(s, &(struct store_txn){.writes = &w, .write_count = 1});
+	if (rc)
+		log_error("store",
+			"%s/journal still holds what store.mdb could not take: %s; copy and move "
+			"both "
+			"together, and free some space or mend the disk: the next start goes on",
+			s->directory, strerror(-rc));
 	destroy(s);
 	store_close(inner);
 }
@@ -559,7 +575,7 @@ struct store *store_journal_open(
 	struct applied applied;
 
 	s->base.ops = &ops;
-	init(s, inner);
+	init(s, directory, inner);
 	*error = read_applied(inner, &applied);
 	if (!*error)
 		*error = open_file(&s->file, directory, &applied, bytes);
