@@ -107,6 +107,8 @@ static int revert(struct sched_core *c, uint32_t job, const struct sched_deploym
 	if (!spec)
 		return -ENOMEM;
 	spec->version = d.version;
+	// It may have been stopped before the one that failed came.
+	spec->stopped = false;
 	rc = sched_core_change(
 		c, SCHED_JOB_PUT_SPEC, job, (struct sched_change){.job = {spec, false, false}});
 	if (!rc)

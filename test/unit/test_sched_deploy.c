@@ -332,6 +332,28 @@ static void b76_auto_revert_half_way(void **state)
 	assert_int_equal(world_live(w, job), 4);
 }
 
+// The stable version was deleted, and its row not yet forgotten when the next one came: to go back
+// to it is to run it.
+static void b76_auto_revert_to_what_was_stopped(void **state)
+{
+	struct world *w = *state;
+	uint32_t job;
+
+	w->group.auto_revert = true;
+	job = world_job(w, "j", 3);
+	world_settle(w);
+	assert_int_equal(sched_core_job_stop(w->core, job, true, w->now), 0);
+	w->group.restart_hash = 2;
+	world_job(w, "j", 3);
+	world_run(w);
+	world_report(w, deploy_at(w, job, 2, 0), SCHED_FAILED, false);
+	assert_int_equal(deploy_spec(w, job)->version, 3);
+	assert_int_equal(deploy_spec(w, job)->groups[0].restart_hash, 1);
+	assert_false(deploy_spec(w, job)->stopped);
+	world_settle(w);
+	assert_int_equal(world_live_version(w, job, 3), 3);
+}
+
 // Nothing was stable before: there is nothing to go back to.
 static void b76_without_a_stable_version(void **state)
 {
@@ -617,6 +639,7 @@ int main(void)
 		TEST(b76_what_goes_on_may_fail),
 		TEST(b76_auto_revert),
 		TEST(b76_auto_revert_half_way),
+		TEST(b76_auto_revert_to_what_was_stopped),
 		TEST(b76_without_a_stable_version),
 		TEST(b76_the_stable_version_is_kept),
 		TEST(b76_what_was_refused_is_not_tried_again),
