@@ -63,6 +63,15 @@ static int progress(struct sched_core *c, uint32_t job, ns_t now)
 	return after && !c->state->readiness[job].watched ? look_at(c, job, now + after) : 0;
 }
 
+// The same if its deadline may be another than when it was last said when to look at it: it is of
+// another version, or was put again.
+static int go_on(struct sched_core *c, uint32_t job, ns_t now)
+{
+	int rc = look_at(c, job, NS_NEVER);
+
+	return rc ? rc : progress(c, job, now);
+}
+
 static uint64_t canaries_of(const struct sched_deployment *d, const struct sched_spec *spec)
 {
 	uint64_t n = 0;
@@ -113,7 +122,7 @@ static int revert(struct sched_core *c, uint32_t job, const struct sched_deploym
 		c, SCHED_JOB_PUT_SPEC, job, (struct sched_change){.job = {spec, false, false}});
 	if (!rc)
 		rc = put(c, job, &d);
-	return rc ? rc : progress(c, job, now);
+	return rc ? rc : go_on(c, job, now);
 }
 
 static bool reverts(const struct sched_spec *spec)
@@ -298,7 +307,7 @@ int sched_deploy_put(struct sched_core *c, uint32_t slot, struct sched_deploymen
 		d->canary_groups = sched_deploy_canary_groups(from, sched_job_spec(j));
 	}
 	rc = put(c, slot, d);
-	return rc ? rc : progress(c, slot, now);
+	return rc ? rc : go_on(c, slot, now);
 }
 
 struct sched_spec *sched_deploy_refuse(
@@ -328,14 +337,6 @@ struct sched_spec *sched_deploy_refuse(
 		*same = false;
 	}
 	return spec;
-}
-
-// Its counts or its deadline may be others.
-static int go_on(struct sched_core *c, uint32_t job, ns_t now)
-{
-	int rc = look_at(c, job, NS_NEVER);
-
-	return rc ? rc : progress(c, job, now);
 }
 
 // Groups that wanted canaries and want none any more.
@@ -386,7 +387,7 @@ static int set_status(struct sched_core *c, uint32_t job, uint8_t status, ns_t n
 	d.changed_ns = now;
 	rc = put(c, job, &d);
 	if (!rc && status == SCHED_DEPLOYMENT_RUNNING)
-		rc = progress(c, job, now);
+		rc = go_on(c, job, now);
 	return rc ? rc : sched_core_eval_once(c, job, SCHED_NONE, SCHED_DEPLOYMENT_CHANGED);
 }
 
@@ -464,18 +465,22 @@ int sched_deploy_recover(struct sched_core *c, ns_t now)
 	return rc;
 }
 
+// 0: it is not running, or has none.
+static ns_t deadline_of_running(const struct sched_core *c, uint32_t job)
+{
+	return running(c, job) ? deadline_of(sched_job_spec(job_of(c, job))) : 0;
+}
+
 // Returns when to look at it again; NS_NEVER: no more.
 static ns_t check(struct sched_core *c, uint32_t job, ns_t now)
 {
-	const struct sched_deployment *d;
 	ns_t after;
 
 	sched_deploy_settle(c, job, now);
-	d = running(c, job);
-	after = d ? deadline_of(sched_job_spec(job_of(c, job))) : 0;
+	after = deadline_of_running(c, job);
 	if (!after)
 		return NS_NEVER;
-	if (rests(c, job, d))
+	if (rests(c, job, running(c, job)))
 		c->state->readiness[job].progress_ns = now;
 	if (c->state->readiness[job].progress_ns + after > now)
 		return c->state->readiness[job].progress_ns + after;
@@ -483,7 +488,8 @@ static ns_t check(struct sched_core *c, uint32_t job, ns_t now)
 	fail(c, job, SCHED_DEPLOYMENT_NO_PROGRESS, now);
 	sched_core_commit(c, now);
 	// If it goes back, that has its own time.
-	return running(c, job) ? now + after : NS_NEVER;
+	after = deadline_of_running(c, job);
+	return after ? now + after : NS_NEVER;
 }
 
 bool sched_deploy_tick(struct sched_core *c, ns_t now)

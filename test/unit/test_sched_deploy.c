@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Deployments: behaviours 75 and 76. Rolling, canaries, promotion, going back, the time for
-// progress, restarts.
+// Deployments: behaviours 75 and 76. Rolling, canaries, promotion, going back, restarts; the time
+// for progress is in test_sched_progress.c.
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -429,62 +429,6 @@ static void b76_what_was_refused_is_not_tried_again(void **state)
 	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
 }
 
-static void b76_no_progress(void **state)
-{
-	struct world *w = *state;
-	uint32_t job;
-	ns_t start;
-
-	w->group.progress_deadline_ns = 60 * SEC;
-	job = world_job(w, "j", 4);
-	world_settle(w);
-	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
-	w->group.restart_hash = 2;
-	start = w->now;
-	world_job(w, "j", 4);
-	world_run(w);
-	assert_true(sched_core_next(w->core) <= start + 60 * SEC);
-	// Something became ready: the time starts anew.
-	w->now = start + 50 * SEC;
-	world_run(w);
-	world_report(w, deploy_at(w, job, 2, 0), SCHED_RUNNING, true);
-	w->now = start + 109 * SEC;
-	world_run(w);
-	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_RUNNING);
-	assert_true(sched_core_next(w->core) <= start + 110 * SEC);
-	w->now = start + 110 * SEC;
-	world_run(w);
-	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_FAILED);
-	assert_int_equal(deploy_why(w, job), SCHED_DEPLOYMENT_NO_PROGRESS);
-	world_settle(w);
-	assert_int_equal(world_live(w, job), 4);
-	assert_true(world_live_version(w, job, 1) >= 1);
-}
-
-// Time does not run while canaries wait for somebody, and does again when they are promoted.
-static void b76_waiting_is_not_standing_still(void **state)
-{
-	struct world *w = *state;
-	uint32_t job;
-
-	w->group.progress_deadline_ns = 60 * SEC;
-	job = deploy_with_canaries(w, 3, 1);
-	world_settle(w);
-	for (uint32_t k = 0; k < 10; k++) {
-		w->now += 59 * SEC;
-		world_settle(w);
-	}
-	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_RUNNING);
-	deploy_act(w, job, SCHED_DEPLOYMENT_PROMOTE);
-	world_run(w);
-	w->now += 59 * SEC;
-	world_run(w);
-	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_RUNNING);
-	w->now += 2 * SEC;
-	world_run(w);
-	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_FAILED);
-}
-
 // The same version put with no canaries: those that are there are promoted.
 static void b76_canaries_given_up(void **state)
 {
@@ -643,8 +587,6 @@ int main(void)
 		TEST(b76_without_a_stable_version),
 		TEST(b76_the_stable_version_is_kept),
 		TEST(b76_what_was_refused_is_not_tried_again),
-		TEST(b76_no_progress),
-		TEST(b76_waiting_is_not_standing_still),
 		TEST(b76_canaries_given_up),
 		TEST(b76_a_newer_version_prunes_canaries),
 		TEST(b76_survives_restarts),
