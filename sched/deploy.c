@@ -129,6 +129,34 @@ bool sched_deployment_start(const struct sched_job *old, const struct sched_spec
 	return true;
 }
 
+// Groups that wanted canaries and want none any more.
+static uint32_t without_canaries(const struct sched_deployment *d, const struct sched_spec *spec)
+{
+	uint32_t bits = 0;
+
+	for (uint32_t g = 0; g < spec->group_count; g++)
+		bits |= spec->groups[g].canaries ? 0 : d->canary_groups & ~d->promoted & 1u << g;
+	return bits;
+}
+
+bool sched_deployment_goes_on(const struct sched_deployment *old, const struct sched_spec *put,
+	struct sched_deployment *out)
+{
+	bool same = old->version == put->version;
+	bool failed = old->status == SCHED_DEPLOYMENT_FAILED && same && put->stopped;
+
+	if (ended(old->status) && !failed)
+		return false;
+	*out = *old;
+	if (same && !put->stopped) {
+		out->promoted |= without_canaries(old, put);
+		return out->promoted != old->promoted;
+	}
+	out->status = SCHED_DEPLOYMENT_CANCELLED;
+	out->why = put->stopped ? SCHED_DEPLOYMENT_JOB_STOPPED : SCHED_DEPLOYMENT_NEWER_VERSION;
+	return true;
+}
+
 // ---- looking ----
 
 static const char *const status_names[SCHED_DEPLOYMENT_STATUSES] = {

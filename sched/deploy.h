@@ -6,6 +6,7 @@
 //              pause │ │ resume
 //                    ▼ │
 //                   paused     running, paused ──an instance failed, no progress, by hand──▶ failed
+//                              failed ──the job stopped──▶ cancelled: put again, it is tried again
 //
 // A group with canaries has these beside the old instances first; promoted, they take their places
 // and the others follow by max_parallel. As long as a group is held (canaries not promoted, or
@@ -28,6 +29,10 @@ bool sched_deploys(const struct sched_spec *spec, bool first);
 // The deployment of `next`, whose version is the new one. old: NULL, or the job as it was; ready:
 // all it wants was ready. False: it has none.
 bool sched_deployment_start(const struct sched_job *old, const struct sched_spec *next, bool ready,
+	struct sched_deployment *out);
+// What becomes of a deployment if its job is put with a spec that has none of its own. False: it
+// stays as it is.
+bool sched_deployment_goes_on(const struct sched_deployment *old, const struct sched_spec *put,
 	struct sched_deployment *out);
 // Specs with the same are one to instances (sched_same_instances); never 0.
 uint64_t sched_deploy_identity(const struct sched_spec *spec);

@@ -339,40 +339,20 @@ struct sched_spec *sched_deploy_refuse(
 	return spec;
 }
 
-// Groups that wanted canaries and want none any more.
-static uint32_t without_canaries(const struct sched_deployment *d, const struct sched_spec *spec)
-{
-	uint32_t bits = 0;
-
-	for (uint32_t g = 0; g < spec->group_count; g++)
-		bits |= spec->groups[g].canaries ? 0 : d->canary_groups & ~d->promoted & 1u << g;
-	return bits;
-}
-
 int sched_deploy_unchanged(struct sched_core *c, uint32_t slot, ns_t now)
 {
 	const struct sched_job *j = job_of(c, slot);
-	const struct sched_deployment *old = j->deployment;
 	struct sched_deployment d;
+	int rc = 0;
 
-	if (!old ||
-		(old->status != SCHED_DEPLOYMENT_RUNNING && old->status != SCHED_DEPLOYMENT_PAUSED))
+	if (!j->deployment)
 		return 0;
-	d = *old;
-	if (old->version == sched_job_spec(j)->version && !sched_job_spec(j)->stopped) {
-		uint32_t bits = without_canaries(old, sched_job_spec(j));
-		int rc = 0;
-
-		d.promoted |= bits;
-		if (bits)
-			rc = put(c, slot, &d);
-		return !rc && d.status == SCHED_DEPLOYMENT_RUNNING ? go_on(c, slot, now) : rc;
+	if (sched_deployment_goes_on(j->deployment, sched_job_spec(j), &d)) {
+		d.changed_ns = d.status == j->deployment->status ? d.changed_ns : now;
+		rc = put(c, slot, &d);
 	}
-	d.status = SCHED_DEPLOYMENT_CANCELLED;
-	d.why = sched_job_spec(j)->stopped ? SCHED_DEPLOYMENT_JOB_STOPPED
-					   : SCHED_DEPLOYMENT_NEWER_VERSION;
-	d.changed_ns = now;
-	return put(c, slot, &d);
+	// Its counts or its deadline may be others.
+	return !rc && running(c, slot) ? go_on(c, slot, now) : rc;
 }
 
 // ---- by hand ----

@@ -82,12 +82,7 @@ static const struct sched_deployment *deployment_of(
 		sched_deployment_start(old, d->spec,
 			old && sched_deploys(d->spec, false) && all_ready(d, old), &d->deployment))
 		return &d->deployment;
-	if (!now || (!is_version && !d->spec->stopped) ||
-		(now->status != SCHED_DEPLOYMENT_RUNNING && now->status != SCHED_DEPLOYMENT_PAUSED))
-		return now;
-	d->deployment = *now;
-	d->deployment.status = SCHED_DEPLOYMENT_CANCELLED;
-	return &d->deployment;
+	return now && sched_deployment_goes_on(now, d->spec, &d->deployment) ? &d->deployment : now;
 }
 
 static int put_job(struct sched_dry_run *d, uint32_t slot)

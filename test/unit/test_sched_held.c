@@ -393,6 +393,30 @@ static void b77_stopped_is_cancelled(void **state)
 	assert_int_equal(world_live(w, job), 3);
 }
 
+// The version failed, was deleted, and is put again before it was forgotten: it is tried again.
+static void b77_failed_and_stopped_is_cancelled(void **state)
+{
+	struct world *w = *state;
+	uint32_t job = world_job(w, "j", 2);
+
+	world_settle(w);
+	w->group.restart_hash = 2;
+	world_job(w, "j", 2);
+	world_run(w);
+	deploy_act(w, job, SCHED_DEPLOYMENT_FAIL);
+	world_settle(w);
+	assert_int_equal(world_live_version(w, job, 1), 2);
+	assert_int_equal(sched_core_job_stop(w->core, job, false, w->now), 0);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_CANCELLED);
+	assert_int_equal(deploy_why(w, job), SCHED_DEPLOYMENT_JOB_STOPPED);
+	world_settle(w);
+	world_job(w, "j", 2);
+	world_settle(w);
+	assert_int_equal(deploy_spec(w, job)->version, 2);
+	assert_int_equal(world_live_version(w, job, 2), 2);
+	assert_int_equal(world_live(w, job), 2);
+}
+
 // Stopped and put again before anything was told to stop: canaries take their places, and the next
 // version has them go one by one as well.
 static void b77_stopped_for_a_moment(void **state)
@@ -462,6 +486,7 @@ int main(void)
 		TEST(b77_plain_updates_try_again),
 		TEST(b77_what_is_the_same_backs_off),
 		TEST(b77_stopped_is_cancelled),
+		TEST(b77_failed_and_stopped_is_cancelled),
 		TEST(b77_stopped_for_a_moment),
 		TEST(b77_successful_has_no_canaries),
 	};
