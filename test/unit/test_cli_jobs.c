@@ -160,6 +160,25 @@ static void explain_job_tells_what_it_waits_for(void **state)
 	assert_int_equal(run_with(&f, answers, "explain evaluation 13"), CLI_REFUSED);
 }
 
+// `running` of a function's status are calls.
+static void explain_function_counts_instances(void **state)
+{
+	struct fake f;
+	const struct answer answers[] = {
+		{"GET /v1/functions/default/echo ", 200,
+			"{\"kind\":\"Function\",\"metadata\":{\"name\":\"echo\",\"namespace\":"
+			"\"default\"},\"status\":{\"instances\":22,\"ready\":20,\"starting\":2,"
+			"\"queued\":4,\"running\":57,\"capacity\":160}}"},
+		{"GET /v1/evaluations?limit=500&job=default%2Fecho ", 200, "{\"items\":[]}"},
+		END,
+	};
+
+	assert_int_equal(run_with(&f, answers, "explain function echo"), CLI_DONE);
+	assert_string_equal(out_text,
+		"Function default/echo.\n"
+		"Its instances: 2 starting, 20 ready.\n");
+}
+
 static void evaluations_come_in_their_order(void **state)
 {
 	struct fake f;
@@ -263,6 +282,7 @@ int main(void)
 		cmocka_unit_test(a_templated_job_is_run),
 		cmocka_unit_test(rollouts_are_told_what_to_do),
 		cmocka_unit_test(explain_job_tells_what_it_waits_for),
+		cmocka_unit_test(explain_function_counts_instances),
 		cmocka_unit_test(evaluations_come_in_their_order),
 		cmocka_unit_test(describe_shows_what_belongs_to_it),
 		cmocka_unit_test(plan_shows_what_the_scheduler_would_do),

@@ -108,14 +108,17 @@ static void print_counts(FILE *out, const json_t *status)
 		{"failed", "failed"},
 		{"lost", "lost"},
 	};
+	// Of a function `running` counts calls; of a job, which has a state, instances.
+	bool job = json_at(status, "state") != NULL;
+	const char *skipped = !job ? "running" : number(status, "running") ? "ready" : "";
 	const char *between = " ";
 
 	fputs("Its instances:", out);
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
 		long long n = number(status, counts[i][0]);
 
-		// Of a job they are ready when they run.
-		if (!n || (strcmp(counts[i][0], "ready") == 0 && number(status, "running")))
+		// A job's are ready when they run.
+		if (!n || strcmp(counts[i][0], skipped) == 0)
 			continue;
 		fprintf(out, "%s%lld %s", between, n, counts[i][1]);
 		between = ", ";
