@@ -38,6 +38,25 @@ static void logs_of_one_and_of_all(void **state)
 	assert_int_equal(run("logs instance aaaaaaaa11 -i 3"), CLI_USAGE);
 }
 
+// Of one instance they come as it wrote them.
+static void logs_keep_empty_lines_and_an_unfinished_one(void **state)
+{
+	struct fake f;
+	const struct answer answers[] = {
+		{"GET /v1/jobs/default/sum/logs", 200, "42"},
+		{"GET /v1/jobs/default/poem/logs", 200, "\none\n\ntwo\n\n"},
+		{"GET /v1/jobs/default/mute/logs", 200, ""},
+		END,
+	};
+
+	assert_int_equal(run_with(&f, answers, "logs job sum"), CLI_DONE);
+	assert_string_equal(out_text, "42\n");
+	assert_int_equal(run_with(&f, answers, "logs job poem"), CLI_DONE);
+	assert_string_equal(out_text, "\none\n\ntwo\n\n");
+	assert_int_equal(run_with(&f, answers, "logs job mute"), CLI_DONE);
+	assert_string_equal(out_text, "");
+}
+
 static void a_templated_job_is_run(void **state)
 {
 	struct fake f;
@@ -279,6 +298,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(logs_of_one_and_of_all),
+		cmocka_unit_test(logs_keep_empty_lines_and_an_unfinished_one),
 		cmocka_unit_test(a_templated_job_is_run),
 		cmocka_unit_test(rollouts_are_told_what_to_do),
 		cmocka_unit_test(explain_job_tells_what_it_waits_for),

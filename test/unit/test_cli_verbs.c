@@ -542,7 +542,7 @@ static void events_are_lines(void **state)
 		{"GET /v1/events?after=5&follow=1 ", 200,
 			"{\"error\":{\"message\":\"fell behind\"}}\n"},
 		{"GET /v1/events?after=5 ", 200,
-			"{\"seq\":6,\"time\":\"T\",\"type\":\"updated\",\"kind\":\"Gateway\","
+			"\n{\"seq\":6,\"time\":\"T\",\"type\":\"updated\",\"kind\":\"Gateway\","
 			"\"name\":\"gw1\",\"text\":\"a\\u001bb\"}\n"
 			"{\"seq\":7,\"type\":\"deleted\",\"kind\":\"Node\",\"name\":\"n\"}\nrest "
 			"without an end"},

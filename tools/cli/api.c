@@ -308,7 +308,7 @@ static size_t on_stream(char *bytes, size_t one, size_t n, void *user)
 		bytes += len + (stop != NULL);
 		if (!stop)
 			break;
-		if (s->line.len && !s->on_line(s->cli, s->line.bytes, s->user)) {
+		if (!s->on_line(s->cli, s->line.bytes, s->user)) {
 			s->ended = true;
 			return 0;
 		}
@@ -341,11 +341,16 @@ enum cli_exit api_stream(struct cli *cli, const char *path,
 	struct text url = {0};
 	CURL *curl = prepare(cli, path, &url);
 	enum cli_exit exit = CLI_REFUSED;
+	CURLcode code;
 
 	if (curl) {
 		curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_stream);
 		curl_easy_setopt(curl, CURLOPT_WRITEDATA, &s);
-		exit = stream_result(&s, path, curl_easy_perform(curl));
+		code = curl_easy_perform(curl);
+		// What a program wrote last may have no newline.
+		if (code == CURLE_OK && s.line.len)
+			on_line(cli, s.line.bytes, user);
+		exit = stream_result(&s, path, code);
 	}
 	free(s.line.bytes);
 	free(s.refusal.bytes);

@@ -34,8 +34,8 @@ enum cli_exit api_get(struct cli *cli, const char *path, struct api_reply *reply
 void api_reply_end(struct api_reply *reply);
 // "penstock: WHAT: message" for a refusal; nothing more when the socket was not reached.
 enum cli_exit api_complain(struct cli *cli, const char *what, const struct api_reply *reply);
-// GET whose body is lines: on_line gets each without its end; false ends it. quiet_max: 0, or how
-// long to wait for the next byte before giving up with CLI_DONE.
+// GET whose body is lines: on_line gets each without its end, empty ones and a last one without an
+// end, too; false ends it.
 enum cli_exit api_stream(struct cli *cli, const char *path,
 	bool (*on_line)(struct cli *cli, const char *line, void *user), void *user);
 // All items of a list, page by page: an array, or NULL with *exit set and complained about. query:

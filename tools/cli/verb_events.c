@@ -78,8 +78,11 @@ static bool on_line(struct cli *cli, const char *line, void *user)
 	struct progress *p = user;
 	json_t *event = json_loads(line, 0, NULL);
 
-	p->failed = event && is_error(cli, event);
-	if (event && !p->failed)
+	// An empty line, or half a one, is no event.
+	if (!event)
+		return true;
+	p->failed = is_error(cli, event);
+	if (!p->failed)
 		print_event(cli, line, event);
 	json_decref(event);
 	// Readers behind a pipe see each event at once; a closed pipe ends it.
