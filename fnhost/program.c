@@ -12,8 +12,12 @@
 #include "fnhost/instances.h"
 
 #define PATH_BYTES 512
-#define STRINGS_MAX 500
+#define ENV_MAX 2048 // a job's and its group's: the control plane takes 1024 of each
+#define OURS_MAX 16
+#define STRINGS_MAX (ENV_MAX + META_MAX + OURS_MAX)
 #define OURS "PENSTOCK_"
+
+_Static_assert(STRINGS_MAX >= COMMAND_MAX, "each command that is taken can be started");
 
 // Strings behind one another in one block of memory.
 struct strings {
