@@ -15,7 +15,7 @@ const struct field function_fields[] = {
 	{"spec.scale.min", FIELD_INT, 0, 0, 100000, .def = "1",
 		.help = "Instances kept without load."},
 	{"spec.scale.max", FIELD_INT, 0, 1, 100000, .def = "10", .help = "Instances at most."},
-	{"spec.scale.concurrency", FIELD_INT, 0, 1, 10000, .def = "1",
+	{"spec.scale.concurrency", FIELD_INT, 0, 1, 256, .def = "1",
 		.help = "Calls that one instance works on at the same time."},
 	RESOURCES_ROWS("spec", SHOWN),
 	{"spec.call", FIELD_OBJECT, .def = "{}", .help = "How calls are treated."},

@@ -206,6 +206,8 @@ static void test_errors_name_the_field(void **state)
 			"spec.scale.min", "but is \"1\""},
 		{KIND_FUNCTION, FUNCTION("{\"command\":[\"x\"],\"scale\":{\"min\":11}}"),
 			"invalid_field", "spec.scale.min", "raise max"},
+		{KIND_FUNCTION, FUNCTION("{\"scale\":{\"concurrency\":257}}"), "invalid_field",
+			"spec.scale.concurrency", "from 1 to 256, but is 257"},
 		{KIND_FUNCTION, FUNCTION("{\"scale\":{\"mim\":1}}"), "unknown_field",
 			"spec.scale.mim", "did you mean min?"},
 		{KIND_FUNCTION, FUNCTION("{\"scale\":{\"replicas\":1}}"), "unknown_field",
