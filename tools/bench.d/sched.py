@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the scheduler's decisions cost, and how good they are: see tools/bench. bench-sched measures the pure
 scheduler in one thread, without a store or a network; bench-sched-durable the whole path with its threads,
-LMDB and fdatasync, on simulated nodes. Each repeat is a process of its own.
+journal, LMDB and fdatasync, on simulated nodes. Each repeat is a process of its own.
 
 The grid is that of Nomad's scheduler/benchmarks: the time of one evaluation, from the reconciler to the
 plan, which is not submitted. Nomad's figures were recorded with Nomad 2.0.5 on a machine of two cores."""
@@ -261,7 +261,7 @@ def verdict(what, value, good, aim):
 def main(args):
     o = parse(args)
     machine.end_in_order()
-    found = results.Results("sched", machine.describe())
+    found = results.Results("sched", machine.describe(o.build))
     foreign = machine.foreign_share([o.core] if o.only == "pure" else range(os.cpu_count() or 1))
     found.machine["foreign_share"] = round(foreign, 3)
     if foreign > NOISE:
