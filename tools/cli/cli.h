@@ -89,5 +89,5 @@ enum cli_exit cli_usage(struct cli *cli, const char *format, ...)
 const char *cli_namespace(const struct cli *cli);
 
 extern const struct verb verb_status, verb_apply, verb_plan, verb_get, verb_describe, verb_delete,
-	verb_scale, verb_run, verb_rollout, verb_drain, verb_logs, verb_call, verb_stats, verb_top, verb_events, verb_explain, verb_doctor, verb_test, verb_port, verb_completion,
-	verb_help;
+	verb_scale, verb_run, verb_rollout, verb_drain, verb_logs, verb_call, verb_stats, verb_top,
+	verb_events, verb_explain, verb_doctor, verb_test, verb_port, verb_completion, verb_help;

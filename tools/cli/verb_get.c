@@ -2,7 +2,6 @@
 // get: resources as a table, or whole.
 #include <stdlib.h>
 #include <string.h>
-#include <string.h>
 
 #include "tools/cli/api.h"
 #include "tools/cli/output.h"
@@ -15,8 +14,8 @@ struct values {
 static const struct option options[] = {
 	{'l', "label", "KEY=VALUE", "only resources with this label", OPTION_TEXT,
 		offsetof(struct values, label)},
-	{0, "of", "NAME", "only instances, evaluations and made jobs of this function or job", OPTION_TEXT,
-		offsetof(struct values, of)},
+	{0, "of", "NAME", "only instances, evaluations and made jobs of this function or job",
+		OPTION_TEXT, offsetof(struct values, of)},
 	{0, "status", "STATUS",
 		"only evaluations that are pending, blocked, complete, failed or cancelled",
 		OPTION_TEXT, offsetof(struct values, status)},
