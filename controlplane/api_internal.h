@@ -5,8 +5,6 @@
 
 #include "controlplane/api.h"
 
-#define API_PARAMS_MAX 6
-
 // A query parameter.
 struct api_param {
 	const char *name;
