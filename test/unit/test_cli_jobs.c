@@ -104,7 +104,7 @@ static void rollouts_are_told_what_to_do(void **state)
 {
 	struct fake f;
 	const struct answer answers[] = {
-		{"POST /v1/functions/img/echo/deployment ", 200, "{}"},
+		{"POST /v1/functions/img/echo/deployment ", 200, "{\"state\":\"running\"}"},
 		{"POST /v1/jobs/default/crawler/deployment ", 409,
 			"{\"error\":{\"message\":\"not all canaries are ready\"}}"},
 		END,
@@ -113,6 +113,9 @@ static void rollouts_are_told_what_to_do(void **state)
 	assert_int_equal(run_with(&f, answers, "rollout promote function img/echo"), CLI_DONE);
 	assert_string_equal(f.body, "{\"action\":\"promote\"}");
 	expect_text(out_text, "function/img/echo: the rollout is promoted");
+	assert_int_equal(
+		run_with(&f, answers, "rollout promote function img/echo --json"), CLI_DONE);
+	assert_string_equal(out_text, "{\n  \"state\": \"running\"\n}\n");
 	assert_int_equal(run_with(&f, answers, "rollout fail job/crawler"), CLI_REFUSED);
 	assert_string_equal(f.body, "{\"action\":\"fail\"}");
 	expect_text(err_text, "not all canaries are ready");

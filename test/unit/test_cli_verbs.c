@@ -647,8 +647,8 @@ static void scale_and_drain_patch(void **state)
 	const struct answer answers[] = {
 		{"GET /v1/functions/img/echo ", 200,
 			"{\"spec\":{\"scale\":{\"min\":1,\"max\":10}}}"},
-		{"PATCH /v1/functions/img/echo ", 200, "{}"},
-		{"PATCH /v1/nodes/n1 ", 200, "{}"},
+		{"PATCH /v1/functions/img/echo ", 200, "{\"kind\":\"Function\"}"},
+		{"PATCH /v1/nodes/n1 ", 200, "{\"kind\":\"Node\"}"},
 		{"PATCH /v1/nodes/n2 ", 404, "{\"error\":{\"message\":\"there is no node n2\"}}"},
 		END,
 	};
@@ -670,6 +670,14 @@ static void scale_and_drain_patch(void **state)
 	assert_int_equal(run_with(&f, answers, "drain n1 --undo"), CLI_DONE);
 	assert_string_equal(f.body,
 		"{\"spec\":{\"drain\":false,\"eligible\":true,\"drain_deadline_ms\":0}}");
+	assert_int_equal(run_with(&f, answers, "scale img/echo 5 --json"), CLI_DONE);
+	assert_string_equal(out_text, "{\n  \"kind\": \"Function\"\n}\n");
+	assert_int_equal(run_with(&f, answers, "drain n1 --json"), CLI_DONE);
+	assert_string_equal(out_text, "{\n  \"kind\": \"Node\"\n}\n");
+	assert_int_equal(run_with(&f, answers, "drain n1 -o yaml"), CLI_DONE);
+	assert_string_equal(out_text, "kind: Node\n");
+	assert_int_equal(run_with(&f, answers, "drain n1 -o name"), CLI_DONE);
+	assert_string_equal(out_text, "node/n1\n");
 	assert_int_equal(run("drain n1 --undo --keep"), CLI_USAGE);
 	assert_int_equal(run("drain n1 --deadline soon"), CLI_USAGE);
 	assert_int_equal(run_with(&f, answers, "drain n2"), CLI_REFUSED);

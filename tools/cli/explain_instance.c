@@ -77,7 +77,7 @@ enum cli_exit explain_instance(struct cli *cli, const char *id)
 	exit = api_get(cli, path, &reply);
 	if (exit != CLI_DONE)
 		api_complain(cli, id, &reply);
-	else if (cli->format == FORMAT_JSON || cli->format == FORMAT_YAML)
+	else if (output_is_data(cli))
 		output_value(cli, reply.body);
 	else
 		print_instance(cli->out, reply.body);

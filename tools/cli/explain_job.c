@@ -80,7 +80,7 @@ enum cli_exit explain_evaluation(struct cli *cli, const char *id)
 
 	if (exit != CLI_DONE)
 		api_complain(cli, id, &reply);
-	else if (cli->format == FORMAT_JSON || cli->format == FORMAT_YAML)
+	else if (output_is_data(cli))
 		output_value(cli, reply.body);
 	else {
 		fprintf(cli->out, "Of %s/%s, priority %lld.\n",
@@ -235,7 +235,7 @@ enum cli_exit explain_job(struct cli *cli, const struct noun *noun, const char *
 
 	if (exit != CLI_DONE)
 		api_complain(cli, name, &reply);
-	else if (cli->format == FORMAT_JSON || cli->format == FORMAT_YAML)
+	else if (output_is_data(cli))
 		output_value(cli, reply.body);
 	else
 		exit = print(cli, reply.body);

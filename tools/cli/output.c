@@ -14,6 +14,11 @@ static void write_json(FILE *out, const json_t *value)
 	fputc('\n', out);
 }
 
+bool output_is_data(const struct cli *cli)
+{
+	return cli->format == FORMAT_JSON || cli->format == FORMAT_YAML;
+}
+
 void output_value(struct cli *cli, const json_t *value)
 {
 	size_t i;

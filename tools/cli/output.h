@@ -4,6 +4,8 @@
 
 #include "tools/cli/nouns.h"
 
+// True if -o asks for JSON or YAML: what is printed then is for programs.
+bool output_is_data(const struct cli *cli);
 // Any value as JSON or, for -o yaml, as YAML; a list in YAML as several documents.
 void output_value(struct cli *cli, const json_t *value);
 // An array of resources: a table, or what -o says. single: it was asked for by name, so JSON and

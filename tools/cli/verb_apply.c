@@ -132,7 +132,7 @@ static void print_steps(struct cli *cli, const struct batch *batch, const struct
 {
 	json_t *list;
 
-	if (cli->format == FORMAT_JSON || cli->format == FORMAT_YAML) {
+	if (output_is_data(cli)) {
 		list = steps_json(batch, steps);
 		output_value(cli, list);
 		json_decref(list);

@@ -163,7 +163,7 @@ static enum cli_exit run(struct cli *cli, const void *values, int argc, char **a
 	exit = api_get(cli, path, &reply);
 	if (exit != CLI_DONE) {
 		api_complain(cli, name, &reply);
-	} else if (cli->format == FORMAT_JSON || cli->format == FORMAT_YAML) {
+	} else if (output_is_data(cli)) {
 		output_value(cli, reply.body);
 	} else {
 		print_head(cli, reply.body);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "tools/cli/api.h"
-#include "tools/cli/nouns.h"
+#include "tools/cli/output.h"
 
 struct values {
 	bool undo, keep;
@@ -88,6 +88,8 @@ static enum cli_exit run(struct cli *cli, const void *values, int argc, char **a
 		&reply);
 	if (exit != CLI_DONE)
 		api_complain(cli, argv[0], &reply);
+	else if (output_is_data(cli))
+		output_value(cli, reply.body);
 	else
 		print(cli, v, argv[0]);
 	api_reply_end(&reply);

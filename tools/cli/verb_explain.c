@@ -175,7 +175,7 @@ static enum cli_exit explain_route(struct cli *cli, const char *name)
 	exit = look(cli, &s, &functions, &endpoints);
 	if (exit != CLI_DONE)
 		goto out;
-	if (cli->format == FORMAT_JSON || cli->format == FORMAT_YAML) {
+	if (output_is_data(cli)) {
 		json_t *all = json_pack("{s:s, s:s, s:s, s:O}", "namespace", s.ns, "route", s.route,
 			"matched", s.best, "declared_by", s.found);
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "tools/cli/api.h"
-#include "tools/cli/nouns.h"
+#include "tools/cli/output.h"
 
 static const struct {
 	const char *action, *done;
@@ -29,6 +29,8 @@ static enum cli_exit act(struct cli *cli, const struct noun *noun, const char *n
 			&reply);
 	if (exit != CLI_DONE)
 		api_complain(cli, name, &reply);
+	else if (output_is_data(cli))
+		output_value(cli, reply.body);
 	else if (cli->format == FORMAT_NAME)
 		fprintf(cli->out, "%s/%s\n", noun->singular, name);
 	else

@@ -132,7 +132,7 @@ static enum cli_exit dispatch(struct cli *cli, const char *name, const json_t *b
 			&reply);
 	if (exit != CLI_DONE)
 		api_complain(cli, name, &reply);
-	else if (cli->format == FORMAT_JSON || cli->format == FORMAT_YAML)
+	else if (output_is_data(cli))
 		output_value(cli, reply.body);
 	else
 		print(cli, name, reply.body);

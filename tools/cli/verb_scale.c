@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "tools/cli/api.h"
-#include "tools/cli/nouns.h"
+#include "tools/cli/output.h"
 
 // A maximum below the new count moves along; else it stays what it is.
 static json_t *patch(const json_t *resource, uint64_t count)
@@ -39,6 +39,8 @@ static enum cli_exit scale(struct cli *cli, const char *path, const char *name, 
 		&reply);
 	if (exit != CLI_DONE)
 		api_complain(cli, name, &reply);
+	else if (output_is_data(cli))
+		output_value(cli, reply.body);
 	else if (cli->format == FORMAT_NAME)
 		fprintf(cli->out, "function/%s\n", name);
 	else

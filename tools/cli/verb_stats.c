@@ -30,7 +30,7 @@ static void print(struct cli *cli, const struct values *v, const json_t *stats, 
 	struct service_row *rows;
 	size_t count;
 
-	if (cli->format == FORMAT_JSON || cli->format == FORMAT_YAML) {
+	if (output_is_data(cli)) {
 		output_value(cli, stats);
 		return;
 	}

@@ -123,7 +123,7 @@ static enum cli_exit run(struct cli *cli, const void *values, int argc, char **a
 
 	if (exit != CLI_DONE)
 		goto out;
-	if (cli->format == FORMAT_JSON || cli->format == FORMAT_YAML) {
+	if (output_is_data(cli)) {
 		json_t *all = json_pack("{s:O, s:O, s:O, s:O}", "health", o.health, "gateways",
 			o.gateways, "endpoints", o.endpoints, "stats", o.stats);
 

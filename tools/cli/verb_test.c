@@ -242,7 +242,7 @@ static enum cli_exit run_path(struct run *run, const char *path)
 
 static enum cli_exit run(struct cli *cli, const void *values, int argc, char **argv)
 {
-	bool data = cli->format == FORMAT_JSON || cli->format == FORMAT_YAML;
+	bool data = output_is_data(cli);
 	struct run run = {.cli = cli, .values = values, .list = data ? json_array() : NULL};
 	enum cli_exit exit = argc ? CLI_DONE : run_path(&run, ".");
 
