@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How changes become durable: batches, the history of events, undoing. registry.h has the picture.
-// Main thread, but batch_commit(), which reads only a sealed batch.
+// Main thread, but registry_commit().
 #include "controlplane/registry_internal.h"
 
 #include <errno.h>
@@ -36,10 +36,8 @@ void batch_compare(struct batch *b, const char *key, uint64_t version)
 	b->compares[b->compare_count++] = (struct store_compare){must(strdup(key)), version};
 }
 
-void batch_destroy(struct batch *b)
+static void batch_fini(struct batch *b)
 {
-	if (!b)
-		return;
 	for (size_t i = 0; i < b->compare_count; i++)
 		free((void *)(uintptr_t)b->compares[i].key);
 	for (size_t i = 0; i < b->write_count; i++) {
@@ -54,6 +52,13 @@ void batch_destroy(struct batch *b)
 	free(b->compares);
 	free(b->writes);
 	free(b->changes);
+}
+
+void batch_destroy(struct batch *b)
+{
+	if (!b)
+		return;
+	batch_fini(b);
 	free(b);
 }
 
@@ -163,33 +168,56 @@ struct batch *registry_seal(struct registry *r)
 {
 	bool rides = !r->sealed && r->rider && r->rider->pending(r->rider->user);
 	struct batch *b = r->collecting;
-	json_t *meta;
 
 	if (r->sealed || (!rides && (!b || !b->count)))
 		return NULL;
 	b = collecting(r);
 	if (rides)
 		r->rider->ride(r->rider->user, b);
-	meta = json_pack("{s:s, s:I, s:I}", "epoch", r->epoch, "seq", (json_int_t)b->last_seq,
-		"published", (json_int_t)published_after(r, b));
-	batch_compare(b, REGISTRY_META_KEY, r->meta_version);
-	batch_write(b, REGISTRY_META_KEY, must(json_dumps(meta, JSON_COMPACT)), ++r->meta_version);
-	json_decref(meta);
+	b->published = published_after(r, b);
 	r->sealed = b;
 	r->collecting = NULL;
 	return b;
 }
 
-int batch_commit(const struct batch *b, struct store *store)
+static int store_batch(struct registry *r, struct batch *b, const struct registry_commit *next)
 {
-	const struct store_txn txn = {
+	struct store_txn txn;
+	char *text;
+
+	if (asprintf(&text, "{\"epoch\":\"%s\",\"seq\":%llu,\"published\":%llu}", r->epoch,
+		    (unsigned long long)next->seq, (unsigned long long)next->published) < 0)
+		abort();
+	batch_compare(b, REGISTRY_META_KEY, r->commit.number);
+	batch_write(b, REGISTRY_META_KEY, text, next->number);
+	txn = (struct store_txn){
 		.compares = b->compares,
 		.compare_count = b->compare_count,
 		.writes = b->writes,
 		.write_count = b->write_count,
 	};
+	return store_commit(r->store, &txn);
+}
 
-	return store_commit(store, &txn);
+int registry_commit(struct registry *r, struct batch *sealed)
+{
+	struct batch alone = {.last_seq = r->commit.seq, .published = r->commit.published};
+	struct batch *b = sealed ? sealed : &alone;
+	bool joins = r->rider && r->rider->join(r->rider->user, b);
+	int rc = -ENODATA;
+
+	if (sealed || joins) {
+		const struct registry_commit next = {
+			r->commit.number + 1, b->last_seq, b->published};
+
+		rc = store_batch(r, b, &next);
+		if (!rc)
+			r->commit = next;
+	}
+	if (joins)
+		r->rider->joined(r->rider->user, rc);
+	batch_fini(&alone);
+	return rc;
 }
 
 static void undo(struct registry *r, struct batch *b)
@@ -209,23 +237,19 @@ bool registry_settle(struct registry *r, int error)
 {
 	struct batch *b = r->sealed;
 
-	r->last_error = error;
-	r->commits += !error;
-	r->commit_errors += error != 0;
+	registry_rode(r, !error, error);
 	r->sealed = NULL;
 	if (error) {
 		undo(r, r->collecting);
 		undo(r, b);
 		r->collecting = NULL;
 		r->seq = r->durable;
-		r->meta_version = r->meta_durable;
 		if (r->rider)
 			r->rider->landed(r->rider->user, error);
 		return true;
 	}
-	r->published = published_after(r, b);
+	r->published = b->published;
 	r->durable = b->last_seq;
-	r->meta_durable = r->meta_version;
 	for (size_t i = 0; i < b->count && r->changed; i++)
 		r->changed(r->user, &b->changes[i]);
 	batch_destroy(b);
@@ -234,14 +258,25 @@ bool registry_settle(struct registry *r, int error)
 	return false;
 }
 
+void registry_rode(struct registry *r, uint64_t commits, int error)
+{
+	r->commits += commits;
+	r->commit_errors += error != 0;
+	r->last_error = error;
+}
+
 int registry_flush(struct registry *r)
 {
-	struct batch *b;
-	int rc = 0;
+	int rc;
 
-	while (!rc && (b = registry_seal(r))) {
-		rc = batch_commit(b, r->store);
-		registry_settle(r, rc);
-	}
-	return rc;
+	do {
+		struct batch *b = registry_seal(r);
+
+		rc = registry_commit(r, b);
+		if (b)
+			registry_settle(r, rc);
+		else if (rc != -ENODATA)
+			registry_rode(r, !rc, rc);
+	} while (!rc);
+	return rc == -ENODATA ? 0 : rc;
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The committing thread. After start it is the only one that touches the store; the main thread
-// hands it a sealed batch and gets a result, told by an eventfd.
+// The committing thread: commit.h. After start it is the only one that touches the store.
 #include "controlplane/commit.h"
 
 #include <errno.h>
@@ -8,82 +7,129 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+static bool has_work(const struct committer *c)
+{
+	return c->batch || (c->wanted && !c->held);
+}
+
+// True if the main thread is to know it now.
+static bool note(struct committer *c, bool with_batch, int error)
+{
+	struct commit_result *r = &c->result;
+	bool news = with_batch || error || c->failed;
+
+	c->failed = c->held = error != 0;
+	// What was to join is not stored.
+	c->wanted |= error != 0;
+	r->alone += !with_batch && !error;
+	r->alone_error = with_batch ? 0 : error;
+	if (with_batch) {
+		r->settled = true;
+		r->error = error;
+	}
+	return news;
+}
+
+static void commit_one(struct committer *c)
+{
+	struct batch *batch = c->batch;
+	struct store_stat stat = {0};
+	const uint64_t one = 1;
+	bool news = false;
+	int error;
+
+	c->batch = NULL;
+	c->wanted = false;
+	c->begun++;
+	pthread_mutex_unlock(&c->lock);
+	error = registry_commit(c->registry, batch);
+	if (!error)
+		store_stat(c->registry->store, &stat);
+	pthread_mutex_lock(&c->lock);
+	c->ended++;
+	pthread_cond_signal(&c->rest);
+	if (!error)
+		c->result.stat = stat;
+	if (error != -ENODATA)
+		news = note(c, batch != NULL, error);
+	if (news && write(c->event_fd, &one, sizeof(one)) < 0)
+		return;  // full: it is readable already
+}
+
 static void *run(void *arg)
 {
 	struct committer *c = arg;
-	const uint64_t one = 1;
 
 	pthread_mutex_lock(&c->lock);
-	for (;;) {
-		struct store_stat stat = {0};
-		const struct batch *batch;
-		int result;
-
-		while (!c->stop && (!c->batch || c->done))
+	while (!c->stop) {
+		if (has_work(c))
+			commit_one(c);
+		else
 			pthread_cond_wait(&c->work, &c->lock);
-		if (c->stop)
-			break;
-		batch = c->batch;
-		pthread_mutex_unlock(&c->lock);
-		result = batch_commit(batch, c->store);
-		store_stat(c->store, &stat);
-		pthread_mutex_lock(&c->lock);
-		c->result = result;
-		c->stat = stat;
-		c->done = true;
-		pthread_cond_signal(&c->ready);
-		if (write(c->event_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-			break;
 	}
 	pthread_mutex_unlock(&c->lock);
 	return NULL;
 }
 
-int committer_start(struct committer *c, struct store *store)
+int committer_start(struct committer *c, struct registry *registry)
 {
 	int rc;
 
-	*c = (struct committer){.store = store};
+	*c = (struct committer){.registry = registry};
 	c->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (c->event_fd < 0)
 		return -errno;
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->work, NULL);
-	pthread_cond_init(&c->ready, NULL);
+	pthread_cond_init(&c->rest, NULL);
 	rc = pthread_create(&c->thread, NULL, run, c);
 	if (rc)
 		close(c->event_fd);
 	return -rc;
 }
 
-void committer_submit(struct committer *c, const struct batch *batch)
+void committer_submit(struct committer *c, struct batch *batch)
 {
 	pthread_mutex_lock(&c->lock);
 	c->batch = batch;
-	c->done = false;
 	pthread_cond_signal(&c->work);
 	pthread_mutex_unlock(&c->lock);
 }
 
-bool committer_take(struct committer *c, bool wait, int *result, struct store_stat *stat)
+void committer_wake(void *committer)
 {
-	uint64_t count;
-	bool taken;
+	struct committer *c = committer;
 
-	if (read(c->event_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-		return false;
 	pthread_mutex_lock(&c->lock);
-	while (wait && c->batch && !c->done)
-		pthread_cond_wait(&c->ready, &c->lock);
-	taken = c->batch && c->done;
-	if (taken) {
-		*result = c->result;
-		*stat = c->stat;
-		c->batch = NULL;
-		c->done = false;
-	}
+	c->wanted = true;
+	if (!c->held)
+		pthread_cond_signal(&c->work);
 	pthread_mutex_unlock(&c->lock);
-	return taken;
+}
+
+void committer_try_again(struct committer *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->held = false;
+	pthread_cond_signal(&c->work);
+	pthread_mutex_unlock(&c->lock);
+}
+
+struct commit_result committer_take(struct committer *c, bool wait)
+{
+	struct commit_result result;
+	uint64_t count, until;
+
+	if (read(c->event_fd, &count, sizeof(count)) < 0)
+		count = 0;  // nothing is new
+	pthread_mutex_lock(&c->lock);
+	until = c->begun + has_work(c);
+	while (wait && c->ended < until && (c->begun > c->ended || has_work(c)))
+		pthread_cond_wait(&c->rest, &c->lock);
+	result = c->result;
+	c->result = (struct commit_result){.stat = result.stat};
+	pthread_mutex_unlock(&c->lock);
+	return result;
 }
 
 void committer_stop(struct committer *c)
@@ -95,6 +141,6 @@ void committer_stop(struct committer *c)
 	pthread_join(c->thread, NULL);
 	pthread_mutex_destroy(&c->lock);
 	pthread_cond_destroy(&c->work);
-	pthread_cond_destroy(&c->ready);
+	pthread_cond_destroy(&c->rest);
 	close(c->event_fd);
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The thread that writes batches to the store, so that a slow disk stops neither the API nor the
-// peers.
+// The thread that commits, so that a slow disk stops neither the API nor the peers.
+//
+// The main thread hands it sealed batches. What joins them (registry_rider) it commits by itself as
+// soon as it is told of it, since each thread more on the way to the disk costs as much as planning
+// does. After an error it waits until the main thread says that it is to be tried again.
 #pragma once
 
 #include <pthread.h>
@@ -8,24 +11,39 @@
 
 #include "controlplane/registry.h"
 
-// Shared under the lock: batch, done, stop. At most one batch is here at a time.
-struct committer {
-	struct store *store;
-	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t work, ready;
-	const struct batch *batch;  // given by the main thread
-	bool done, stop;
-	int result;
-	struct store_stat stat;
-	int event_fd;  // becomes readable when a batch is done
+// Since the last committer_take().
+struct commit_result {
+	bool settled;  // the batch is, with this error
+	int error;
+	uint64_t alone;   // good commits without a batch
+	int alone_error;  // of the last one, if it was not
+	struct store_stat stat;  // after the last good commit
 };
 
-// 0 or -E... .
-int committer_start(struct committer *c, struct store *store);
-// The batch stays the registry's; it must not change until committer_take().
-void committer_submit(struct committer *c, const struct batch *batch);
-// True once the batch is done, with its result; wait: until it is (false then: there is none).
-bool committer_take(struct committer *c, bool wait, int *result, struct store_stat *stat);
+// Shared under the lock, but registry and thread. At most one batch is here at a time.
+struct committer {
+	struct registry *registry;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t work, rest;
+	struct batch *batch;  // given by the main thread
+	bool wanted;          // something is to join
+	bool failed;          // the last commit has
+	bool held, stop;      // held: nothing is committed without a batch
+	uint64_t begun, ended;  // commits
+	struct commit_result result;
+	int event_fd;  // becomes readable when a batch is settled, and when errors begin or end
+};
+
+// The registry's store and rider; neither changes until it is stopped. 0 or -E... .
+int committer_start(struct committer *c, struct registry *registry);
+// The batch is the thread's until it is settled.
+void committer_submit(struct committer *c, struct batch *batch);
+// Something is to join: for any thread.
+void committer_wake(void *committer);
+// After an error.
+void committer_try_again(struct committer *c);
+// What has been done; wait: until all is that was wanted before the call.
+struct commit_result committer_take(struct committer *c, bool wait);
 // No batch may be under way.
 void committer_stop(struct committer *c);

@@ -372,18 +372,35 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **st
 	*state = NULL;
 }
 
+static void go_on(struct http *h, struct exchange *x, int error)
+{
+	if (error)
+		api_storage_failed(h->api, &x->response, error);
+	list_del(&x->link);
+	h->again = true;
+	MHD_resume_connection(x->connection);
+}
+
+void http_logged(struct http *h, int error)
+{
+	list_for_each_safe (at, after, &h->waiting) {
+		struct exchange *x = list_entry(at, struct exchange, link);
+
+		// A change may still be stored: it comes with a batch.
+		if (error ? x->response.wait_index &&
+					x->response.wait_seq <= h->api->registry->durable
+			  : api_settled(h->api, &x->response))
+			go_on(h, x, error);
+	}
+}
+
 void http_settled(struct http *h, int error)
 {
 	list_for_each_safe (at, after, &h->waiting) {
 		struct exchange *x = list_entry(at, struct exchange, link);
 
-		if (!error && !api_settled(h->api, &x->response))
-			continue;
-		if (error)
-			api_storage_failed(h->api, &x->response, error);
-		list_del(&x->link);
-		h->again = true;
-		MHD_resume_connection(x->connection);
+		if (error || api_settled(h->api, &x->response))
+			go_on(h, x, error);
 	}
 	list_for_each (at, &h->followers)
 		follower_resume(list_entry(at, struct follower, link));

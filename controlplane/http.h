@@ -37,5 +37,7 @@ void http_run(struct http *h);
 // The registry has settled a batch: 0, or the error that undid it. Answers who waited and wakes
 // followers.
 void http_settled(struct http *h, int error);
+// The same of the scheduler's log: it is stored as far as it tells by now, or could not be.
+void http_logged(struct http *h, int error);
 // Answers what it can, then closes all.
 void http_stop(struct http *h);

@@ -115,9 +115,17 @@ static bool start_store(struct server *s)
 	}
 	s->registry.where = dir;
 	store_stat(s->store, &s->registry.stat);
-	rc = committer_start(&s->committer, s->store);
+	return true;
+}
+
+static bool start_committing(struct server *s)
+{
+	int rc = committer_start(&s->committer, &s->registry);
+
 	if (rc)
 		log_error(SUBSYSTEM, "cannot start the committing thread: %s", strerror(-rc));
+	else
+		scheduler_commits(&s->orchestrator.scheduler, committer_wake, &s->committer);
 	return rc == 0;
 }
 
@@ -373,25 +381,35 @@ static void tell_trouble(const struct server *s, int result)
 		log_info(SUBSYSTEM, "changes are stored again");
 }
 
-static void settle(struct server *s, bool wait)
+static void heed(struct server *s, int error)
 {
-	int result;
-	struct store_stat stat;
-
-	if (!committer_take(&s->committer, wait, &result, &stat))
-		return;
-	if (result == 0)
-		s->registry.stat = stat;
-	else
+	if (error)
 		s->retry_at = clock_now() + STORE_RETRY;
-	tell_trouble(s, result);
-	registry_settle(&s->registry, result);
-	http_settled(&s->control, result);
-	if (result == -EAGAIN)
+	tell_trouble(s, error);
+	if (error == -EAGAIN)
 		lost_track(s);
 }
 
-// The scheduler's log comes again after a commit that failed, at once; a client's change does not wait.
+static void settle(struct server *s, bool wait)
+{
+	const struct commit_result r = committer_take(&s->committer, wait);
+
+	if (r.alone || (r.settled && !r.error))
+		s->registry.stat = r.stat;
+	if (r.settled) {
+		heed(s, r.error);
+		registry_settle(&s->registry, r.error);
+		http_settled(&s->control, r.error);
+	}
+	if (r.alone || r.alone_error) {
+		heed(s, r.alone_error);
+		registry_rode(&s->registry, r.alone, r.alone_error);
+	}
+	if (r.alone_error)
+		http_logged(&s->control, r.alone_error);
+}
+
+// The scheduler's log comes again a while after a commit that failed; a client's change does not wait.
 static bool pauses(const struct server *s)
 {
 	const struct batch *b = s->registry.collecting;
@@ -401,10 +419,21 @@ static bool pauses(const struct server *s)
 
 static void hand_over(struct server *s)
 {
-	const struct batch *batch = pauses(s) ? NULL : registry_seal(&s->registry);
+	struct batch *batch;
 
+	if (pauses(s))
+		return;
+	batch = registry_seal(&s->registry);
 	if (batch)
 		committer_submit(&s->committer, batch);
+	else if (s->registry.last_error)
+		committer_try_again(&s->committer);
+}
+
+static void settle_log(struct server *s)
+{
+	if (scheduler_settle(&s->orchestrator.scheduler))
+		http_logged(&s->control, 0);
 }
 
 static int sleep_ms(const struct server *s)
@@ -452,11 +481,11 @@ static void turn(struct server *s)
 	}
 	take_signal(s);
 	settle(s, false);
+	settle_log(s);
 	http_run(&s->control);
 	if (s->has_metrics)
 		http_run(&s->metrics);
 	loop_step(s->loop, 0);
-	scheduler_quiet(&s->orchestrator.scheduler);
 	orchestrator_tick(&s->orchestrator, clock_now());
 	hand_over(s);
 }
@@ -468,6 +497,7 @@ static void finish_commits(struct server *s)
 {
 	for (int i = 0; i < 3; i++) {
 		settle(s, true);
+		settle_log(s);
 		http_run(&s->control);
 		hand_over(s);
 	}
@@ -491,13 +521,13 @@ static void stop_peers(struct server *s)
 
 static void stop(struct server *s)
 {
-	if (s->committer.store)
-		finish_commits(s);
+	finish_commits(s);
 	http_stop(&s->control);
 	unlink(s->options.control);
 	if (s->has_metrics)
 		http_stop(&s->metrics);
 	stop_peers(s);
+	scheduler_commits(&s->orchestrator.scheduler, NULL, NULL);
 	committer_stop(&s->committer);
 	orchestrator_stop(&s->orchestrator);
 	api_fini(&s->api);
@@ -516,7 +546,7 @@ static bool start(struct server *s)
 {
 	if (!start_store(s))
 		return false;
-	if (!start_core(s) || !start_control(s))
+	if (!start_core(s) || !start_committing(s) || !start_control(s))
 		return false;
 	if (!start_metrics(s) || !start_peers(s) || !start_waiting(s)) {
 		unlink(s->options.control);

@@ -189,6 +189,16 @@ static void rider_landed(void *user, int error)
 	scheduler_landed(&((struct orchestrator *)user)->scheduler, error);
 }
 
+static bool rider_join(void *user, struct batch *batch)
+{
+	return scheduler_join(&((struct orchestrator *)user)->scheduler, batch);
+}
+
+static void rider_joined(void *user, int error)
+{
+	scheduler_joined(&((struct orchestrator *)user)->scheduler, error);
+}
+
 // ---- time ----
 
 // Gateways are told when it is known who serves.
@@ -256,7 +266,8 @@ int orchestrator_start(struct orchestrator *o, struct registry *registry,
 		fleet_fini(&o->fleet);
 		return rc;
 	}
-	o->rider = (struct registry_rider){rider_pending, rider_ride, rider_landed, o};
+	o->rider = (struct registry_rider){
+		rider_pending, rider_ride, rider_landed, rider_join, rider_joined, o};
 	registry->rider = &o->rider;
 	orchestrator_meet_nodes(o);
 	orchestrator_meet_jobs(o);

@@ -361,7 +361,7 @@ static int load_meta(struct registry *r)
 	void *value;
 	size_t len;
 	json_t *meta;
-	int rc = store_get(r->store, REGISTRY_META_KEY, &value, &len, &r->meta_version);
+	int rc = store_get(r->store, REGISTRY_META_KEY, &value, &len, &r->commit.number);
 
 	if (rc == -ENOENT)
 		return new_epoch(r);
@@ -377,7 +377,8 @@ static int load_meta(struct registry *r)
 	snprintf(r->epoch, sizeof(r->epoch), "%s", epoch);
 	r->seq = r->durable = (uint64_t)json_integer_value(json_object_get(meta, "seq"));
 	r->published = (uint64_t)json_integer_value(json_object_get(meta, "published"));
-	r->meta_durable = r->meta_version;
+	r->commit.seq = r->durable;
+	r->commit.published = r->published;
 	json_decref(meta);
 	return 0;
 }
@@ -400,7 +401,7 @@ int registry_init(struct registry *r, struct store *store)
 	if (!rc)
 		rc = store_list(store, "events/", NULL, load_event, r);
 	// The epoch must outlive a crash from the first answer on.
-	if (!rc && !r->meta_version) {
+	if (!rc && !r->commit.number) {
 		rc = registry_note(
 			r, "store_created", KIND_COUNT, NULL, "the store is new", clock_wall());
 		if (!rc)

@@ -11,8 +11,8 @@
 //                           │                            └──registry_settle(error)──┐
 //                           └──────────────────────── undone ◀──────────────────────┘
 //
-// Belongs to the main thread. A batch that is sealed has its bytes ready, so the committing thread
-// (commit.c) touches nothing else.
+// Belongs to the main thread, but `commit`, which is the committing thread's (commit.c) once there is
+// one: between seal and settle the batch is, too.
 #pragma once
 
 #include "controlplane/schema.h"
@@ -50,7 +50,7 @@ struct change {
 };
 
 struct batch {
-	uint64_t last_seq;
+	uint64_t last_seq, published;  // as in the registry, once it is durable
 	struct change *changes;
 	size_t count;
 	struct store_write *writes;  // keys and values are the batch's own
@@ -59,12 +59,21 @@ struct batch {
 	size_t compare_count, compare_room;
 };
 
-// Whoever stores something of its own in the registry's batches.
+// Whoever stores something of its own in the registry's commits: with a batch, from the main thread,
 struct registry_rider {
 	bool (*pending)(void *user);
 	void (*ride)(void *user, struct batch *batch);  // with batch_write_bytes()
 	void (*landed)(void *user, int error);          // after the observer was told of the batch
+	// and in each commit, with a batch or without one, from the committing thread. False: there
+	// is nothing to add now.
+	bool (*join)(void *user, struct batch *batch);
+	void (*joined)(void *user, int error);
 	void *user;
+};
+
+// In the store with each commit. The number says whether anybody else has committed meanwhile.
+struct registry_commit {
+	uint64_t number, seq, published;
 };
 
 struct registry_table {
@@ -78,9 +87,8 @@ struct registry {
 	struct registry_table tables[KIND_COUNT];
 	char epoch[17];
 	uint64_t seq, durable;
-	uint64_t published;     // the last durable seq that changed a resource
-	uint64_t meta_version;  // of the meta record in the store after all batches
-	uint64_t meta_durable;
+	uint64_t published;  // the last durable seq that changed a resource
+	struct registry_commit commit;  // the last one that is durable
 	struct batch *collecting, *sealed;
 	struct event events[REGISTRY_EVENTS_MAX];  // a ring
 	size_t event_first, event_count;
@@ -89,7 +97,7 @@ struct registry {
 	struct store_stat stat;  // told by the committing thread
 	void (*changed)(void *user, const struct change *change);
 	void *user;
-	const struct registry_rider *rider;  // NULL: none
+	const struct registry_rider *rider;  // NULL: none; not changed while others commit
 };
 
 // Reads everything from the store; an empty one is given an epoch. 0 or -E... .
@@ -123,9 +131,13 @@ int registry_note(struct registry *r, const char *type, enum kind kind, const ch
 
 // The batch to commit now, or NULL if there is none or one is with the store.
 struct batch *registry_seal(struct registry *r);
-int batch_commit(const struct batch *batch, struct store *store);
+// Stores it (NULL: none) with what joins it. 0, -ENODATA: there is nothing, or the store's error. The
+// committing thread's, if there is one.
+int registry_commit(struct registry *r, struct batch *sealed);
 // The result of the sealed batch. Returns true if changes were undone.
 bool registry_settle(struct registry *r, int error);
+// The same of commits without a batch: so many good ones, then one with this error, or none (0).
+void registry_rode(struct registry *r, uint64_t commits, int error);
 // Seals, commits and settles here and now, for tests and at the end. 0 or the store's error.
 int registry_flush(struct registry *r);
 

@@ -3,7 +3,7 @@
 // scheduler_log.c.
 //
 // Everything in the core happens under `lock`, planning happens outside. Whoever has done something
-// there ends with scheduler_kick(): what is due is done, workers and the main thread are told what
+// there ends with scheduler_kick(): what is due is done, workers and whoever commits are told what
 // they have to know, each at most once. The keeper does the same when the core's time has come.
 #include "controlplane/scheduler.h"
 
@@ -30,13 +30,22 @@ size_t scheduler_backlog(const struct scheduler *s)
 	return s->core->state->log.out.len + s->backlog_bytes;
 }
 
+// Whoever is told so goes on after scheduler_unthrottle().
+static bool is_full(struct scheduler *s)
+{
+	if (scheduler_backlog(s) < SCHEDULER_BACKLOG_MAX)
+		return false;
+	s->throttled = true;
+	return true;
+}
+
 // ---- workers ----
 
 // Waits for work; false: the end. Called and left with the lock held.
 static bool next_work(struct scheduler *s, struct sched_ticket *t, uint64_t *token)
 {
 	while (!s->stop) {
-		if (scheduler_backlog(s) < SCHEDULER_BACKLOG_MAX &&
+		if (!is_full(s) &&
 			sched_core_dequeue(s->core, SCHED_MASK_ALL, scheduler_now(s), t, token) == 0)
 			return true;
 		s->idle++;
@@ -131,22 +140,19 @@ static void wake_workers(struct scheduler *s)
 
 	if (s->behind)
 		pthread_cond_broadcast(&s->newer);
-	if (scheduler_backlog(s) >= SCHEDULER_BACKLOG_MAX)
+	if (!s->idle || is_full(s))
 		return;
 	for (; s->woken < s->idle && s->woken < ready; s->woken++)
 		pthread_cond_signal(&s->work);
 }
 
 // Once for all that it has not taken yet.
-static void tell_main(struct scheduler *s)
+static void tell_committer(struct scheduler *s)
 {
-	const uint64_t one = 1;
-
-	if (s->told || !s->core->state->log.out.len)
+	if (s->told || !s->wake || !s->core->state->log.out.len)
 		return;
 	s->told = true;
-	if (write(s->event_fd, &one, sizeof(one)) < 0)
-		return;  // full: it is readable already
+	s->wake(s->wake_user);
 }
 
 // True: there is more to do at once.
@@ -157,7 +163,7 @@ static bool follow_up(struct scheduler *s)
 	if (s->core->state->head.index != s->core->state->published->index)
 		sched_publish(s->core->state);
 	wake_workers(s);
-	tell_main(s);
+	tell_committer(s);
 	return more;
 }
 
@@ -167,6 +173,14 @@ void scheduler_kick(struct scheduler *s)
 		s->keeper_until = 0;
 		pthread_cond_signal(&s->due);
 	}
+}
+
+void scheduler_unthrottle(struct scheduler *s)
+{
+	if (!s->throttled || scheduler_backlog(s) >= SCHEDULER_BACKLOG_MAX)
+		return;
+	s->throttled = false;
+	scheduler_kick(s);
 }
 
 // ---- the keeper ----
@@ -525,7 +539,11 @@ void scheduler_stop(struct scheduler *s)
 	if (s->reader)
 		sched_reader_destroy(s->reader);
 	sched_core_destroy(s->core);
-	sched_bytes_fini(&s->riding);
+	sched_bytes_fini(&s->joining);
+	sched_bytes_fini(&s->landing.bytes);
+	sched_bytes_fini(&s->landed.bytes);
+	free(s->landing.logs);
+	free(s->landed.logs);
 	sched_bytes_fini(&s->spare);
 	sched_bytes_fini(&s->telling.bytes);
 	sched_bytes_fini(&s->telling.next);

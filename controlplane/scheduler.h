@@ -5,16 +5,16 @@
 //                 ▼                         ▼                                  ▼
 //        core, under one lock:  broker ─▶ evaluation     plan queue ─▶ applier: applied head
 //                 │
-//                 └─ log bytes ─▶ main: rides in the registry's next batch ─▶ durable ─▶ deeds
+//                 └─ log bytes ─▶ committing thread: durable ─▶ main: deeds
 //
 // Who has done something under the lock does all that it calls for; a worker applies its own plan:
-// handing it to another thread would cost more than doing it. A keeper thread sees to what is due
-// when nothing happens.
+// handing it to another thread would cost more than doing it. The committing thread takes the log by
+// itself as soon as it is free. A keeper thread sees to what is due when nothing happens.
 //
 // Planning holds no lock. What is in the log is told to nobody (deeds) before it is durable. A commit
 // that fails is tried again with the next batch: the bytes stay here.
 //
-// All functions belong to the main thread.
+// All functions belong to the main thread, but those of the committing thread.
 #pragma once
 
 #include <jansson.h>
@@ -47,7 +47,6 @@ struct scheduler_placement {
 	const struct sched_instance *instance;
 };
 
-// What has become durable, in its order. Called from scheduler_landed() and scheduler_start().
 struct scheduler_note {
 	const char *namespace, *name;  // of the function or job
 	const char *type;
@@ -55,6 +54,7 @@ struct scheduler_note {
 	const char *text;
 };
 
+// What has become durable, in its order. Called from scheduler_settle() and scheduler_start().
 struct scheduler_deeds {
 	void (*placed)(void *user, const struct scheduler_placement *p);
 	void (*stopped)(void *user, const char *id, bool lost);
@@ -113,11 +113,19 @@ struct scheduler_checkpoint {
 	uint64_t done;  // atomic: encoded, or rc; alone in its word
 };
 
+// Of the log, durable since the main thread looked.
+struct scheduler_landing {
+	struct sched_bytes bytes;
+	struct scheduler_log *logs;
+	size_t count, room;
+};
+
 // What is durable and not told yet.
 struct scheduler_telling {
 	struct sched_bytes bytes, next;  // next: landed since these were begun
 	struct sched_decoder decoder;    // of bytes
 	bool open;                       // within a transaction
+	size_t told;                     // bytes that are still in the backlog
 };
 
 struct scheduler {
@@ -129,20 +137,25 @@ struct scheduler {
 	pthread_t keeper;
 	ns_t keeper_until;    // the keeper sleeps until then; 0: it is awake
 	bool keeper_started, stop;
-	bool told;             // the main thread, that there are bytes
+	void (*wake)(void *user);  // whoever commits: there are bytes
+	void *wake_user;
+	bool told;             // it has been, and has not taken them yet
+	bool throttled;        // somebody waits for the backlog to shrink
 	unsigned idle, woken;  // workers that wait for work, and how many of them were told of some
 	unsigned behind;       // workers that wait for a newer state
 	struct scheduler_worker workers[SCHEDULER_WORKERS_MAX];
 	unsigned worker_count;
 	struct sched_worker_config planning;  // of all workers
 	struct sched_reader *reader;  // of the main thread
-	int event_fd;                 // readable when the log has bytes
+	int event_fd;                 // readable when there is something for scheduler_settle()
 	ns_t wall_offset_ns;
 	const struct scheduler_deeds *deeds;
 	void *user;
-	struct sched_bytes riding;  // with the store, or waiting for its next batch
-	struct sched_bytes spare;   // swapped with the core's log
-	size_t backlog_bytes;       // of riding, for the threads
+	struct sched_bytes joining;  // with the store, or waiting for the next commit; of its thread
+	struct sched_bytes spare;    // swapped with the core's log; of the same thread
+	size_t backlog_bytes;        // taken from the core, not told yet; under the lock
+	struct scheduler_landing landing;  // under the lock
+	struct scheduler_landing landed;   // taken from there; swapped with it
 	char (*ids)[SCHEDULER_ID_BYTES];  // of instances, by slot, as far as it is durable
 	uint32_t id_room;
 	size_t log_bytes, checkpoint_bytes;  // in the store
@@ -157,7 +170,6 @@ struct scheduler {
 	struct scheduler_part *strays;  // parts in the store of checkpoints that came to nothing
 	size_t stray_count, stray_room, strays_ridden;
 	size_t part_bytes;
-	size_t ridden;       // bytes of `riding` that are with the store
 	struct scheduler_notes notes;
 	struct scheduler_telling telling;
 	uint64_t durable_index;  // of the last transaction that is durable
@@ -217,8 +229,8 @@ void scheduler_report(
 void scheduler_report_end(struct scheduler *s, const char *id, enum sched_status status,
 	uint8_t exit_code, uint8_t exit_signal);
 
-// Clears event_fd: its bytes are about to be looked at. Goes on telling what is durable.
-void scheduler_quiet(struct scheduler *s);
+// When event_fd is readable: tells of what is durable, a step of it. True: durable_index has moved.
+bool scheduler_settle(struct scheduler *s);
 
 // ---- jobs and quotas (scheduler_jobs.c) ----
 
@@ -255,9 +267,16 @@ int scheduler_deployment_act(struct scheduler *s, const char *namespace, const c
 
 // ---- durability: the registry's rider (registry.h) ----
 
+// Checkpoints, with batches.
 bool scheduler_pending(struct scheduler *s);
 void scheduler_ride(struct scheduler *s, struct batch *batch);
 void scheduler_landed(struct scheduler *s, int error);
+// The log, in the committing thread.
+bool scheduler_join(struct scheduler *s, struct batch *batch);
+void scheduler_joined(struct scheduler *s, int error);
+// Calls wake, from any thread, when there is something to join: once, until scheduler_join() was
+// called. NULL: nobody commits by itself (any more).
+void scheduler_commits(struct scheduler *s, void (*wake)(void *user), void *user);
 
 // ---- what is shown ----
 

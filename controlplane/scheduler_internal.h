@@ -6,9 +6,11 @@
 
 // The scheduler's clock: goes on over restarts.
 ns_t scheduler_now(const struct scheduler *s);
-// Bytes that are not durable. Lock held.
+// Bytes that are not told yet. Lock held.
 size_t scheduler_backlog(const struct scheduler *s);
-// Publishes, wakes workers, tells the main thread that there are bytes. Lock held.
+// If somebody waits for the backlog to shrink, and it has. Lock held.
+void scheduler_unthrottle(struct scheduler *s);
+// Publishes, wakes workers, tells whoever commits that there are bytes. Lock held.
 void scheduler_kick(struct scheduler *s);
 // Reads what is stored into the core and tells the deeds of it. Before the threads start.
 int scheduler_load(struct scheduler *s, struct store *store);
@@ -17,8 +19,6 @@ int scheduler_load(struct scheduler *s, struct store *store);
 
 // Bytes that are durable and not told yet.
 size_t scheduler_untold(const struct scheduler *s);
-// They have become durable. Takes the bytes, and gives other memory for them.
-void scheduler_tell_later(struct scheduler *s, struct sched_bytes *landed);
 // A step of what is to be told.
 void scheduler_tell(struct scheduler *s);
 // At start: what is there.

@@ -3,7 +3,7 @@
 //
 // Records: "sched/checkpoint", the whole state (if it is large, in parts of their own), and
 // "sched/log/N", transactions up to index N, in the order of their keys. One record a commit: what
-// collected since the one before. When the logs are larger than the checkpoint a new one
+// collected since the one before; the committing thread takes it when it begins. When the logs are larger than the checkpoint a new one
 // (scheduler_checkpoint.c) takes their place, in one transaction with their removal. The first
 // record behind it may begin before it: what the checkpoint covers is skipped.
 #include <errno.h>
@@ -20,14 +20,20 @@
 
 // ---- loading ----
 
-static void remember_log(struct scheduler *s, uint64_t index, size_t len)
+static void add_log(
+	struct scheduler_log **logs, size_t *count, size_t *room, const struct scheduler_log *log)
 {
-	if (s->log_count == s->log_room) {
-		s->log_room = s->log_room ? s->log_room * 2 : 64;
-		s->logs = must(realloc(s->logs, s->log_room * sizeof(*s->logs)));
+	if (*count == *room) {
+		*room = *room ? *room * 2 : 64;
+		*logs = must(realloc(*logs, *room * sizeof(**logs)));
 	}
-	s->logs[s->log_count++] = (struct scheduler_log){index, len};
-	s->log_bytes += len;
+	(*logs)[(*count)++] = *log;
+}
+
+static void remember_log(struct scheduler *s, const struct scheduler_log *log)
+{
+	add_log(&s->logs, &s->log_count, &s->log_room, log);
+	s->log_bytes += log->len;
 }
 
 // How many bytes of a log are transactions up to an index.
@@ -57,9 +63,9 @@ static int load_log(void *user, const struct store_record *record)
 	const char *number = record->key + strlen(SCHEDULER_LOG_PREFIX);
 	size_t skipped = covered(record->value, record->len, s->loaded_index);
 
-	remember_log(s, strtoull(number, NULL, 10), record->len);
+	remember_log(s, &(struct scheduler_log){strtoull(number, NULL, 10), record->len});
 	if (record->len > skipped)
-		memcpy(must(sched_bytes_take(&s->riding, record->len - skipped)),
+		memcpy(must(sched_bytes_take(&s->joining, record->len - skipped)),
 			(const char *)record->value + skipped, record->len - skipped);
 	return 0;
 }
@@ -78,16 +84,16 @@ int scheduler_load(struct scheduler *s, struct store *store)
 	if (rc == 0 || rc == -ENOENT)
 		rc = store_list(store, SCHEDULER_LOG_PREFIX, NULL, load_log, s);
 	// All at once, since a replay ends with a look at every row.
-	if (rc == 0 && s->riding.len)
-		rc = sched_replay(s->core->state, s->riding.data, s->riding.len);
-	s->riding.len = 0;
+	if (rc == 0 && s->joining.len)
+		rc = sched_replay(s->core->state, s->joining.data, s->joining.len);
+	s->joining.len = 0;
 	s->durable_index = s->core->state->head.index;
 	if (rc == 0)
 		scheduler_tell_state(s);
 	return rc;
 }
 
-// ---- writing ----
+// ---- writing: in the committing thread ----
 
 // Copies the transactions that change something: soft status leaves empty ones behind.
 static void append_transactions(struct sched_bytes *to, const struct sched_bytes *from)
@@ -121,34 +127,14 @@ static void end_incomplete(void)
 // Takes over what the core has logged. Lock held.
 static void take_log(struct scheduler *s)
 {
+	size_t before = s->joining.len;
+
 	if (s->core->state->log.incomplete)
 		end_incomplete();
 	s->told = false;
 	sched_log_take(s->core, &s->spare);
-	append_transactions(&s->riding, &s->spare);
-	s->backlog_bytes = s->riding.len + scheduler_untold(s);
-}
-
-void scheduler_quiet(struct scheduler *s)
-{
-	uint64_t count;
-
-	if (read(s->event_fd, &count, sizeof(count)) > 0 && scheduler_untold(s))
-		scheduler_tell(s);
-}
-
-bool scheduler_pending(struct scheduler *s)
-{
-	bool full;
-
-	pthread_mutex_lock(&s->lock);
-	full = scheduler_backlog(s) >= SCHEDULER_BACKLOG_MAX;
-	take_log(s);
-	// What changes nothing is gone; nobody else may be told of that for long.
-	if (full && scheduler_backlog(s) < SCHEDULER_BACKLOG_MAX)
-		scheduler_kick(s);
-	pthread_mutex_unlock(&s->lock);
-	return s->riding.len > 0 || scheduler_checkpoint_waits(s) || s->stray_count;
+	append_transactions(&s->joining, &s->spare);
+	s->backlog_bytes += s->joining.len - before;
 }
 
 static uint64_t last_index(const struct sched_bytes *bytes)
@@ -172,52 +158,118 @@ void scheduler_log_key(char key[STORE_KEY_MAX], uint64_t index)
 	snprintf(key, STORE_KEY_MAX, SCHEDULER_LOG_PREFIX "%020" PRIu64, index);
 }
 
-static void ride_log(struct scheduler *s, struct batch *batch)
+bool scheduler_join(struct scheduler *s, struct batch *batch)
 {
-	uint64_t index = last_index(&s->riding);
-	char key[STORE_KEY_MAX];
-	char *copy = must(malloc(s->riding.len));
+	char key[STORE_KEY_MAX], *copy;
+	uint64_t index;
 
+	pthread_mutex_lock(&s->lock);
+	take_log(s);
+	// What changes nothing is gone.
+	scheduler_unthrottle(s);
+	pthread_mutex_unlock(&s->lock);
+	if (!s->joining.len)
+		return false;
+	index = last_index(&s->joining);
 	scheduler_log_key(key, index);
-	batch_write_bytes(batch, key, memcpy(copy, s->riding.data, s->riding.len), s->riding.len,
-		index);
+	copy = must(malloc(s->joining.len));
+	memcpy(copy, s->joining.data, s->joining.len);
+	batch_write_bytes(batch, key, copy, s->joining.len, index);
+	return true;
+}
+
+// Adds bytes to others; they may change places.
+static void add_bytes(struct sched_bytes *to, struct sched_bytes *from)
+{
+	struct sched_bytes had = *to;
+
+	if (had.len) {
+		memcpy(must(sched_bytes_take(to, from->len)), from->data, from->len);
+	} else {
+		*to = *from;
+		*from = had;
+	}
+	from->len = 0;
+}
+
+void scheduler_joined(struct scheduler *s, int error)
+{
+	const struct scheduler_log log = {last_index(&s->joining), s->joining.len};
+	struct scheduler_landing *l = &s->landing;
+	const uint64_t one = 1;
+	bool first;
+
+	if (error)
+		return;
+	pthread_mutex_lock(&s->lock);
+	first = !l->count;
+	add_log(&l->logs, &l->count, &l->room, &log);
+	add_bytes(&l->bytes, &s->joining);
+	pthread_mutex_unlock(&s->lock);
+	// Full: it is readable already.
+	if (first && write(s->event_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+void scheduler_commits(struct scheduler *s, void (*wake)(void *user), void *user)
+{
+	pthread_mutex_lock(&s->lock);
+	s->wake = wake;
+	s->wake_user = user;
+	s->told = false;
+	scheduler_kick(s);
+	pthread_mutex_unlock(&s->lock);
+}
+
+// ---- in the main thread ----
+
+static bool take_landed(struct scheduler *s)
+{
+	struct scheduler_landing empty = s->landed, *l = &s->landed;
+
+	pthread_mutex_lock(&s->lock);
+	*l = s->landing;
+	s->landing = empty;
+	pthread_mutex_unlock(&s->lock);
+	if (!l->count)
+		return false;
+	for (size_t i = 0; i < l->count; i++)
+		remember_log(s, &l->logs[i]);
+	s->durable_index = l->logs[l->count - 1].index;
+	l->count = 0;
+	add_bytes(&s->telling.next, &l->bytes);
+	return true;
+}
+
+bool scheduler_settle(struct scheduler *s)
+{
+	uint64_t count;
+	bool moved;
+
+	if (read(s->event_fd, &count, sizeof(count)) < 0)
+		return false;
+	moved = take_landed(s);
+	if (scheduler_untold(s))
+		scheduler_tell(s);
+	if (moved)
+		scheduler_checkpoint_consider(s);
+	return moved;
+}
+
+bool scheduler_pending(struct scheduler *s)
+{
+	return scheduler_checkpoint_waits(s) || s->stray_count;
 }
 
 void scheduler_ride(struct scheduler *s, struct batch *batch)
 {
-	if (s->riding.len)
-		ride_log(s, batch);
-	s->ridden = s->riding.len;
 	scheduler_strays_ride(s, batch);
 	if (scheduler_checkpoint_waits(s))
 		scheduler_checkpoint_ride(s, batch);
 }
 
-// What rode is durable. What was taken from the core while the store was busy stays for the next
-// time.
-static void land_log(struct scheduler *s)
-{
-	struct sched_bytes landed = s->riding, rest = s->spare;
-	size_t left = landed.len - s->ridden;
-
-	rest.len = 0;
-	if (left)
-		memcpy(must(sched_bytes_take(&rest, left)), landed.data + s->ridden, left);
-	landed.len = s->ridden;
-	s->riding = rest;
-	s->spare = landed;
-	s->ridden = 0;
-	s->durable_index = last_index(&landed);
-	remember_log(s, s->durable_index, landed.len);
-	scheduler_tell_later(s, &s->spare);
-	scheduler_tell(s);
-}
-
 void scheduler_landed(struct scheduler *s, int error)
 {
-	if (s->ridden && !error)
-		land_log(s);
-	s->ridden = 0;
 	scheduler_strays_landed(s, error);
 	scheduler_checkpoint_landed(s, error);
 	if (!error)

@@ -135,18 +135,6 @@ size_t scheduler_untold(const struct scheduler *s)
 	return s->telling.bytes.len + s->telling.next.len;
 }
 
-void scheduler_tell_later(struct scheduler *s, struct sched_bytes *landed)
-{
-	struct sched_bytes *next = &s->telling.next, full = *landed;
-
-	if (next->len) {
-		memcpy(must(sched_bytes_take(next, full.len)), full.data, full.len);
-		return;
-	}
-	*landed = *next;
-	*next = full;
-}
-
 // The next change in all that has landed; false: all of it was told.
 static bool next_change(struct scheduler_telling *t, struct sched_change *c)
 {
@@ -158,6 +146,7 @@ static bool next_change(struct scheduler_telling *t, struct sched_change *c)
 		t->open = sched_decode_begin(&t->decoder) > 0;
 		if (t->open)
 			continue;
+		t->told += told.len;
 		told.len = 0;
 		t->bytes = t->next;
 		t->next = told;
@@ -178,11 +167,13 @@ void scheduler_tell(struct scheduler *s)
 		drop_blocks(&change);
 	}
 	sched_reader_unpin(s->reader);
-	// Workers may have waited for the backlog to shrink.
-	pthread_mutex_lock(&s->lock);
-	s->backlog_bytes = s->riding.len + scheduler_untold(s);
-	scheduler_kick(s);
-	pthread_mutex_unlock(&s->lock);
+	if (s->telling.told) {
+		pthread_mutex_lock(&s->lock);
+		s->backlog_bytes -= s->telling.told;
+		scheduler_unthrottle(s);
+		pthread_mutex_unlock(&s->lock);
+		s->telling.told = 0;
+	}
 	// Full: it is readable already.
 	if (scheduler_untold(s) && write(s->event_fd, &one, sizeof(one)) < 0)
 		return;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "controlplane/registry_internal.h"
+#include "controlplane/scheduler_internal.h"
 #include "controlplane/store_journal.h"
 
 #define SMALL_PREFIX "small-"
@@ -50,7 +51,6 @@ static void stopped(void *user, const char *id, bool lost)
 	struct durable *d = user;
 
 	(void)id;
-	d->stopped++;
 	d->lost += lost;
 }
 
@@ -60,13 +60,7 @@ static void ended(void *user, const char *id)
 	(void)id;
 }
 
-static void gone(void *user, const char *id)
-{
-	(void)id;
-	((struct durable *)user)->gone++;
-}
-
-static const struct scheduler_deeds deeds = {placed, stopped, ended, gone};
+static const struct scheduler_deeds deeds = {placed, stopped, ended, ended};
 
 // ---- the rider ----
 
@@ -83,6 +77,66 @@ static void rider_ride(void *user, struct batch *batch)
 static void rider_landed(void *user, int error)
 {
 	scheduler_landed(&((struct durable *)user)->scheduler, error);
+}
+
+static bool rider_join(void *user, struct batch *batch)
+{
+	return scheduler_join(&((struct durable *)user)->scheduler, batch);
+}
+
+static void rider_joined(void *user, int error)
+{
+	scheduler_joined(&((struct durable *)user)->scheduler, error);
+}
+
+// ---- the store, with a watch ----
+
+static struct timed_store *timed(struct store *store)
+{
+	return (struct timed_store *)store;
+}
+
+static int timed_get(
+	struct store *store, const char *key, void **value, size_t *len, uint64_t *version)
+{
+	return store_get(timed(store)->inner, key, value, len, version);
+}
+
+static int timed_list(struct store *store, const char *prefix, const char *after,
+	int (*each)(void *user, const struct store_record *record), void *user)
+{
+	return store_list(timed(store)->inner, prefix, after, each, user);
+}
+
+static int timed_commit(struct store *store, const struct store_txn *txn)
+{
+	struct timed_store *t = timed(store);
+	ns_t start = clock_now();
+	int rc = store_commit(t->inner, txn);
+
+	hist_add(&t->commit, (uint64_t)(clock_now() - start));
+	__atomic_fetch_add(&t->commits, 1, __ATOMIC_RELAXED);
+	return rc;
+}
+
+static int timed_stat(struct store *store, struct store_stat *out)
+{
+	return store_stat(timed(store)->inner, out);
+}
+
+static void timed_close(struct store *store)
+{
+	store_close(timed(store)->inner);
+}
+
+static void put_watch(struct durable *d)
+{
+	static const struct store_ops ops = {
+		timed_get, timed_list, timed_commit, timed_stat, timed_close};
+
+	d->timed.base.ops = &ops;
+	d->timed.inner = d->store;
+	d->store = &d->timed.base;
 }
 
 // ---- running ----
@@ -137,12 +191,15 @@ void durable_start(struct durable *d, const struct durable_options *options)
 	durable_must(rc, "the store");
 	if (!options->no_journal)
 		put_journal(d);
+	put_watch(d);
 	durable_must(registry_init(&d->registry, d->store), "the registry");
-	durable_must(committer_start(&d->committer, d->store), "the committing thread");
 	durable_must(scheduler_start(&d->scheduler, d->store, options->workers, 1, &deeds, d),
 		"the scheduler");
-	d->rider = (struct registry_rider){rider_pending, rider_ride, rider_landed, d};
+	d->rider = (struct registry_rider){
+		rider_pending, rider_ride, rider_landed, rider_join, rider_joined, d};
 	d->registry.rider = &d->rider;
+	durable_must(committer_start(&d->committer, &d->registry), "the committing thread");
+	scheduler_commits(&d->scheduler, committer_wake, &d->committer);
 	d->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	d->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	watch(d, d->committer.event_fd);
@@ -152,26 +209,20 @@ void durable_start(struct durable *d, const struct durable_options *options)
 
 static void settle(struct durable *d, bool wait)
 {
-	struct store_stat stat;
-	int result;
+	const struct commit_result r = committer_take(&d->committer, wait);
 
-	if (!committer_take(&d->committer, wait, &result, &stat))
-		return;
-	durable_must(result, "a commit");
-	hist_add(&d->commit, (uint64_t)(clock_now() - d->committing_since));
-	d->commits++;
-	d->registry.stat = stat;
-	registry_settle(&d->registry, result);
+	durable_must(r.error, "a commit");
+	durable_must(r.alone_error, "a commit");
+	if (r.settled)
+		registry_settle(&d->registry, 0);
 }
 
 static void hand_over(struct durable *d)
 {
-	const struct batch *batch = registry_seal(&d->registry);
+	struct batch *batch = registry_seal(&d->registry);
 
-	if (!batch)
-		return;
-	d->committing_since = clock_now();
-	committer_submit(&d->committer, batch);
+	if (batch)
+		committer_submit(&d->committer, batch);
 }
 
 static void arm(struct durable *d, ns_t until)
@@ -191,7 +242,7 @@ void durable_turn(struct durable *d, ns_t until)
 	if (epoll_wait(d->epoll_fd, events, 4, now ? 0 : -1) < 0 && errno != EINTR)
 		durable_must(-errno, "cannot wait");
 	settle(d, false);
-	scheduler_quiet(&d->scheduler);
+	scheduler_settle(&d->scheduler);
 	hand_over(d);
 }
 
@@ -203,7 +254,8 @@ bool durable_busy(struct durable *d)
 
 	pthread_mutex_lock(&d->scheduler.lock);
 	stats = sched_broker_stats(core->broker);
-	found = stats.ready || stats.outstanding || core->queue.count || core->state->log.out.len;
+	found = stats.ready || stats.outstanding || core->queue.count ||
+		scheduler_backlog(&d->scheduler);
 	pthread_mutex_unlock(&d->scheduler.lock);
 	return found || d->registry.sealed || scheduler_pending(&d->scheduler);
 }
@@ -217,6 +269,7 @@ void durable_rest(struct durable *d)
 void durable_stop(struct durable *d)
 {
 	settle(d, true);
+	scheduler_commits(&d->scheduler, NULL, NULL);
 	committer_stop(&d->committer);
 	d->registry.rider = NULL;
 	scheduler_stop(&d->scheduler);
@@ -288,7 +341,8 @@ void durable_add_small(struct durable *d, ns_t due)
 
 struct durable_use durable_mark(struct durable *d)
 {
-	struct durable_use now = {.placed = d->placed, .commits = d->commits};
+	struct durable_use now = {.placed = d->placed,
+		.commits = __atomic_load_n(&d->timed.commits, __ATOMIC_RELAXED)};
 	struct timespec ts;
 
 	pthread_mutex_lock(&d->scheduler.lock);

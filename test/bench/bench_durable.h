@@ -9,8 +9,6 @@
 #include "lib/base/hist.h"
 #include "lib/base/rng.h"
 
-#define DURABLE_THREADS_MAX (SCHEDULER_WORKERS_MAX + 3)
-
 struct durable_options {
 	const char *dir; // of the store; made, and removed at the end
 	unsigned workers;
@@ -27,19 +25,25 @@ struct durable_small {
 	struct hist latency;
 };
 
+// A store that times its commits.
+struct timed_store {
+	struct store base;
+	struct store *inner;
+	struct hist commit;  // of the committing thread; read when it rests
+	uint64_t commits;    // atomic
+};
+
 struct durable {
 	struct durable_options options;
+	struct timed_store timed;
 	struct store *store;
 	struct registry registry;
 	struct registry_rider rider;
 	struct committer committer;
 	struct scheduler scheduler;
 	int epoll_fd, timer_fd;
-	uint64_t placed, stopped, lost, gone; // deeds
+	uint64_t placed, lost; // deeds
 	struct durable_small small;
-	uint64_t commits;   // since durable_mark()
-	struct hist commit; // how long one took
-	ns_t committing_since;
 };
 
 // What a stretch of work took.
@@ -75,5 +79,5 @@ struct durable_use durable_mark(struct durable *d);
 struct durable_use durable_since(struct durable *d, const struct durable_use *mark);
 // Bytes of memory of this process that are no file's.
 size_t durable_memory(void);
-// Median, p99 of `n` writes of 4 KiB with fdatasync each, in the store's directory.
+// Times of `n` writes of 4 KiB with fdatasync each, in the store's directory; append: the file grows.
 struct hist durable_probe(const struct durable *d, unsigned n, bool append);

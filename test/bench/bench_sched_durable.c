@@ -89,8 +89,8 @@ static void tell_fill(const struct durable *d, const struct fill *f, const struc
 		(double)use->placed / seconds(use->wall),
 		us((uint64_t)use->cpu) / (double)use->placed, share(use->stats.plans, f->jobs),
 		100 * share(use->stats.rejected_nodes, use->placed),
-		(unsigned long long)use->commits, us(hist_quantile(&d->commit, 0.5)),
-		us(hist_quantile(&d->commit, 0.99)), share(m->full - m->nodes, use->placed),
+		(unsigned long long)use->commits, us(hist_quantile(&d->timed.commit, 0.5)),
+		us(hist_quantile(&d->timed.commit, 0.99)), share(m->full - m->nodes, use->placed),
 		share(m->most - m->nodes, use->placed), share(m->nodes - m->start, f->nodes));
 }
 
@@ -105,7 +105,7 @@ static void fill(const struct durable_options *options, const struct fill *f)
 	durable_add_nodes(
 		&d, f->nodes, (uint32_t)((uint64_t)f->jobs * f->count / f->nodes * 5 / 4 + 2));
 	m.nodes = durable_memory();
-	d.commit = (struct hist){0};
+	d.timed.commit = (struct hist){0};
 	use = place_all(&d, f, &m);
 	durable_rest(&d);
 	m.full = durable_memory();
@@ -185,8 +185,8 @@ static void tell_open(
 			  "commit p50 %.0f, p99 %.0f us\n",
 		load, d->options.workers, rate, cpu_us, us(hist_quantile(h, 0.5)), p99,
 		us(hist_quantile(h, 0.999)), us(h->max), us(hist_quantile(&p->overwrite, 0.5)),
-		over, append, p99 / over, us(hist_quantile(&d->commit, 0.5)),
-		us(hist_quantile(&d->commit, 0.99)));
+		over, append, p99 / over, us(hist_quantile(&d->timed.commit, 0.5)),
+		us(hist_quantile(&d->timed.commit, 0.99)));
 }
 
 static void single(
@@ -204,7 +204,7 @@ static void single(
 	most = closed_loop(&d, count, &cpu_us);
 	tell_open(&d, 1, most, cpu_us, &p);
 	durable_rest(&d);
-	d.commit = (struct hist){0};
+	d.timed.commit = (struct hist){0};
 	before = d.small.placed;
 	mark = durable_mark(&d);
 	open_loop(&d, rate, duration);

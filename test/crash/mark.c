@@ -3,6 +3,7 @@
 #include "test/crash/mark.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,6 +30,7 @@ static void write_all(int fd, const uint8_t *at, size_t left)
 
 void mark_send(int fd, enum mark type, const struct sched_bytes *body)
 {
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	size_t len = body ? body->len : 0;
 	uint8_t *all = malloc(MARK_HEAD_BYTES + len);
 	struct writer w = writer_of(all, MARK_HEAD_BYTES + len);
@@ -39,7 +41,9 @@ void mark_send(int fd, enum mark type, const struct sched_bytes *body)
 	writer_u32(&w, (uint32_t)len);
 	writer_bytes(&w, len ? body->data : NULL, len);
 	// One write, so that it is one mark of a recording, too.
+	pthread_mutex_lock(&lock);
 	write_all(fd, all, MARK_HEAD_BYTES + len);
+	pthread_mutex_unlock(&lock);
 	free(all);
 }
 
@@ -92,10 +96,10 @@ void mark_put_record(struct sched_bytes *b, const struct mark_record *record)
 		memcpy(at, record->bytes, record->len);
 }
 
-void mark_put_writes(struct sched_bytes *b, const struct batch *batch)
+void mark_put_writes(struct sched_bytes *b, const struct store_txn *txn)
 {
-	for (size_t i = 0; i < batch->write_count; i++) {
-		const struct store_write *w = &batch->writes[i];
+	for (size_t i = 0; i < txn->write_count; i++) {
+		const struct store_write *w = &txn->writes[i];
 		const bool log = w->value && mark_is_log(w->key);
 
 		mark_put_record(b, &(struct mark_record){.key = w->key,

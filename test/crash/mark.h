@@ -43,10 +43,10 @@ struct mark_record {
 	const uint8_t *bytes; // NULL: not sent
 };
 
-// Writes the mark of a body; stops the program if nobody listens.
+// Writes the mark of a body; stops the program if nobody listens. From any thread.
 void mark_send(int fd, enum mark type, const struct sched_bytes *body);
 void mark_put_record(struct sched_bytes *b, const struct mark_record *record);
-void mark_put_writes(struct sched_bytes *b, const struct batch *batch);
+void mark_put_writes(struct sched_bytes *b, const struct store_txn *txn);
 // A text with its length.
 void mark_put_text(struct sched_bytes *b, const char *text);
 

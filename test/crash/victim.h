@@ -35,7 +35,8 @@ struct victim_child {
 
 struct victim {
 	struct victim_options options;
-	struct store *store;
+	struct store store; // that of the registry: marks each commit
+	struct store *inner;
 	struct registry registry;
 	struct committer committer;
 	struct scheduler scheduler;
@@ -50,8 +51,7 @@ struct victim {
 	uint32_t id_first, id_count;
 	char ending[VICTIM_IDS][SCHEDULER_ID_BYTES]; // told to stop
 	uint32_t ending_first, ending_count;
-	uint32_t batches;
-	uint64_t told_seq;
+	uint64_t batches; // that are stored; atomic
 	bool encoding;
 };
 

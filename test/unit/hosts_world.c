@@ -249,6 +249,7 @@ void step(struct env *e)
 	orchestrator_tick(&e->orchestrator, clock_now());
 	if (!e->broken)
 		assert_int_equal(registry_flush(&e->registry), 0);
+	scheduler_settle(&e->orchestrator.scheduler);
 	loop_step(e->client_loop, clock_now() + NS_PER_MS / 4);
 }
 

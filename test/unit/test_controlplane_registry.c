@@ -122,7 +122,7 @@ static void test_two_heads(void **state)
 	assert_int_equal(put(f, "b", "10.0.0.1:1"), 0);
 	assert_int_equal(put(f, "c", "10.0.0.1:1"), 0);
 	assert_null(registry_seal(&f->r));
-	assert_int_equal(batch_commit(first, f->store), 0);
+	assert_int_equal(registry_commit(&f->r, first), 0);
 	assert_false(registry_settle(&f->r, 0));
 	assert_int_equal(f->r.durable, durable + 1);
 	assert_int_equal(f->changed, 1);
@@ -155,7 +155,7 @@ static void test_refused_batch_is_undone_with_all_behind_it(void **state)
 	put(f, "deleted", "10.0.0.1:1");
 	assert_int_equal(registry_flush(&f->r), 0);
 	durable = f->r.durable;
-	meta = f->r.meta_version;
+	meta = f->r.commit.number;
 	// In the batch that is with the store: create, replace, delete. Behind it: more of the
 	// same.
 	put(f, "new", "10.0.0.1:1");
@@ -167,10 +167,10 @@ static void test_refused_batch_is_undone_with_all_behind_it(void **state)
 	put(f, "later", "10.0.0.1:1");
 	registry_note(&f->r, "connected", KIND_GATEWAY, "gw1", NULL, 1);
 	store_mem_fail(f->store, -ENOSPC, 1);
-	assert_int_equal(batch_commit(b, f->store), -ENOSPC);
+	assert_int_equal(registry_commit(&f->r, b), -ENOSPC);
 	assert_true(registry_settle(&f->r, -ENOSPC));
 	assert_int_equal(f->r.seq, durable);
-	assert_int_equal(f->r.meta_version, meta);
+	assert_int_equal(f->r.commit.number, meta);
 	assert_string_equal(address_of(f, "kept"), "10.0.0.1:1");
 	assert_string_equal(address_of(f, "deleted"), "10.0.0.1:1");
 	assert_null(address_of(f, "new"));

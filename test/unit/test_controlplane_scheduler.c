@@ -69,14 +69,17 @@ static int teardown(void **state)
 static bool land(struct scheduler *s)
 {
 	struct batch *batch = calloc(1, sizeof(*batch));
-	bool pending = scheduler_pending(s);
+	bool joins = scheduler_join(s, batch), rides = scheduler_pending(s);
 
-	if (pending) {
+	if (rides)
 		scheduler_ride(s, batch);
+	if (joins)
+		scheduler_joined(s, 0);
+	if (rides)
 		scheduler_landed(s, 0);
-	}
+	scheduler_settle(s);
 	batch_destroy(batch);
-	return pending;
+	return joins || rides;
 }
 
 static uint32_t instances(struct scheduler *s)
@@ -105,7 +108,7 @@ static void run_out(int fd)
 	w->s.core->state->log.out.failed = true;
 	pthread_mutex_unlock(&w->s.lock);
 	scheduler_job_put(&w->s, &job);
-	scheduler_pending(&w->s);
+	land(&w->s);
 	_exit(0);
 }
 
@@ -157,6 +160,7 @@ static void wait_still(struct scheduler *s)
 static void test_workers_go_on_without_a_commit(void **state)
 {
 	struct scheduler *s = &((struct world *)*state)->s;
+	struct batch *batch = calloc(1, sizeof(*batch));
 	ns_t give_up = clock_now() + DEADLINE;
 
 	while (land(s))
@@ -170,9 +174,10 @@ static void test_workers_go_on_without_a_commit(void **state)
 	pthread_mutex_unlock(&s->lock);
 	assert_int_equal(scheduler_job_put(s, &job), 0);
 	assert_int_equal(instances(s), 0);
-	assert_true(scheduler_pending(s));
+	assert_true(scheduler_join(s, batch));
 	while (!instances(s))
 		assert_true(clock_now() < give_up);
+	batch_destroy(batch);
 }
 
 static void fill_log(struct scheduler *s, size_t len)
