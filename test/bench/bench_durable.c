@@ -153,7 +153,7 @@ static char *path_in(const struct durable *d, const char *name)
 {
 	char *path;
 
-	if (asprintf(&path, "%s/%s", d->options.dir, name) < 0)
+	if (asprintf(&path, "%s/%s", d->dir, name) < 0)
 		durable_must(-ENOMEM, "a path");
 	return path;
 }
@@ -173,10 +173,16 @@ static void remove_files(const struct durable *d)
 static void put_journal(struct durable *d)
 {
 	int rc;
-	struct store *store = store_journal_open(d->options.dir, d->store, 0, &rc);
+	struct store *store = store_journal_open(d->dir, d->store, 0, &rc);
 
 	durable_must(rc, "the journal");
 	d->store = store;
+}
+
+static void make_directory(const char *path)
+{
+	if (mkdir(path, 0700) != 0 && errno != EEXIST)
+		durable_must(-errno, path);
 }
 
 void durable_start(struct durable *d, const struct durable_options *options)
@@ -184,10 +190,12 @@ void durable_start(struct durable *d, const struct durable_options *options)
 	int rc;
 
 	*d = (struct durable){.options = *options};
-	if (mkdir(options->dir, 0700) != 0 && errno != EEXIST)
-		durable_must(-errno, options->dir);
+	if (asprintf(&d->dir, "%s/bench-sched", options->dir) < 0)
+		durable_must(-ENOMEM, "a path");
+	make_directory(options->dir);
+	make_directory(d->dir);
 	remove_files(d);
-	d->store = store_lmdb_open(options->dir, &rc);
+	d->store = store_lmdb_open(d->dir, &rc);
 	durable_must(rc, "the store");
 	if (!options->no_journal)
 		put_journal(d);
@@ -276,7 +284,9 @@ void durable_stop(struct durable *d)
 	registry_fini(&d->registry);
 	store_close(d->store);
 	remove_files(d);
+	rmdir(d->dir);
 	rmdir(d->options.dir);
+	free(d->dir);
 	close(d->epoll_fd);
 	close(d->timer_fd);
 	free(d->small.due);

@@ -10,7 +10,7 @@
 #include "lib/base/rng.h"
 
 struct durable_options {
-	const char *dir; // of the store; made, and removed at the end
+	const char *dir; // the store is in `bench-sched` there; made, and removed at the end
 	unsigned workers;
 	bool json;
 	bool no_journal;
@@ -35,6 +35,7 @@ struct timed_store {
 
 struct durable {
 	struct durable_options options;
+	char *dir;
 	struct timed_store timed;
 	struct store *store;
 	struct registry registry;

@@ -360,7 +360,7 @@ static int help(FILE *to)
 	      "  nodes-fail NODES FAIL JOBS COUNT   FAIL of the nodes fail at once\n"
 	      "  headofline NODES REPEATS           small jobs behind a huge and an impossible "
 	      "one\n"
-	      "The store is in DIR (./bench-sched-state), which is made, and removed at the end.\n",
+	      "The store is in DIR/bench-sched (./bench-sched-state/bench-sched), made, and removed at the end.\n",
 		to);
 	return to == stdout ? 0 : 2;
 }
