@@ -16,10 +16,12 @@ static void read_job(struct evaluation_query *q, const char *job, char namespace
 	const char *slash = job ? strchr(job, '/') : NULL;
 
 	q->job = slash ? slash + 1 : job;
-	if (!slash)
-		return;
-	snprintf(namespace, 64, "%.*s", (int)(slash - job), job);
-	q->namespace = namespace;
+	if (slash) {
+		snprintf(namespace, 64, "%.*s", (int)(slash - job), job);
+		q->namespace = namespace;
+	} else if (job && !q->namespace) {
+		q->namespace = "default";
+	}
 }
 
 // False: the error has been made.

@@ -128,6 +128,23 @@ static void test_an_evaluation_to_come_has_seen_no_node(void **state)
 	assert_int_equal(json_array_size(at(a, "items.0.status.best")), 0);
 }
 
+static void test_a_name_alone_is_one_of_the_default_namespace(void **state)
+{
+	struct asking *a = *state;
+
+	put_echo(a->e, 1, "x");
+	put(a->e, KIND_FUNCTION,
+		"{\"metadata\":{\"name\":\"echo\",\"namespace\":\"other\"},\"spec\":{\"command\":["
+		"\"x\"]}}");
+	UNTIL(a->e, ask(a, "GET", "/v1/evaluations?status=blocked", NULL) == 200 &&
+			    json_array_size(at(a, "items")) == 2);
+	assert_int_equal(ask(a, "GET", "/v1/evaluations?job=echo&status=blocked", NULL), 200);
+	assert_int_equal(json_array_size(at(a, "items")), 1);
+	assert_string_equal(text_at(a, "items.0.metadata.namespace"), "default");
+	assert_int_equal(ask(a, "GET", "/v1/evaluations?job=echo&namespace=other", NULL), 200);
+	assert_string_equal(text_at(a, "items.0.metadata.namespace"), "other");
+}
+
 static void test_a_blocked_evaluation_says_what_it_waits_for(void **state)
 {
 	struct asking *a = *state;
@@ -471,6 +488,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 #define ASK(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		ASK(test_an_evaluation_to_come_has_seen_no_node),
+		ASK(test_a_name_alone_is_one_of_the_default_namespace),
 		ASK(test_a_blocked_evaluation_says_what_it_waits_for),
 		ASK(test_a_plan_is_what_is_then_done),
 		ASK(test_a_dispatch_is_told_when_it_is_durable),
