@@ -67,6 +67,10 @@ expect "both hosts took part" instances_are strips '[.[].spec.node] | unique | l
 expect_status "it is done once: the same manifest changes nothing" 0 penstock apply -f "$examples"
 expect "so it has 8 instances still" instances_are strips length 8
 
+job_apply poem 'printf "one\n\n42"' 'count: 1'
+expect "a job of one is complete" wait_for 20 "the job" - status_is poem .state complete
+expect "of it each byte is shown, and the end of the line" test "$(penstock logs job poem | od -c)" = "$(printf 'one\n\n42\n' | od -c)"
+
 # One that fails.
 expect "one that fails is to be tried again" wait_for 20 "the failure" - status_is fails .state failing
 expect "its exit status is told" instances_are fails '.[0].status | "\(.state) \(.exit.code) \(.reason)"' "failed 7 exit status 7"
