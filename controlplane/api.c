@@ -246,7 +246,8 @@ static void not_yet_stored(struct api_response *r, int error)
 	api_error(r, error == -ENOSPC ? 507 : 500, error == -ENOSPC ? "storage_full" : "storage_failed",
 		NULL,
 		"it was done, but could not be stored yet (%s), so a crash would undo it; see the disk "
-		"of the state directory, then ask again: with the same token nothing is done twice",
+		"of the state directory, look whether it is there, then ask again; a dispatch with the "
+		"same token is not done twice",
 		strerror(-error));
 }
 

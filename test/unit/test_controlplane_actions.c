@@ -294,6 +294,7 @@ static void test_a_dispatch_that_cannot_be_stored_says_so(void **state)
 	api_storage_failed(&a->api, &a->last, -EIO);
 	assert_int_equal(a->last.status, 500);
 	assert_non_null(strstr(a->last.body, "could not be stored yet"));
+	assert_non_null(strstr(a->last.body, "a dispatch with the same token"));
 	a->e->broken = false;
 	UNTIL(a->e, a->e->orchestrator.scheduler.durable_index >= index);
 	until(a, "/v1/jobs/default/render", "status.children.alive", 1);
