@@ -75,10 +75,11 @@ void api_list_jobs(struct api_call *call)
 	} else if (parent && !namespace) {
 		namespace = "default";
 	}
-	body = api_list_body(call, limit);
+	body = parent ? json_pack("{s:[], s:I}", "items", "seq", (json_int_t)api->registry->seq)
+		      : api_list_body(call, limit);
 	if (!body)
 		return;
-	stored = parent ? json_array() : json_incref(json_object_get(body, "items"));
+	stored = json_incref(json_object_get(body, "items"));
 	// Labels are of stored resources.
 	children =
 		api->scheduler && !api_query(call, "label")
@@ -86,7 +87,7 @@ void api_list_jobs(struct api_call *call)
 				  slash ? slash + 1 : parent, api_query(call, "after"), limit + 1)
 			: json_array();
 	items = merged(stored, children, limit);
-	more = (!parent && json_object_get(body, "next")) ||
+	more = json_object_get(body, "next") ||
 	       json_array_size(stored) + json_array_size(children) > limit;
 	json_object_set(body, "items", items);
 	json_object_del(body, "next");
