@@ -192,6 +192,6 @@ void scheduler_metrics(struct scheduler *s, const struct prom *p)
 		"Events of rollouts and evaluations beyond what is kept of a minute.",
 		s->notes.left_out);
 	sample(p, "penstock_scheduler_backlog_bytes", "gauge",
-		"Bytes of the log that are not durable yet.", backlog);
+		"Bytes of the log that are not durable yet, or durable and not told.", backlog);
 	launch_metrics(p, &launches, kept);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Preloaded into a program: writes down what it does to the files of one directory (trace.h), so
-// that disks can be made of it as a crash might leave them. Only calls that LMDB makes are known; a
-// map that is written through ends the program, since it would leave no trace.
+// that disks can be made of it as a crash might leave them. Only calls that LMDB and the
+// journal make are known; a map that is written through ends the program, since it would leave no
+// trace.
 //
 // A write is recorded before it is done, a sync after it: whatever the program tells of afterwards
 // is behind both.

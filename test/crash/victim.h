@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A control plane without sockets, that works until it is killed: registry, scheduler with its
-// threads, committing thread and LMDB as penstock-controlplane puts them together, under a load of
-// random changes.
+// threads, committing thread, journal and LMDB as penstock-controlplane puts them together, under a
+// load of random changes.
 #pragma once
 
 #include "controlplane/commit.h"
