@@ -25,6 +25,7 @@
 #define ASSIGN_CREDIT 256u
 #define REPORT_COALESCE (5 * NS_PER_MS)
 #define REPORT_INTERVAL NS_PER_SEC
+#define INSTANCE_FILES "/var/tmp" // --state is in memory, as a rule
 #define KEEPALIVE_MS 1000
 #define LIFETIME_MS 5000
 
@@ -351,7 +352,7 @@ static void hash_machine(const char *id, char out[17])
 	snprintf(out, 17, "%016llx", (unsigned long long)(*id ? hash : 0));
 }
 
-// Of the file system that instances write to; 0: it does not say.
+// 0: no limit, as far as is known.
 static json_int_t disk_bytes(const char *path)
 {
 	struct statvfs fs;
@@ -367,9 +368,8 @@ static json_t *who_we_are(const struct host *h)
 		"protocol", "min", 1, "max", 1, "role", "host", "name", o->name, "version",
 		PENSTOCK_VERSION, "start", h->start, "address", o->advertise, "capacity", "cpu_milli",
 		(json_int_t)o->cpu_milli, "memory", (json_int_t)o->memory_bytes, "disk",
-		disk_bytes(o->state), "instances",
-		(int)o->instances, "attributes",
-		attributes(h), "instances", report_running(h));
+		disk_bytes(INSTANCE_FILES), "instances", (int)o->instances, "attributes", attributes(h),
+		"instances", report_running(h));
 
 	hash_machine(o->machine_id, machine);
 	if (who && o->machine_id[0])

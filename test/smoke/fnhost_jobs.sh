@@ -37,6 +37,16 @@ folder=$dir/cgroup
 mkdir "$folder"
 echo "cpu memory pids" >"$folder/cgroup.controllers"
 platform_start
+
+# Nothing is written by instances below --state, which is in memory.
+memory=$(mktemp -d /dev/shm/penstock-fnhost.XXXXXX)
+disk=$(($(stat -fc '%b * %S' /var/tmp)))
+host_start --cgroup none --state "$memory"
+told() { grep -q "^setup .*$1" "$dir/platform.log"; }
+expect "the disk that is told of is the one of /var/tmp" soon 10 told "\"disk\":$disk,"
+kill -TERM "$host"
+wait "$host"
+rm -rf "$memory"
 host_start --cgroup "$folder"
 
 echo "what a job is given"
