@@ -13,6 +13,7 @@
 #include "lib/base/log.h"
 
 #define SUBSYSTEM "instance"
+#define RUNTIME_SHOWN_MAX 40
 
 void instance_refuse(struct instance *i, const char *why)
 {
@@ -37,7 +38,10 @@ static void refuse_unknown(struct host *h, json_t *assignment)
 		i = instance_new(h, &w, assignment);
 	if (!i)
 		return;
-	snprintf(why, sizeof(why), "this host does not know how to run %s%.40s: a newer penstock-fnhost may",
+	// Cut within a character it could not be reported at all.
+	if (runtime && strlen(runtime) > RUNTIME_SHOWN_MAX)
+		runtime = NULL;
+	snprintf(why, sizeof(why), "this host does not know how to run %s%s: a newer penstock-fnhost may",
 		runtime ? "the runtime " : "what it is given", runtime ? runtime : "");
 	instance_refuse(i, why);
 }

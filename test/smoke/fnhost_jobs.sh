@@ -81,8 +81,11 @@ expect "without having begun" test ! -e "$dir/state/logs/s3.log"
 say 'run s4 tiles 7 {"kind": "job", "runtime": "oci", "command": ["x"]}'
 expect "what this host cannot run is refused with a reason" soon 3 is s4 .reason \
 	"refused: this host does not know how to run the runtime oci: a newer penstock-fnhost may"
-say "gone s3"
-say "gone s4"
+long=$(printf 'r%.0s' {1..39})üü
+say "run s5 tiles 7 {\"kind\": \"job\", \"runtime\": \"$long\", \"command\": [\"x\"]}"
+expect "also when that has a long name" soon 3 is s5 .reason \
+	"refused: this host does not know how to run what it is given: a newer penstock-fnhost may"
+for id in s3 s4 s5; do say "gone $id"; done
 
 echo "a service"
 mkfifo "$dir/v1"
