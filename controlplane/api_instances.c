@@ -217,14 +217,14 @@ static bool is_wanted(const struct fleet_instance *i, const char *wanted)
 	       (strlen(wanted) >= 8 && strncmp(i->id, wanted, strlen(wanted)) == 0);
 }
 
-// Oldest first, of those that began together by index.
+// Oldest first, of those that were placed together by index.
 static int compare_starts(const void *a, const void *b)
 {
 	const struct fleet_instance *x = *(const struct fleet_instance *const *)a;
 	const struct fleet_instance *y = *(const struct fleet_instance *const *)b;
 
-	if (x->created_wall_ns / NS_PER_SEC != y->created_wall_ns / NS_PER_SEC)
-		return x->created_wall_ns < y->created_wall_ns ? -1 : 1;
+	if (x->order != y->order)
+		return x->order < y->order ? -1 : 1;
 	return x->index != y->index ? (x->index < y->index ? -1 : 1) : strcmp(x->id, y->id);
 }
 

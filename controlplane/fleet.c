@@ -297,6 +297,7 @@ void fleet_place(struct fleet *f, const struct fleet_placement *p)
 	n->count++;
 	i->version = p->version;
 	i->index = p->index;
+	i->order = p->order;
 	i->spec = p->spec;
 	i->job = is_job(p->spec);
 	i->function->jobs += i->job;

@@ -97,6 +97,7 @@ struct fleet_instance {
 	char id[FLEET_ID_BYTES];
 	uint64_t version;  // of the function
 	uint32_t index;    // of a job's: within its group
+	uint64_t order;    // of those placed later it is larger, also after a restart
 	enum instance_intent intent;
 	uint64_t unrouted_seq;  // of the service without it
 	ns_t unroute_until;
@@ -161,6 +162,7 @@ struct fleet_placement {
 	const char *id, *namespace, *function, *node;
 	uint64_t version;
 	uint32_t index;
+	uint64_t order;
 	json_t *spec;  // a new reference is taken; spec.kind is "job" if it is of a job
 	struct sched_why why;
 	ns_t created_wall_ns;

@@ -107,6 +107,7 @@ static void placed(void *user, const struct scheduler_placement *p)
 			.spec = orchestrator_host_spec(o, p->spec, p->instance->group),
 			.index = p->instance->name_index,
 			.why = p->instance->why,
+			.order = i->create_index,
 			.created_wall_ns = clock_wall()});
 	// At start: hosts have forgotten it.
 	if (i->status == SCHED_COMPLETE || i->status == SCHED_FAILED)

@@ -137,7 +137,7 @@ static int get_head(struct sched_decoder *d, struct sched_change *c)
 {
 	struct sched_instance *i = &d->head;
 
-	*i = (struct sched_instance){.job = get_slot(&d->body)};
+	*i = (struct sched_instance){.job = get_slot(&d->body), .create_index = d->index};
 	i->id.nonce = sched_get_uint(&d->body);
 	i->version = sched_get_u32(&d->body);
 	i->group = reader_u8(&d->body);

@@ -121,6 +121,33 @@ static void test_all_instances_of_a_job_one_after_the_other(void **state)
 	assert_string_equal(body(r), expected);
 }
 
+// By when they were placed, which a restart does not change.
+static void test_the_oldest_come_first(void **state)
+{
+	struct reading *r = *state;
+	const struct fleet *f = &r->e->orchestrator.fleet;
+
+	start_job(r, 2);
+	put(r->e, KIND_JOB,
+		"{\"metadata\":{\"name\":\"import\"},\"spec\":{\"command\":[\"y\"],\"count\":2}}");
+	UNTIL(r->e, (obey(r->e, HOST1, "s1"), f->instances.count == 4));
+	for (int k = 0; k < 2; k++) {
+		const char *at;
+
+		assert_int_equal(get(r, "/v1/jobs/default/import/logs"), 200);
+		at = body(r);
+		for (int line = 0; line < 4; line++) {
+			assert_memory_equal(at, line % 2 ? "main-1 |" : "main-0 |", 8);
+			at = strchr(at, '\n') + 1;
+			at = k ? at : strchr(at, '\n') + 1;
+		}
+		assert_string_equal(at, "");
+		stop(r->e);
+		start(r->e);
+		UNTIL(r->e, r->e->clients[HOST1].closed);
+	}
+}
+
 // Of a node 8 at a time; what is left out is told.
 static void test_what_is_not_followed_is_told(void **state)
 {
@@ -197,6 +224,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 #define READ(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		READ(test_all_instances_of_a_job_one_after_the_other),
+		READ(test_the_oldest_come_first),
 		READ(test_what_is_not_followed_is_told),
 		READ(test_at_most_64_are_followed),
 		READ(test_one_of_them),
