@@ -30,9 +30,6 @@ static bool matches(const struct filter *f, const struct fleet_instance *i)
 		return false;
 	if (f->node && strcmp(f->node, i->host->name) != 0)
 		return false;
-	if (f->function && (strcmp(f->function, i->function->name) != 0 ||
-				   strcmp(f->function_namespace, i->function->namespace) != 0))
-		return false;
 	return !f->after || strcmp(i->id, f->after) > 0;
 }
 
@@ -42,23 +39,53 @@ static int compare_ids(const void *a, const void *b)
 		(*(struct fleet_instance *const *)a)->id, (*(struct fleet_instance *const *)b)->id);
 }
 
+struct matching {
+	const struct filter *filter;
+	const struct fleet_instance **found;
+	size_t count;
+};
+
+static void take(struct matching *m, const struct fleet_instance *i)
+{
+	if (matches(m->filter, i))
+		m->found[m->count++] = i;
+}
+
+static void collect_of(struct matching *m, const struct fleet_function *fn)
+{
+	m->found = must(calloc((fn ? fn->count : 0) + 1, sizeof(*m->found)));
+	if (!fn)
+		return;
+	list_for_each(at, &fn->instances) {
+		take(m, list_entry(at, struct fleet_instance, of_function));
+	}
+}
+
+static void collect_all(struct matching *m, const struct fleet *f)
+{
+	const struct strmap_node *at;
+
+	m->found = must(calloc(f->instances.count + 1, sizeof(*m->found)));
+	for (at = strmap_next(&f->instances, NULL); at; at = strmap_next(&f->instances, at)) {
+		struct strmap_node *node = (struct strmap_node *)(uintptr_t)at;
+
+		take(m, container_of(node, struct fleet_instance, node));
+	}
+}
+
 // Those that match in the order of ids; free() it.
 static const struct fleet_instance **collect(
 	const struct fleet *f, const struct filter *filter, size_t *count)
 {
-	const struct fleet_instance **out = must(calloc(f->instances.count + 1, sizeof(*out)));
-	const struct strmap_node *at;
+	struct matching m = {.filter = filter};
 
-	*count = 0;
-	for (at = strmap_next(&f->instances, NULL); at; at = strmap_next(&f->instances, at)) {
-		const struct fleet_instance *i = container_of(
-			(struct strmap_node *)(uintptr_t)at, struct fleet_instance, node);
-
-		if (matches(filter, i))
-			out[(*count)++] = i;
-	}
-	qsort(out, *count, sizeof(*out), compare_ids);
-	return out;
+	if (filter->function)
+		collect_of(&m, fleet_function(f, filter->function_namespace, filter->function));
+	else
+		collect_all(&m, f);
+	qsort(m.found, m.count, sizeof(*m.found), compare_ids);
+	*count = m.count;
+	return m.found;
 }
 
 static void read_filter(struct api_call *call, struct filter *f)

@@ -143,6 +143,19 @@ static void test_a_name_alone_is_one_of_the_default_namespace(void **state)
 	assert_string_equal(text_at(a, "items.0.metadata.namespace"), "default");
 	assert_int_equal(ask(a, "GET", "/v1/evaluations?job=echo&namespace=other", NULL), 200);
 	assert_string_equal(text_at(a, "items.0.metadata.namespace"), "other");
+	// Of instances, too.
+	connect_host(a->e, HOST1, HOST("n1", "s1", ""), "s1");
+	UNTIL(a->e, told(a->e, HOST1, "run") == 2);
+	assert_int_equal(ask(a, "GET", "/v1/instances", NULL), 200);
+	assert_int_equal(json_array_size(at(a, "items")), 2);
+	assert_int_equal(ask(a, "GET", "/v1/instances?function=echo", NULL), 200);
+	assert_int_equal(json_array_size(at(a, "items")), 1);
+	assert_string_equal(text_at(a, "items.0.metadata.namespace"), "default");
+	assert_int_equal(ask(a, "GET", "/v1/instances?function=other/echo", NULL), 200);
+	assert_int_equal(json_array_size(at(a, "items")), 1);
+	assert_string_equal(text_at(a, "items.0.metadata.namespace"), "other");
+	assert_int_equal(ask(a, "GET", "/v1/instances?job=none", NULL), 200);
+	assert_int_equal(json_array_size(at(a, "items")), 0);
 }
 
 static void test_a_blocked_evaluation_says_what_it_waits_for(void **state)
