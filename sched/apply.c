@@ -193,50 +193,97 @@ static void forget_system_job(struct sched_state *st, uint32_t slot)
 		}
 }
 
-// Keeps the list of jobs that a new node concerns.
-static int list_system_job(struct sched_state *st, uint32_t slot, uint8_t type)
+// Room for one more of this type.
+static int reserve_system_job(struct sched_state *st, uint8_t type)
 {
 	struct sched_slots *list = &st->system_jobs;
+	uint32_t room = list->room ? list->room * 2 : 16, *bigger;
 
-	forget_system_job(st, slot);
-	if (!sched_by_node(type))
+	if (!sched_by_node(type) || list->count < list->room)
 		return 0;
-	if (list->count == list->room) {
-		uint32_t room = list->room ? list->room * 2 : 16;
-		uint32_t *bigger = realloc(list->free, room * sizeof(*bigger));
-
-		if (!bigger)
-			return -ENOMEM;
-		list->free = bigger;
-		list->room = room;
-	}
-	list->free[list->count++] = slot;
+	bigger = realloc(list->free, room * sizeof(*bigger));
+	if (!bigger)
+		return -ENOMEM;
+	list->free = bigger;
+	list->room = room;
 	return 0;
+}
+
+// Keeps the list of jobs that a new node concerns.
+static void list_system_job(struct sched_state *st, uint32_t slot, uint8_t type)
+{
+	forget_system_job(st, slot);
+	if (sched_by_node(type))
+		st->system_jobs.free[st->system_jobs.count++] = slot;
+}
+
+// Its row is filled, and can be found. What was done is taken back if memory runs out.
+static int job_join(struct sched_state *st, struct sched_job *j, uint32_t slot)
+{
+	const struct sched_spec *spec = sched_job_spec(j);
+	uint64_t key = sched_name_key(spec->namespace, spec->name);
+
+	if (sched_map_set(&st->job_names, key, slot))
+		return -ENOMEM;
+	if (sched_names_add(st, j, slot, spec))
+		goto no_name;
+	if (sched_family_join(st, slot, spec))
+		goto no_family;
+	return 0;
+no_family:
+	// Takes no memory: what it writes was just written.
+	sched_names_del(st, slot, spec);
+no_name:
+	sched_map_del(&st->job_names, key);
+	return -ENOMEM;
 }
 
 static int job_new(struct sched_state *st, const struct sched_change *c)
 {
 	const struct sched_spec *spec = c->job.spec;
-	uint64_t key = sched_name_key(spec->namespace, spec->name);
+	struct sched_versions *v;
 	struct sched_job *j;
-	int rc;
 
-	if (sched_map_get(&st->job_names, key) != SCHED_NONE)
+	if (sched_map_get(&st->job_names, sched_name_key(spec->namespace, spec->name)) !=
+		SCHED_NONE)
 		return -EEXIST;
 	if (!sched_family_fits(st, spec))
 		return -EBADMSG;
 	j = row(st, SCHED_TABLE_JOBS, c->slot);
-	if (!j || sched_readiness_reserve(st, c->slot) ||
-		sched_map_set(&st->job_names, key, c->slot))
+	if (!j || sched_readiness_reserve(st, c->slot))
+		return -ENOMEM;
+	v = sched_versions_with(st, NULL, spec);
+	if (!v)
 		return -ENOMEM;
 	*j = (struct sched_job){.first_instance = SCHED_NONE,
 		.last_eval = SCHED_NONE,
 		.quota = sched_quota_find(st, spec->namespace),
 		.create_index = st->head.index,
+		.versions = v,
 		.in_use = true};
+	if (job_join(st, j, c->slot)) {
+		*j = (struct sched_job){.first_instance = SCHED_NONE};
+		free(v);
+		return -ENOMEM;
+	}
 	sched_slot_taken(st, SCHED_TABLE_JOBS, c->slot);
-	rc = sched_names_add(st, j, c->slot, spec);
-	return rc ? rc : sched_family_join(st, c->slot, spec);
+	sched_readiness_reset(st, c->slot);
+	return 0;
+}
+
+static int job_renew(struct sched_state *st, const struct sched_change *c)
+{
+	struct sched_job *j = job_row(st, c->slot);
+	const struct sched_versions *old = j ? j->versions : NULL;
+	struct sched_versions *v = j ? sched_versions_with(st, j, c->job.spec) : NULL;
+
+	if (!v)
+		return -ENOMEM;
+	if (old->spec[0]->version != c->job.spec->version)
+		sched_readiness_reset(st, c->slot);
+	sched_pages_retire(&st->pages, (void *)(uintptr_t)old);
+	j->versions = v;
+	return 0;
 }
 
 // In a checkpoint the current spec comes first, then those that only instances have.
@@ -255,7 +302,6 @@ static int job_put(struct sched_state *st, const struct sched_change *c)
 {
 	const struct sched_job *old = sched_job_at(&st->head, c->slot);
 	const struct sched_spec *spec = c->job.spec;
-	struct sched_versions *v = NULL;
 	struct sched_job *j;
 	int rc = -EBADMSG;
 
@@ -267,20 +313,14 @@ static int job_put(struct sched_state *st, const struct sched_change *c)
 			   strcmp(sched_job_spec(old)->namespace, spec->namespace) != 0 ||
 			   !sched_family_same(sched_job_spec(old), spec)))
 		goto out;
-	rc = list_system_job(st, c->slot, spec->type);
-	if (!rc && !old)
-		rc = job_new(st, c);
+	rc = reserve_system_job(st, spec->type);
+	if (!rc)
+		rc = old ? job_renew(st, c) : job_new(st, c);
 	if (rc)
 		goto out;
-	j = row(st, SCHED_TABLE_JOBS, c->slot);
-	v = j ? sched_versions_with(st, old ? j : NULL, spec) : NULL;
-	rc = v ? 0 : -ENOMEM;
-	if (rc)
-		goto out;
-	if (!old || sched_job_spec(old)->version != spec->version)
-		sched_readiness_reset(st, c->slot);
-	sched_pages_retire(&st->pages, (void *)(uintptr_t)j->versions);
-	j->versions = v;
+	list_system_job(st, c->slot, spec->type);
+	// It was written just now, which takes no memory again.
+	j = job_row(st, c->slot);
 	j->type = spec->type;
 	j->priority = spec->priority;
 	j->purge = c->job.purge;

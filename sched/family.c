@@ -45,22 +45,31 @@ bool sched_family_same(const struct sched_spec *old, const struct sched_spec *sp
 	return strcmp(old->parent, spec->parent) == 0 && !spec->launch;
 }
 
+// What another one was dispatched with before keeps its place.
+static int add_token(struct sched_state *st, uint32_t slot, const struct sched_spec *spec)
+{
+	uint64_t key;
+
+	if (!spec->token)
+		return 0;
+	key = token_key(spec->namespace, spec->parent, spec->token);
+	return sched_map_get(&st->tokens, key) == SCHED_NONE ? sched_map_set(&st->tokens, key, slot)
+							     : 0;
+}
+
 int sched_family_join(struct sched_state *st, uint32_t slot, const struct sched_spec *spec)
 {
-	struct sched_job *j = job_row(st, slot), *parent, *sibling;
+	struct sched_job *j = job_row(st, slot), *parent, *sibling = NULL;
 
 	j->parent = j->first_child = j->next_child = j->previous_child = SCHED_NONE;
 	if (!spec->parent)
 		return 0;
-	if (spec->token && sched_token_find(st, spec, spec->token) == SCHED_NONE &&
-		sched_map_set(
-			&st->tokens, token_key(spec->namespace, spec->parent, spec->token), slot))
-		return -ENOMEM;
 	j->parent = sched_job_find(st, spec->namespace, spec->parent);
 	parent = job_row(st, j->parent);
-	if (!parent)
+	if (parent && parent->first_child != SCHED_NONE)
+		sibling = job_row(st, parent->first_child);
+	if (!parent || (parent->first_child != SCHED_NONE && !sibling) || add_token(st, slot, spec))
 		return -ENOMEM;
-	sibling = job_row(st, parent->first_child);
 	j->next_child = parent->first_child;
 	if (sibling)
 		sibling->previous_child = slot;

@@ -30,7 +30,7 @@ void sched_quota_release(struct sched_state *st, uint32_t quota, const struct sc
 bool sched_family_fits(const struct sched_state *st, const struct sched_spec *spec);
 // Whether both are children of one job, or none.
 bool sched_family_same(const struct sched_spec *old, const struct sched_spec *spec);
-// The job's row was made. 0 or -ENOMEM.
+// The job's row was made. 0, or -ENOMEM: nothing else has changed.
 int sched_family_join(struct sched_state *st, uint32_t slot, const struct sched_spec *spec);
 // Its row is about to go.
 void sched_family_leave(struct sched_state *st, uint32_t slot, const struct sched_spec *spec);

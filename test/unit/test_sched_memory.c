@@ -1,21 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory that runs out at each place in turn: what the broker promises of many at once (behaviour
-// 22), and that a worker's error gives its work back (60).
+// 22), that a worker's error gives its work back (60), and that a job is put whole or not at
+// all.
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-#include "test/unit/sched_world.h"
+#include "sched/block.h"
+#include "sched/names.h"
+#include "test/unit/launch_world.h"
 
 // ---- the allocator: linked with --wrap ----
 
 static int left = -1; // allocations until one fails; -1: none does
 static bool failed;
+static bool pages_too;
 
+void *__real_aligned_alloc(size_t align, size_t n);
+void *__wrap_aligned_alloc(size_t align, size_t n);
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *p, size_t n);
@@ -42,6 +49,12 @@ void *__wrap_calloc(size_t n, size_t size)
 void *__wrap_realloc(void *p, size_t n)
 {
 	return fails() ? NULL : __real_realloc(p, n);
+}
+
+// Of tables.
+void *__wrap_aligned_alloc(size_t align, size_t n)
+{
+	return pages_too && fails() ? NULL : __real_aligned_alloc(align, n);
 }
 
 static void fail_at(int n)
@@ -156,11 +169,147 @@ static void b60_an_error_nacks(void **state)
 	assert_true(errors > 0);
 }
 
+// ---- jobs ----
+
+// The n-th allocation fails; -1: none does.
+static int put_spec(struct sched_state *st, uint32_t slot, const struct sched_spec *spec, int n)
+{
+	struct sched_change c = {.type = SCHED_JOB_PUT_SPEC, .slot = slot};
+	int rc;
+
+	c.job.spec = sched_spec_copy(spec);
+	assert_non_null(c.job.spec);
+	fail_at(n);
+	sched_txn_begin(st);
+	rc = sched_txn_change(st, &c);
+	sched_txn_end(st);
+	left = -1;
+	return rc;
+}
+
+// So many jobs, not counting the first one, that the next one finds the map of names full, or the
+// list of those with one a node.
+#define BEFORE 48
+#define SIBLING 47 // on another page than its parent and the next one
+
+static void fill(struct sched_state *st, struct sched_spec *spec)
+{
+	struct sched_launch launch = {.templated = true};
+	struct sched_spec child = *spec;
+
+	spec->name = "parent";
+	spec->launch = &launch;
+	assert_int_equal(put_spec(st, 0, spec, -1), 0);
+	spec->launch = NULL;
+	child.name = "parent-1";
+	child.parent = "parent";
+	child.token = "first";
+	assert_int_equal(put_spec(st, SIBLING, &child, -1), 0);
+	for (uint32_t k = 0; k < BEFORE - 2; k++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "j%u", k);
+		spec->name = name;
+		spec->type = k < 16 ? SCHED_TYPE_SYSTEM : SCHED_TYPE_BATCH;
+		assert_int_equal(put_spec(st, k + 1, spec, -1), 0);
+	}
+}
+
+#define PAGES 12 // more than any of them writes
+
+enum put { NEW, NEW_ONE_A_NODE, NEW_CHILD, VERSION, VERSION_ONE_A_NODE, PUTS };
+
+// The spec of each case; its slot.
+static uint32_t spec_for(enum put put, struct sched_spec *spec)
+{
+	spec->name = put < VERSION ? "new" : "j40";
+	spec->version = put < VERSION ? 1 : 2;
+	spec->type = put == NEW_ONE_A_NODE || put == VERSION_ONE_A_NODE ? SCHED_TYPE_SYSTEM
+									: SCHED_TYPE_BATCH;
+	spec->parent = put == NEW_CHILD ? "parent" : NULL;
+	spec->token = put == NEW_CHILD ? "second" : NULL;
+	return put < VERSION ? BEFORE : 41;
+}
+
+// Each pool has so many free pages left, so that taking one more is an allocation.
+static void keep_pages(struct sched_pages *pages, uint32_t keep)
+{
+	for (uint32_t i = 0; i < pages->pool_count; i++) {
+		void **at = &pages->pools[i].free;
+
+		for (uint32_t k = 0; k < keep && *at; k++)
+			at = *at;
+		*at = NULL;
+	}
+}
+
+// One attempt, at which the n-th allocation fails. True: none did.
+static bool put_without(enum put put, uint32_t pages, int n)
+{
+	struct sched_state *st = sched_state_new();
+	struct sched_group group = {.name = "main", .count = 1};
+	struct sched_spec spec = {.namespace = "default",
+		.type = SCHED_TYPE_BATCH,
+		.groups = &group,
+		.group_count = 1,
+		.version = 1};
+	uint64_t before;
+	uint32_t slot, listed;
+	bool out;
+	int rc;
+
+	fill(st, &spec);
+	slot = spec_for(put, &spec);
+	// So that each page must be copied.
+	sched_publish(st);
+	before = sched_state_hash(&st->head);
+	listed = st->system_jobs.count;
+	keep_pages(&st->pages, pages);
+	rc = put_spec(st, slot, &spec, n);
+	out = failed;
+	if (rc) {
+		assert_int_equal(rc, -ENOMEM);
+		assert_true(sched_state_hash(&st->head) == before);
+		assert_int_equal(st->system_jobs.count, listed);
+		if (put < VERSION) {
+			assert_int_equal(sched_job_find(st, "default", "new"), SCHED_NONE);
+			assert_int_equal(
+				sched_names_find_text(&st->head, "default/new"), SCHED_NONE);
+			assert_int_equal(st->head.counts[SCHED_TABLE_JOBS], BEFORE);
+		}
+		assert_int_equal(put_spec(st, slot, &spec, -1), 0);
+	}
+	assert_int_equal(sched_job_find(st, "default", spec.name), slot);
+	assert_int_equal(
+		sched_names_find_text(&st->head, "default/new"), put < VERSION ? slot : SCHED_NONE);
+	assert_int_equal(st->system_jobs.count, listed + (spec.type == SCHED_TYPE_SYSTEM));
+	assert_int_equal(sched_job_at(&st->head, 0)->children, 1 + (put == NEW_CHILD));
+	assert_int_equal(sched_job_at(&st->head, SIBLING)->previous_child,
+		put == NEW_CHILD ? slot : SCHED_NONE);
+	sched_state_destroy(st);
+	return !out;
+}
+
+static void a_job_is_put_whole_or_not_at_all(void **state)
+{
+	(void)state;
+	pages_too = true;
+	for (uint32_t k = 0; k < PUTS * PAGES; k++) {
+		int n = 0;
+
+		while (!put_without((enum put)(k / PAGES), k % PAGES, n))
+			assert_true(n++ < 1000);
+		assert_true(n > 0);
+	}
+	pages_too = false;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(b22_all_or_none),
 		cmocka_unit_test(b60_an_error_nacks),
+		cmocka_unit_test(a_job_is_put_whole_or_not_at_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
