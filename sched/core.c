@@ -109,19 +109,25 @@ void sched_core_stop(struct sched_core *c)
 
 // ---- evaluations ----
 
-static int remember(struct sched_core *c, const struct sched_eval *e)
+// Room for what remember() takes.
+static int reserve(struct sched_core *c)
 {
-	if (c->made_count == c->made_room) {
-		uint32_t room = c->made_room ? c->made_room * 2 : 64;
-		struct sched_ticket *more = realloc(c->made, room * sizeof(*more));
+	uint32_t room = c->made_room ? c->made_room * 2 : 64;
+	struct sched_ticket *more;
 
-		if (!more)
-			return -ENOMEM;
-		c->made = more;
-		c->made_room = room;
-	}
-	c->made[c->made_count++] = sched_ticket_of(e);
+	if (c->made_count < c->made_room)
+		return 0;
+	more = realloc(c->made, room * sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	c->made = more;
+	c->made_room = room;
 	return 0;
+}
+
+static void remember(struct sched_core *c, const struct sched_eval *e)
+{
+	c->made[c->made_count++] = sched_ticket_of(e);
 }
 
 int sched_core_eval(struct sched_core *c, uint32_t job, uint8_t trigger, ns_t wait_until,
@@ -165,10 +171,16 @@ int sched_core_eval_on(struct sched_core *c, uint32_t job, uint32_t node, uint8_
 	e.priority = j->priority;
 	e.create_index = c->state->head.index;
 	e.slot = sched_slot_new(c->state, SCHED_TABLE_EVALS);
-	rc = sched_core_change(c, SCHED_EVAL_PUT, e.slot, (struct sched_change){.eval = &e});
+	rc = reserve(c);
+	if (!rc)
+		rc = sched_core_change(
+			c, SCHED_EVAL_PUT, e.slot, (struct sched_change){.eval = &e});
+	if (rc)
+		return rc;
 	e.modify_index = c->state->head.index;
-	c->evals_made += !rc;
-	return rc ? rc : remember(c, &e);
+	c->evals_made++;
+	remember(c, &e);
+	return 0;
 }
 
 void sched_core_begin(struct sched_core *c)

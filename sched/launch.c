@@ -206,22 +206,28 @@ int sched_launch_child(struct sched_core *c, uint32_t parent, const char *name,
 		c, SCHED_JOB_PUT_SPEC, *child, (struct sched_change){.job = {copy, false, false}});
 	if (rc || sched_launch_end(c, *child, now))
 		return rc;
-	return sched_core_eval(c, *child, SCHED_JOB_PUT, 0, NULL);
+	rc = sched_core_eval(c, *child, SCHED_JOB_PUT, 0, NULL);
+	// Nothing would ever run of it.
+	if (rc)
+		sched_core_change(c, SCHED_JOB_DEL, *child, (struct sched_change){0});
+	return rc;
 }
 
-// A launch of the schedule, or one that is left out.
+// A launch of the schedule, or one that is left out. If memory runs out between the two the child's
+// name tells that it was launched.
 static int settle(
 	struct sched_core *c, uint32_t parent, const char *name, ns_t now, uint32_t *child)
 {
 	const struct sched_job *j = job_at(c, parent);
-	int rc, committed;
+	struct sched_change change = {
+		.launch = {now, j->launches + (name != NULL), j->skips + !name}};
+	int rc = 0, committed;
 
 	sched_core_begin(c);
-	rc = sched_core_change(c, SCHED_JOB_LAUNCH, parent,
-		(struct sched_change){
-			.launch = {now, j->launches + (name != NULL), j->skips + !name}});
-	if (!rc && name)
+	if (name)
 		rc = sched_launch_child(c, parent, name, NULL, now, child);
+	if (!rc)
+		rc = sched_core_change(c, SCHED_JOB_LAUNCH, parent, change);
 	committed = sched_core_commit(c, now);
 	return rc ? rc : committed;
 }

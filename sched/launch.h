@@ -39,8 +39,8 @@ ns_t sched_launches_next(const struct sched_core *c);
 
 // Whether a schedule begins with this spec, so that nothing before it is due. old: NULL: a new job.
 bool sched_launch_begins(const struct sched_job *old, const struct sched_spec *spec);
-// Within a transaction: a child of this name, with its evaluation. d: NULL: of a schedule. 0 or an
-// error of the state.
+// Within a transaction: a child of this name, with its evaluation. d: NULL: of a schedule. 0, or an
+// error of the state: there is none.
 int sched_launch_child(struct sched_core *c, uint32_t parent, const char *name,
 	const struct sched_dispatch *d, ns_t now, uint32_t *child);
 // The job was put, stopped, launched or has ended: what is due next? 0 or -ENOMEM.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory that runs out at each place in turn: what the broker promises of many at once (behaviour
-// 22), that a worker's error gives its work back (60), and that a job is put whole or not at
-// all.
+// 22), that a worker's error gives its work back (60), that a job is put whole or not at all, and
+// that no launch is lost (91).
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -304,12 +304,59 @@ static void a_job_is_put_whole_or_not_at_all(void **state)
 	pages_too = false;
 }
 
+// ---- launches ----
+
+// One attempt, as above. What a launch comes to is there, whatever failed.
+static bool launch_without(uint32_t pages, int n)
+{
+	struct launches l;
+	uint32_t parent, child;
+	bool out;
+
+	launches_init(&l);
+	l.launch.cron = "*/5 * * * *";
+	parent = launches_put(&l, "j", 1);
+	l.w.now = 1200 * NS_PER_SEC;
+	free(l.w.core->made);
+	l.w.core->made = NULL;
+	l.w.core->made_room = 0;
+	keep_pages(&l.w.core->state->pages, pages);
+	fail_at(n);
+	sched_core_tick(l.w.core, l.w.now);
+	out = failed;
+	left = -1;
+	// As in b60.
+	sched_publish(l.w.core->state);
+	launches_at(&l, 1230 * NS_PER_SEC);
+	child = launches_child(&l, "j-1200");
+	assert_int_not_equal(child, SCHED_NONE);
+	assert_int_equal(launches_job(&l, parent)->children, 1);
+	assert_int_equal(world_live(&l.w, child), 1);
+	launches_fini(&l);
+	return !out;
+}
+
+static void b91_no_launch_is_lost(void **state)
+{
+	(void)state;
+	pages_too = true;
+	for (uint32_t pages = 0; pages < PAGES; pages++) {
+		int n = 0;
+
+		while (!launch_without(pages, n))
+			assert_true(n++ < 1000);
+		assert_true(n > 2);
+	}
+	pages_too = false;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(b22_all_or_none),
 		cmocka_unit_test(b60_an_error_nacks),
 		cmocka_unit_test(a_job_is_put_whole_or_not_at_all),
+		cmocka_unit_test(b91_no_launch_is_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
