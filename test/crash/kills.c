@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // kill -9 at random points. Each round starts the victim on what the one before left, kills it at a
 // moment that is drawn (during the start, with a batch or a checkpoint with the store, while one is
-// encoded, at any time), opens what is left and holds it against what the victim had said.
+// encoded, at any time), opens a copy of what is left and holds it against what the victim had
+// said. A copy, since who opens it ends cleanly, and the next victim is to begin as after a crash.
 //
 // usage: crash-kills VICTIM DIRECTORY ROUNDS SEED [options of the victim]
 // Ends with 1 if something was wrong, with 99 if it could not look.
-// The store is in a directory of its own in DIRECTORY, which stays if something was wrong.
+// The store is in a directory of its own in DIRECTORY, and its copy in another, which stay if
+// something was wrong.
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -42,7 +45,7 @@ static const char *const moment_names[MOMENTS] = {
 
 struct kills {
 	const char *victim;
-	char directory[200];
+	char directory[200], copy[210];
 	char **options;
 	int option_count;
 	struct rng rng;
@@ -201,16 +204,47 @@ static void count_phase(struct kills *k, int found)
 		*(found >= 0 ? &k->found_whole : &k->found_not) += 1;
 }
 
+static const char *const files[] = {"store.mdb", "store.mdb.new", "journal", "journal.new", "lock"};
+#define FILES (sizeof(files) / sizeof(files[0]))
+
 static void remove_store(const char *directory)
 {
-	static const char *const files[] = {
-		"store.mdb", "store.mdb.new", "journal", "journal.new", "lock"};
 	char path[4096];
 
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+	for (size_t i = 0; i < FILES; i++) {
 		snprintf(path, sizeof(path), "%s/%s", directory, files[i]);
 		unlink(path);
 	}
+}
+
+// What is not there is not there in the copy either.
+static bool copy_file(const char *from, const char *to)
+{
+	static char bytes[1 << 20];
+	int in = open(from, O_RDONLY | O_CLOEXEC), out;
+	ssize_t n = 0, written = 0;
+
+	if (in < 0)
+		return errno == ENOENT;
+	out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	while (out >= 0 && written == n && (n = read(in, bytes, sizeof(bytes))) > 0)
+		written = write(out, bytes, (size_t)n);
+	close(in);
+	return out >= 0 && close(out) == 0 && n == 0;
+}
+
+static bool copy_store(const struct kills *k)
+{
+	char from[4096], to[4096];
+	bool copied = true;
+
+	remove_store(k->copy);
+	for (size_t i = 0; i < FILES && copied; i++) {
+		snprintf(from, sizeof(from), "%s/%s", k->directory, files[i]);
+		snprintf(to, sizeof(to), "%s/%s", k->copy, files[i]);
+		copied = copy_file(from, to);
+	}
+	return copied;
 }
 
 static void remove_all(const char *directory)
@@ -239,7 +273,13 @@ static int round_of(struct kills *k)
 	}
 	if (k->shadow.wrong[0])
 		return -EBADMSG;
-	if (verify_store(k->directory, &k->shadow, false, &found)) {
+	if (!copy_store(k)) {
+		snprintf(k->shadow.wrong, sizeof(k->shadow.wrong),
+			"what it left cannot be copied: %s", strerror(errno));
+		k->not_looked = true;
+		return -EBADMSG;
+	}
+	if (verify_store(k->copy, &k->shadow, false, &found)) {
 		memcpy(k->shadow.wrong, found.wrong, sizeof(found.wrong));
 		return -EBADMSG;
 	}
@@ -296,7 +336,8 @@ int main(int argc, char **argv)
 	rounds = (uint32_t)strtoul(argv[3], NULL, 10);
 	rng_seed(&k.rng, strtoull(argv[4], NULL, 10));
 	snprintf(k.directory, sizeof(k.directory), "%s/penstock-kills-XXXXXX", argv[2]);
-	if (!mkdtemp(k.directory)) {
+	if (!mkdtemp(k.directory) || snprintf(k.copy, sizeof(k.copy), "%s-copy", k.directory) < 0 ||
+		mkdir(k.copy, 0700) != 0) {
 		fprintf(stderr, "%s: %s\n", argv[2], strerror(errno));
 		return VERIFY_NOT_LOOKED;
 	}
@@ -306,8 +347,10 @@ int main(int argc, char **argv)
 			printf("WRONG in round %u, killed %s: %s; see %s\n", round,
 				moment_names[k.moment], k.shadow.wrong, k.directory);
 			// It was asked for.
-			if (argc > 5 && strcmp(argv[5], "--tell-early") == 0)
+			if (argc > 5 && strcmp(argv[5], "--tell-early") == 0) {
 				remove_all(k.directory);
+				remove_all(k.copy);
+			}
 			return k.not_looked ? VERIFY_NOT_LOOKED : 1;
 		}
 		if (round % FRESH_EVERY == 0) {
@@ -323,6 +366,7 @@ int main(int argc, char **argv)
 	shadow_fini(&k.shadow);
 	sched_bytes_fini(&k.in);
 	remove_all(k.directory);
+	remove_all(k.copy);
 	print_sum(&k, &sum, rounds);
 	return 0;
 }
