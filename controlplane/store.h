@@ -59,7 +59,6 @@ struct store_txn {
 
 struct store_stat {
 	uint64_t used_bytes;      // pages in use
-	uint64_t capacity_bytes;  // of the map now; it grows
 	uint64_t records;
 	int behind; // why what was acknowledged stays in the journal: 0 or -E...
 };

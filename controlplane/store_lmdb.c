@@ -384,7 +384,6 @@ static int lmdb_stat(struct store *store, struct store_stat *out)
 		return rc;
 	*out = (struct store_stat){
 		.used_bytes = (uint64_t)(info.me_last_pgno + 1) * stat.ms_psize,
-		.capacity_bytes = info.me_mapsize,
 		.records = stat.ms_entries,
 	};
 	return 0;
