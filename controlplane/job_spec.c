@@ -313,17 +313,17 @@ static void function_spec(struct job_spec *s, const json_t *spec)
 
 // ---- jobs ----
 
+const char *const job_spec_type_names[SCHED_TYPES] = {
+	[SCHED_TYPE_SERVICE] = "service",
+	[SCHED_TYPE_BATCH] = "batch",
+	[SCHED_TYPE_SYSTEM] = "system",
+	[SCHED_TYPE_SYSBATCH] = "sysbatch",
+};
+
 static uint8_t type_of(const json_t *spec)
 {
-	static const char *const names[SCHED_TYPES] = {
-		[SCHED_TYPE_SERVICE] = "service",
-		[SCHED_TYPE_BATCH] = "batch",
-		[SCHED_TYPE_SYSTEM] = "system",
-		[SCHED_TYPE_SYSBATCH] = "sysbatch",
-	};
-
 	for (uint8_t t = 0; t < SCHED_TYPES; t++)
-		if (strcmp(text(spec, "type"), names[t]) == 0)
+		if (strcmp(text(spec, "type"), job_spec_type_names[t]) == 0)
 			return t;
 	return SCHED_TYPES;
 }

@@ -21,6 +21,9 @@ struct job_spec {
 	struct sched_arena arena;
 };
 
+// As a job's `type` says them.
+extern const char *const job_spec_type_names[SCHED_TYPES];
+
 // kind: KIND_FUNCTION or KIND_JOB; spec: normalized. Aborts when memory runs out.
 void job_spec_init(struct job_spec *s, enum kind kind, const char *namespace, const char *name,
 	const json_t *spec);

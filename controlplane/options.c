@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "controlplane/job_spec.h"
 #include "controlplane/scheduler.h"
 
 #define TEXT(field) SETTING_AS_TEXT(struct options, field, 1)
@@ -66,12 +67,6 @@ static int read_placement(struct options *o)
 
 static int read_preempt(struct options *o)
 {
-	static const char *const types[SCHED_TYPES] = {
-		[SCHED_TYPE_SERVICE] = "service",
-		[SCHED_TYPE_BATCH] = "batch",
-		[SCHED_TYPE_SYSTEM] = "system",
-		[SCHED_TYPE_SYSBATCH] = "sysbatch",
-	};
 	char list[sizeof(o->preempt)], *save = NULL;
 
 	if (strcmp(o->preempt, "none") == 0)
@@ -80,7 +75,7 @@ static int read_preempt(struct options *o)
 	for (char *word = strtok_r(list, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
 		int t = 0;
 
-		while (t < SCHED_TYPES && strcmp(word, types[t]) != 0)
+		while (t < SCHED_TYPES && strcmp(word, job_spec_type_names[t]) != 0)
 			t++;
 		if (t == SCHED_TYPES)
 			return -1;

@@ -7,13 +7,9 @@
 
 #include "controlplane/registry_internal.h"
 #include "controlplane/scheduler_internal.h"
+#include "controlplane/scheduler_json.h"
 #include "sched/deploy.h"
 #include "sched/names.h"
-
-static void set(json_t *out, const char *name, uint64_t value)
-{
-	json_object_set_new(out, name, json_integer((json_int_t)value));
-}
 
 static json_t *groups_of(const struct sched_deployment_view *v)
 {

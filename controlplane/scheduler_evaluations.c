@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controlplane/job_spec.h"
 #include "controlplane/registry_internal.h"
 #include "controlplane/scheduler_internal.h"
+#include "controlplane/scheduler_json.h"
 #include "sched/explain.h"
 
 #define TEXT_MAX 1000
@@ -30,13 +32,6 @@ static const struct {
 	[SCHED_DEPLOYMENT_CHANGED] = {"deployment", "its deployment went on, was held or failed"},
 };
 
-static const char *const type_names[SCHED_TYPES] = {
-	[SCHED_TYPE_SERVICE] = "service",
-	[SCHED_TYPE_BATCH] = "batch",
-	[SCHED_TYPE_SYSTEM] = "system",
-	[SCHED_TYPE_SYSBATCH] = "sysbatch",
-};
-
 static const char *const status_names[] = {
 	[SCHED_EVAL_PENDING] = "pending",
 	[SCHED_EVAL_BLOCKED] = "blocked",
@@ -55,11 +50,6 @@ static const char *const dimension_names[SCHED_DIMS] = {
 	[SCHED_DIM_INELIGIBLE] = "ineligible",
 	[SCHED_DIM_CLAIM] = "ports_or_devices",
 };
-
-static void set(json_t *out, const char *name, uint64_t value)
-{
-	json_object_set_new(out, name, json_integer((json_int_t)value));
-}
 
 static void set_text(json_t *out, const char *name, const char *text)
 {
@@ -198,7 +188,7 @@ static json_t *spec_of(const struct sched_snapshot *now, const struct sched_eval
 	json_t *out = json_object();
 
 	set_text(out, "job", j ? sched_job_spec(j)->name : "");
-	set_text(out, "type", e->type < SCHED_TYPES ? type_names[e->type] : "");
+	set_text(out, "type", e->type < SCHED_TYPES ? job_spec_type_names[e->type] : "");
 	set(out, "priority", e->priority);
 	set_text(out, "trigger",
 		e->trigger < SCHED_TRIGGERS && triggers[e->trigger].word ? triggers[e->trigger].word

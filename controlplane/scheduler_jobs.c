@@ -6,21 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controlplane/job_spec.h"
 #include "controlplane/registry_internal.h"
 #include "controlplane/scheduler_internal.h"
+#include "controlplane/scheduler_json.h"
 #include "sched/names.h"
-
-static const char *const type_names[SCHED_TYPES] = {
-	[SCHED_TYPE_SERVICE] = "service",
-	[SCHED_TYPE_BATCH] = "batch",
-	[SCHED_TYPE_SYSTEM] = "system",
-	[SCHED_TYPE_SYSBATCH] = "sysbatch",
-};
-
-static void set(json_t *out, const char *name, uint64_t value)
-{
-	json_object_set_new(out, name, json_integer((json_int_t)value));
-}
 
 static void set_time(json_t *out, const char *name, ns_t wall_ns)
 {
@@ -242,8 +232,8 @@ static json_t *child_json(struct scheduler *s, const struct sched_snapshot *now,
 						      "count", (json_int_t)spec->groups[g].count));
 	return json_pack("{s:s, s:s, s:{s:s, s:s, s:{}}, s:{s:s, s:i, s:o}, s:o}", "apiVersion",
 		"penstock/v1", "kind", "Job", "metadata", "name", spec->name, "namespace",
-		spec->namespace, "labels", "spec", "type", type_names[spec->type], "priority",
-		spec->priority, "groups", groups, "status", status_json(s, now, job));
+		spec->namespace, "labels", "spec", "type", job_spec_type_names[spec->type],
+		"priority", spec->priority, "groups", groups, "status", status_json(s, now, job));
 }
 
 json_t *scheduler_child(struct scheduler *s, const char *namespace, const char *name)

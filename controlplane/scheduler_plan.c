@@ -9,6 +9,7 @@
 
 #include "controlplane/registry_internal.h"
 #include "controlplane/scheduler_internal.h"
+#include "controlplane/scheduler_json.h"
 #include "sched/cron.h"
 #include "sched/dry_run.h"
 #include "sched/names.h"
@@ -16,11 +17,6 @@
 #define NODES_SHOWN 20
 #define VICTIMS_SHOWN 20
 #define SEED 1 // the same question has the same answer as long as nothing changes
-
-static void set(json_t *out, const char *name, uint64_t value)
-{
-	json_object_set_new(out, name, json_integer((json_int_t)value));
-}
 
 static json_t *nodes(const struct sched_dry_run *d, uint32_t *count)
 {

@@ -6,12 +6,8 @@
 #include "controlplane/prom.h"
 #include "controlplane/registry_internal.h"
 #include "controlplane/scheduler_internal.h"
+#include "controlplane/scheduler_json.h"
 #include "sched/block.h"
-
-static void set(json_t *out, const char *name, uint64_t value)
-{
-	json_object_set_new(out, name, json_integer((json_int_t)value));
-}
 
 json_t *scheduler_why(const struct sched_why *why)
 {
