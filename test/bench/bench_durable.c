@@ -3,7 +3,6 @@
 #include "test/bench/bench_durable.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +16,6 @@
 #include "controlplane/store_journal.h"
 
 #define SMALL_PREFIX "small-"
-#define PROBE_BYTES 4096
 
 void durable_must(int rc, const char *what)
 {
@@ -33,7 +31,11 @@ static void small_placed(struct durable *d, const char *name)
 {
 	uint32_t number = (uint32_t)strtoul(name + strlen(SMALL_PREFIX), NULL, 10);
 
-	hist_add(&d->small.latency, (uint64_t)(clock_now() - d->small.due[number]));
+	ns_t now = clock_now();
+	uint64_t took = (uint64_t)(now - d->small.due[number]);
+
+	hist_add(&d->small.latency, took);
+	seconds_add(&d->small.seconds, now, took);
 	d->small.placed++;
 }
 
@@ -160,7 +162,7 @@ static char *path_in(const struct durable *d, const char *name)
 
 static void remove_files(const struct durable *d)
 {
-	static const char *const names[] = {"store.mdb", "journal", "lock", "probe"};
+	static const char *const names[] = {"store.mdb", "journal", "lock"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		char *path = path_in(d, names[i]);
@@ -390,31 +392,4 @@ size_t durable_memory(void)
 	if (f)
 		fclose(f);
 	return (size_t)kib << 10;
-}
-
-struct hist durable_probe(const struct durable *d, unsigned n, bool append)
-{
-	char *path = path_in(d, "probe");
-	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	static char block[PROBE_BYTES];
-	struct hist h = {0};
-
-	memset(block, 7, sizeof(block));
-	for (unsigned i = 0; fd >= 0 && !append && i < n; i++)
-		if (pwrite(fd, block, sizeof(block), (off_t)i * PROBE_BYTES) != PROBE_BYTES)
-			durable_must(-EIO, path);
-	if (fd < 0 || fsync(fd) != 0)
-		durable_must(-errno, path);
-	for (unsigned i = 0; i < n; i++) {
-		ns_t start = clock_now();
-
-		if (pwrite(fd, block, sizeof(block), (off_t)i * PROBE_BYTES) != PROBE_BYTES ||
-			fdatasync(fd) != 0)
-			durable_must(-EIO, path);
-		hist_add(&h, (uint64_t)(clock_now() - start));
-	}
-	close(fd);
-	unlink(path);
-	free(path);
-	return h;
 }

@@ -7,7 +7,7 @@
 #include "controlplane/commit.h"
 #include "controlplane/scheduler.h"
 #include "lib/base/hist.h"
-#include "lib/base/rng.h"
+#include "test/bench/bench_seconds.h"
 
 struct durable_options {
 	const char *dir; // the store is in `bench-sched` there; made, and removed at the end
@@ -23,6 +23,7 @@ struct durable_small {
 	uint32_t count, room;
 	uint64_t placed;
 	struct hist latency;
+	struct seconds seconds;
 };
 
 // A store that times its commits.
@@ -80,5 +81,3 @@ struct durable_use durable_mark(struct durable *d);
 struct durable_use durable_since(struct durable *d, const struct durable_use *mark);
 // Bytes of memory of this process that are no file's.
 size_t durable_memory(void);
-// Times of `n` writes of 4 KiB with fdatasync each, in the store's directory; append: the file grows.
-struct hist durable_probe(const struct durable *d, unsigned n, bool append);

@@ -8,11 +8,13 @@
 #include <string.h>
 
 #include "test/bench/bench_durable.h"
+#include "test/bench/bench_probe.h"
 
 #define SUBMITTED_A_TURN 64
 #define SAMPLE_NS (20 * NS_PER_MS)
 #define SMALL_EVERY_NS (10 * NS_PER_MS)
 #define PROBES 1000
+#define PROBE_NS (5 * NS_PER_MS)  // of arrivals, for each
 #define HEAD_JOB 100000
 #define HEAD_MOST_NS (100 * NS_PER_SEC)
 
@@ -141,6 +143,7 @@ static void open_loop(struct durable *d, double rate, ns_t duration)
 
 	rng_seed(&rng, 7);
 	d->small.latency = (struct hist){0};
+	d->small.seconds = (struct seconds){0};
 	while (due < end || d->small.placed < d->small.count) {
 		while (due < end && due <= clock_now()) {
 			durable_add_small(d, due);
@@ -150,18 +153,21 @@ static void open_loop(struct durable *d, double rate, ns_t duration)
 	}
 }
 
+// The file system alone, before and behind.
 struct probes {
-	struct hist overwrite, append;
+	struct hist overwrite, append, arrivals;
+	struct seconds seconds;  // of arrivals
 };
 
-static void probe(const struct durable *d, struct probes *p, uint32_t most)
+static void probe(const struct durable *d, struct probes *p, uint32_t most, double rate)
 {
 	unsigned n = most < PROBES ? most : PROBES;
-	struct hist h = durable_probe(d, n, false);
+	struct hist h = probe_syncs(d->dir, n, false);
 
 	hist_merge(&p->overwrite, &h);
-	h = durable_probe(d, n, true);
+	h = probe_syncs(d->dir, n, true);
 	hist_merge(&p->append, &h);
+	probe_arrivals(d->dir, rate, n * PROBE_NS, &p->arrivals, &p->seconds);
 }
 
 static void tell_open(
@@ -169,7 +175,9 @@ static void tell_open(
 {
 	const struct hist *h = &d->small.latency;
 	double p99 = us(hist_quantile(h, 0.99)), over = us(hist_quantile(&p->overwrite, 0.99)),
-	       append = us(hist_quantile(&p->append, 0.99));
+	       append = us(hist_quantile(&p->append, 0.99)),
+	       arrivals = us(hist_quantile(&p->arrivals, 0.99)),
+	       second = us(seconds_p99(&d->small.seconds));
 
 	printf(d->options.json
 			? "{\"case\": \"single\", \"load\": %.2f, \"workers\": %u, "
@@ -177,15 +185,21 @@ static void tell_open(
 			  "\"p50_us\": %.0f, \"p99_us\": %.0f, \"p999_us\": %.0f, "
 			  "\"max_us\": %.0f, \"fdatasync_p50_us\": %.0f, "
 			  "\"fdatasync_p99_us\": %.0f, \"fdatasync_append_p99_us\": %.0f, "
-			  "\"p99_by_fdatasync\": %.2f, \"commit_p50_us\": %.0f, "
+			  "\"p99_by_fdatasync\": %.2f, \"arrivals_p50_us\": %.0f, "
+			  "\"arrivals_p99_us\": %.0f, \"second_p99_us\": %.0f, "
+			  "\"arrivals_second_p99_us\": %.0f, \"second_by_fdatasync\": %.2f, "
+			  "\"commit_p50_us\": %.0f, "
 			  "\"commit_p99_us\": %.0f}\n"
 			: "single at %.2f, %u workers: %.0f evaluations/s, %.1f us of CPU each; "
 			  "enqueue to durable p50 %.0f, p99 %.0f, p99.9 %.0f, max %.0f us; "
-			  "fdatasync p50 %.0f, p99 %.0f us, of an append %.0f us: %.2f times; a "
-			  "commit p50 %.0f, p99 %.0f us\n",
+			  "fdatasync p50 %.0f, p99 %.0f us, of an append %.0f us: %.2f times; with "
+			  "arrivals as ours p50 %.0f, p99 %.0f us; p99 of the middle second %.0f us, "
+			  "where fdatasync alone has %.0f: %.2f times fdatasync; a commit p50 "
+			  "%.0f, p99 %.0f us\n",
 		load, d->options.workers, rate, cpu_us, us(hist_quantile(h, 0.5)), p99,
 		us(hist_quantile(h, 0.999)), us(h->max), us(hist_quantile(&p->overwrite, 0.5)),
-		over, append, p99 / over, us(hist_quantile(&d->timed.commit, 0.5)),
+		over, append, p99 / over, us(hist_quantile(&p->arrivals, 0.5)), arrivals,
+		second, us(seconds_p99(&p->seconds)), second / over, us(hist_quantile(&d->timed.commit, 0.5)),
 		us(hist_quantile(&d->timed.commit, 0.99)));
 }
 
@@ -200,7 +214,7 @@ static void single(
 
 	durable_start(&d, options);
 	durable_add_nodes(&d, 5000, 2 * (count + (uint32_t)(rate * seconds(duration))) / 5000 + 2);
-	probe(&d, &p, count / 10);
+	probe(&d, &p, count / 10, rate);
 	most = closed_loop(&d, count, &cpu_us);
 	tell_open(&d, 1, most, cpu_us, &p);
 	durable_rest(&d);
@@ -209,7 +223,7 @@ static void single(
 	mark = durable_mark(&d);
 	open_loop(&d, rate, duration);
 	use = durable_since(&d, &mark);
-	probe(&d, &p, count / 10);
+	probe(&d, &p, count / 10, rate);
 	tell_open(&d, 0.5, (double)(d.small.placed - before) / seconds(use.wall),
 		us((uint64_t)use.cpu) / (double)(d.small.placed - before), &p);
 	durable_stop(&d);

@@ -234,11 +234,13 @@ def show_single(found):
             f"at least {AIM_EVALUATIONS:,}; Nomad: {NOMAD_RATES['single']}")
     half = {name: found.median("penstock", "single", 0.5, name)
             for name in ("evaluations_per_s", "p50_us", "p99_us", "p999_us", "fdatasync_p99_us",
-                         "fdatasync_append_p99_us", "p99_by_fdatasync", "cpu_us_per_placement")}
+                         "fdatasync_append_p99_us", "p99_by_fdatasync", "arrivals_p99_us", "p99_by_arrivals",
+                         "cpu_us_per_placement")}
     print(f"single at {half['evaluations_per_s']:,.0f}/s, enqueue to durable: p50 {half['p50_us']:,.0f}, p99 "
           f"{half['p99_us']:,.0f}, p99.9 {half['p999_us']:,.0f} us; {half['cpu_us_per_placement']:.1f} us of CPU each; "
           f"fdatasync of 4 KiB in place p99 {half['fdatasync_p99_us']:,.0f}, appended "
-          f"{half['fdatasync_append_p99_us']:,.0f} us")
+          f"{half['fdatasync_append_p99_us']:,.0f} us; with the same arrivals it alone takes p99 "
+          f"{half['arrivals_p99_us']:,.0f} us: {half['p99_by_arrivals']:.2f} times")
     verdict("single: p99 against that of fdatasync in place", half["p99_by_fdatasync"],
             half["p99_by_fdatasync"] <= AIM_FDATASYNC, f"at most {AIM_FDATASYNC:g}")
 
