@@ -120,14 +120,14 @@ struct commit_result committer_take(struct committer *c, bool wait)
 	struct commit_result result;
 	uint64_t count, until;
 
-	if (read(c->event_fd, &count, sizeof(count)) < 0)
-		count = 0;  // nothing is new
 	pthread_mutex_lock(&c->lock);
 	until = c->begun + has_work(c);
 	while (wait && c->ended < until && (c->begun > c->ended || has_work(c)))
 		pthread_cond_wait(&c->rest, &c->lock);
 	result = c->result;
 	c->result = (struct commit_result){.stat = result.stat};
+	if (read(c->event_fd, &count, sizeof(count)) < 0)
+		count = 0;  // it was not told
 	pthread_mutex_unlock(&c->lock);
 	return result;
 }
