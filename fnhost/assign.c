@@ -25,17 +25,15 @@ void instance_refuse(struct instance *i, const char *why)
 }
 
 // Else the control plane would wait for it for ever.
-static void refuse_unknown(struct host *h, json_t *assignment)
+static void refuse_unknown(struct host *h, const struct wanted *w, json_t *assignment)
 {
 	const char *runtime = json_string_value(
 		json_object_get(json_object_get(assignment, "spec"), "runtime"));
 	struct instance *i = NULL;
-	struct wanted w;
 	char why[160];
 
-	if (wanted_read_head(&w, assignment) == 0 && w.run && !instance_find(h, w.id) &&
-		h->instances_count < HOST_RECORDS_MAX)
-		i = instance_new(h, &w, assignment);
+	if (h->instances_count < HOST_RECORDS_MAX)
+		i = instance_new(h, w, assignment);
 	if (!i)
 		return;
 	// Cut within a character it could not be reported at all.
@@ -74,15 +72,16 @@ int instances_assign(struct host *h, json_t *assignment)
 	struct instance *i;
 	int error = wanted_read(&w, assignment);
 
-	if (error) {
-		refuse_unknown(h, assignment);
+	// One that cannot be run can still be ended, or told that it was refused before.
+	if (error && wanted_read_head(&w, assignment))
 		return error;
-	}
 	i = instance_find(h, w.id);
 	if (i)
 		i->marked = true;
+	if (w.run && !i && error)
+		refuse_unknown(h, &w, assignment);
 	if (w.run)
-		return i ? 0 : begin(h, &w, assignment);
+		return i || error ? error : begin(h, &w, assignment);
 	// One that is not here any more has ended, and that is what is reported.
 	if (!i && h->instances_count < HOST_RECORDS_MAX)
 		i = instance_new(h, &w, assignment);

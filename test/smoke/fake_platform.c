@@ -9,6 +9,7 @@
 //   never ID FUNCTION VERSION SPEC the same, and it is to be stopped
 //   stop ID                        want it stopped
 //   gone ID                        forget it
+//   again all                      tell all of it once more, in another snapshot
 //   logs ID LINES [follow]         ask for a log; its text goes to standard output
 //   call FUNCTION DATA             call as a gateway; "reply TEXT" or "error CODE TEXT" on standard output
 //   file FUNCTION IN OUT           the same with files; "reply" alone when OUT is written
@@ -299,6 +300,8 @@ static void run_line(char *line)
 	} else if (strcmp(verb, "gone") == 0) {
 		json_object_del(platform.wanted, id);
 		json = json_pack("{s:s, s:s}", "op", "instance_gone", "id", id);
+	} else if (strcmp(verb, "again") == 0 && platform.watch) {
+		snapshot(platform.watch);
 	} else if (strcmp(verb, "logs") == 0) {
 		char text[256];
 

@@ -85,7 +85,16 @@ long=$(printf 'r%.0s' {1..39})üü
 say "run s5 tiles 7 {\"kind\": \"job\", \"runtime\": \"$long\", \"command\": [\"x\"]}"
 expect "also when that has a long name" soon 3 is s5 .reason \
 	"refused: this host does not know how to run what it is given: a newer penstock-fnhost may"
-for id in s3 s4 s5; do say "gone $id"; done
+say "again all"
+job s6 'exit 0'
+expect "another snapshot with the same" soon 10 is s6 .state exited
+expect "does not end it" is s5 .state failed
+expect "and is no reason to refuse it again" same "$(counter instances_refused)" 3
+say "stop s4"
+say "never s7 tiles 7 {\"kind\": \"job\", \"runtime\": \"oci\", \"command\": [\"x\"]}"
+expect "to stop what it cannot run it need not know how" soon 10 is s7 .state exited
+expect "what was refused has failed all the same" is s4 .state failed
+for id in s3 s4 s5 s6 s7; do say "gone $id"; done
 
 echo "a service"
 mkfifo "$dir/v1"
