@@ -37,11 +37,8 @@ static bool id_of(const char *name, char id[ID_MAX + 1])
 	return true;
 }
 
-static struct old_log *entry_of(struct found *f, const char *id)
+static struct old_log *add(struct found *f, const char *id)
 {
-	for (size_t i = 0; i < f->count; i++)
-		if (strcmp(f->list[i].id, id) == 0)
-			return &f->list[i];
 	if (f->count == f->room) {
 		size_t room = f->room ? 2 * f->room : 64;
 		struct old_log *grown = realloc(f->list, room * sizeof(*grown));
@@ -70,12 +67,38 @@ static void note(struct found *f, const char *dir, const char *name, const char 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	if (lstat(path, &st) || !S_ISREG(st.st_mode))
 		return;
-	log = entry_of(f, id);
+	log = add(f, id);
 	if (!log)
 		return;
-	log->bytes += (uint64_t)st.st_size;
-	if (newer(&st.st_mtim, &log->changed))
-		log->changed = st.st_mtim;
+	log->bytes = (uint64_t)st.st_size;
+	log->changed = st.st_mtim;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	return strcmp(((const struct old_log *)a)->id, ((const struct old_log *)b)->id);
+}
+
+// From an entry a file, in any order, to one an id.
+static void join(struct found *f)
+{
+	size_t count = 0;
+
+	if (f->count)
+		qsort(f->list, f->count, sizeof(*f->list), by_id);
+	for (size_t i = 0; i < f->count; i++) {
+		const struct old_log *file = &f->list[i];
+		struct old_log *last = count ? &f->list[count - 1] : NULL;
+
+		if (!last || by_id(last, file) != 0) {
+			f->list[count++] = *file;
+			continue;
+		}
+		last->bytes += file->bytes;
+		if (newer(&file->changed, &last->changed))
+			last->changed = file->changed;
+	}
+	f->count = count;
 }
 
 static int newest_first(const void *a, const void *b)
@@ -113,6 +136,7 @@ int old_logs_trim(const char *dir, const struct old_logs *max,
 		if (id_of(entry->d_name, id) && !lives(user, id))
 			note(&found, dir, entry->d_name, id);
 	closedir(folder);
+	join(&found);
 	if (found.count)
 		qsort(found.list, found.count, sizeof(*found.list), newest_first);
 	for (size_t i = 0; i < found.count; i++) {
