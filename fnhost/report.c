@@ -37,7 +37,7 @@ static const struct {
 	COUNT(instances_hung, "instances killed because all places were held by hanging calls"),
 	COUNT(instances_out_of_memory, "ends of instances by their memory limit"),
 	COUNT(instances_failed, "instances given up: they ended again and again, or did not become ready"),
-	COUNT(instances_refused, "instances refused: all places were taken"),
+	COUNT(instances_refused, "instances refused: all places were taken, or this host does not know how to run them"),
 	COUNT(jobs_completed, "ends of jobs' instances with exit status 0"),
 	COUNT(jobs_failed, "other ends of jobs' instances, or they could not be started"),
 	COUNT(jobs_stopped, "ends of jobs' instances that were told to stop"),
