@@ -106,7 +106,10 @@ expect "what ends is started again" soon 10 is v1 .restarts 1
 expect "and ready" soon 10 ready v1
 echo 5 >"$dir/v1"
 expect "also after an error" soon 10 is v1 .restarts 2
-expect "which is told" is v1 '"\(.exit.code // 5) \(.reason)"' "5 exit status 5"
+expect "which is told, also when it runs again" is v1 .reason "exit status 5"
+# The code is told as long as it does not.
+told_code() { grep '^report ' "$dir/platform.log" | cut -c8- | jq -c ".instances[] | select(.id == \"$1\" and .exit.code == $2)"; }
+expect "and has been with its code" test -n "$(told_code v1 5)"
 soon 10 ready v1
 say "gone v1"
 expect "it ends when it is not wanted any more" soon 10 gone v1
