@@ -32,6 +32,11 @@ static int launch(struct scheduler *s, uint32_t parent, struct sched_dispatch *d
 	if (rc == -EBUSY)
 		snprintf(d->why, sizeof(d->why),
 			"the one launched before has not ended, and schedule.overlap is false");
+	if (rc == -ENOTUNIQ) {
+		snprintf(d->why, sizeof(d->why),
+			"another job has the name that it would get: try again in a second");
+		return -EBUSY;
+	}
 	if (rc == -EDQUOT)
 		snprintf(d->why, sizeof(d->why), "too many of its jobs have not ended: at most %d",
 			SCHED_CHILDREN_MAX);

@@ -120,8 +120,8 @@ struct sched_dispatch {
 int sched_core_dispatch(
 	struct sched_core *c, uint32_t parent, struct sched_dispatch *d, ns_t now, uint32_t *child);
 // Makes a child of a periodic job now, whatever its schedule. 0; -ENOENT; -EINVAL: it has none, or
-// is stopped; -EBUSY: one is running and may not overlap; -EEXIST: there is one of this second;
-// -EDQUOT, -ENOMEM.
+// is stopped; -EBUSY: one is running and may not overlap; -EEXIST: *child is that of this second;
+// -ENOTUNIQ: another job has its name; -EDQUOT, -ENOMEM.
 int sched_core_launch_now(struct sched_core *c, uint32_t parent, ns_t now, uint32_t *child);
 // When the schedule's next child is due, as far as the snapshot knows; NS_NEVER. Any thread.
 ns_t sched_next_launch(const struct sched_job *job);

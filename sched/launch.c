@@ -264,6 +264,7 @@ int sched_core_launch_now(struct sched_core *c, uint32_t parent, ns_t now, uint3
 	const struct sched_job *j = job_at(c, parent);
 	const struct sched_spec *spec = j ? sched_job_spec(j) : NULL;
 	char name[SCHED_CHILD_NAME_BYTES];
+	uint32_t taken;
 	int rc;
 
 	if (!j)
@@ -271,8 +272,11 @@ int sched_core_launch_now(struct sched_core *c, uint32_t parent, ns_t now, uint3
 	if (!cron_of(spec))
 		return -EINVAL;
 	child_name(name, sizeof(name), spec, now);
-	*child = sched_job_find(c->state, spec->namespace, name);
-	if (*child != SCHED_NONE)
+	taken = sched_job_find(c->state, spec->namespace, name);
+	if (taken != SCHED_NONE && job_at(c, taken)->parent != parent)
+		return -ENOTUNIQ;
+	*child = taken;
+	if (taken != SCHED_NONE)
 		return -EEXIST;
 	if (j->children_alive && !spec->launch->overlap)
 		return -EBUSY;

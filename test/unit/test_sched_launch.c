@@ -312,6 +312,10 @@ static void b91_a_name_that_is_taken(void **state)
 	launches_put(l, "j-1200", 1);
 	launches_at(l, 1200 * SEC);
 	assert_int_equal(launches_job(l, parent)->skips, 1);
+	// By hand it is told apart from a child of this second.
+	slot = 77;
+	assert_int_equal(sched_core_launch_now(l->w.core, parent, 1200 * SEC, &slot), -ENOTUNIQ);
+	assert_int_equal(slot, 77);
 	launches_at(l, 1500 * SEC);
 	assert_int_equal(launches_job(l, parent)->launches, 1);
 	// The other way round.
