@@ -2,12 +2,11 @@
 // Launching: schedules that are due, and what becomes of the children, of templates (dispatch.c),
 // too. Thread: the core's.
 //
-//   schedule   due ──no child alive, or they may overlap──▶ child; else skipped: the next one at
-//   its
-//                                                           own time
-//   template   dispatch ──payload, meta, token, limit──▶ child
-//   child      a batch job of its own ──all its instances completed, or stopped──▶ ended ──gc_age,
-//              or too many are kept──▶ gone with all its rows
+//   schedule   due ──no child alive, or they may overlap──▶ child (launch_due)
+//              due ──else──▶ skipped: the next one comes at its own time
+//   template   dispatch ──payload, meta, token, limit──▶ child (sched_core_dispatch)
+//   child      a batch job of its own ──all its instances completed, or stopped──▶ ended
+//              ended ──gc_age, or too many are kept──▶ gone with all its rows (collect)
 //
 // A launch is one transaction: what the schedule is settled until, the child, its evaluation. So
 // none is made twice, and what was missed while nobody looked is made up for by one.

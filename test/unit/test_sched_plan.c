@@ -347,7 +347,6 @@ static void b50_in_place_counts_once(void **state)
 	assert_int_equal(sched_node_at(world_head(w), a)->used.cpu_milli, 900);
 }
 
-// A stop in the log is a few bytes, whatever the instance has.
 // What a node that is rejected would have given back is not there.
 static void b54_the_rest_of_a_plan_over_quota(void **state)
 {
@@ -375,6 +374,7 @@ static void b54_the_rest_of_a_plan_over_quota(void **state)
 	assert_int_equal(sched_quota_at(world_head(w), 0)->used.cpu_milli, 200);
 }
 
+// A stop in the log is a few bytes, whatever the instance has.
 static void b55_stops_are_differences(void **state)
 {
 	struct world *w = *state;
