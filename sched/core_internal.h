@@ -34,5 +34,9 @@ void sched_garbage_step(struct sched_core *c, ns_t now);
 void sched_garbage_expect(struct sched_core *c, ns_t now);
 // Hands the room that appeared to the blocked evaluations.
 void sched_core_effects(struct sched_core *c);
+// The spec that a put comes to, of the next version or, if nothing new is in it, of the same. old:
+// NULL: the job is new. NULL with *rc 0: nothing changes.
+struct sched_spec *sched_core_next_spec(
+	const struct sched_job *old, const struct sched_spec *put, int *rc);
 // Whether instances of the one version would do for the other: then it is the same version.
 bool sched_same_instances(const struct sched_spec *a, const struct sched_spec *b);

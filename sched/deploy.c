@@ -129,6 +129,16 @@ bool sched_deployment_start(const struct sched_job *old, const struct sched_spec
 	return true;
 }
 
+void sched_deployment_kept(const struct sched_job *job, struct sched_deployment *d)
+{
+	const struct sched_spec *from = job->versions->count > 1 ? job->versions->spec[1] : NULL;
+
+	if (!d->from || sched_job_version(job, d->from))
+		return;
+	d->from = from ? from->version : 0;
+	d->canary_groups = sched_deploy_canary_groups(from, sched_job_spec(job));
+}
+
 // Groups that wanted canaries and want none any more.
 static uint32_t without_canaries(const struct sched_deployment *d, const struct sched_spec *spec)
 {

@@ -30,6 +30,9 @@ bool sched_deploys(const struct sched_spec *spec, bool first);
 // all it wants was ready. False: it has none.
 bool sched_deployment_start(const struct sched_job *old, const struct sched_spec *next, bool ready,
 	struct sched_deployment *out);
+// Once the job has the new version: if nothing runs the version that it was to start from, that is
+// forgotten, and it starts from the one before.
+void sched_deployment_kept(const struct sched_job *job, struct sched_deployment *d);
 // What becomes of a deployment if its job is put with a spec that has none of its own. False: it
 // stays as it is.
 bool sched_deployment_goes_on(const struct sched_deployment *old, const struct sched_spec *put,

@@ -294,18 +294,10 @@ bool sched_deploy_begin(const struct sched_core *c, uint32_t slot, const struct 
 
 int sched_deploy_put(struct sched_core *c, uint32_t slot, struct sched_deployment *d, ns_t now)
 {
-	const struct sched_job *j = job_of(c, slot);
 	int rc;
 
 	d->create_index = c->state->head.index;
-	// Nothing runs the version before it, which is forgotten; what runs is older.
-	if (d->from && !sched_job_version(j, d->from)) {
-		const struct sched_spec *from =
-			j->versions->count > 1 ? j->versions->spec[1] : NULL;
-
-		d->from = from ? from->version : 0;
-		d->canary_groups = sched_deploy_canary_groups(from, sched_job_spec(j));
-	}
+	sched_deployment_kept(job_of(c, slot), d);
 	rc = put(c, slot, d);
 	return rc ? rc : go_on(c, slot, now);
 }

@@ -11,7 +11,6 @@
 #include "sched/block.h"
 #include "sched/core_internal.h"
 #include "sched/deploy.h"
-#include "sched/deploy_core.h"
 
 #define PAGES_VERSION UINT64_MAX
 
@@ -44,17 +43,6 @@ static uint32_t quota_of(const struct sched_snapshot *s, const char *namespace)
 	return SCHED_NONE;
 }
 
-static void set_versions(struct sched_dry_run *d, const struct sched_job *old)
-{
-	d->versions = (struct sched_versions){.count = 1, .spec = {d->spec}};
-	for (uint32_t k = 0; old && k < old->versions->count; k++) {
-		const struct sched_spec *spec = old->versions->spec[k];
-
-		if (spec->version != d->spec->version && d->versions.count < SCHED_VERSIONS_MAX)
-			d->versions.spec[d->versions.count++] = spec;
-	}
-}
-
 // Whether all that the job wants now is ready: then its version is a stable one.
 static bool all_ready(const struct sched_dry_run *d, const struct sched_job *j)
 {
@@ -71,17 +59,19 @@ static bool all_ready(const struct sched_dry_run *d, const struct sched_job *j)
 	return total && ready >= total;
 }
 
-// As sched_deploy_put() and sched_deploy_unchanged() leave it.
+// As sched_deploy_put() and sched_deploy_unchanged() leave it. j: with its new version.
 static const struct sched_deployment *deployment_of(
-	struct sched_dry_run *d, const struct sched_job *old)
+	struct sched_dry_run *d, const struct sched_job *old, const struct sched_job *j)
 {
 	const struct sched_deployment *now = old ? old->deployment : NULL;
 	bool is_version = !old || sched_job_spec(old)->version != d->spec->version;
 
-	if (is_version &&
-		sched_deployment_start(old, d->spec,
-			old && sched_deploys(d->spec, false) && all_ready(d, old), &d->deployment))
+	if (is_version && sched_deployment_start(old, d->spec,
+				  old && sched_deploys(d->spec, false) && all_ready(d, old),
+				  &d->deployment)) {
+		sched_deployment_kept(j, &d->deployment);
 		return &d->deployment;
+	}
 	return now && sched_deployment_goes_on(now, d->spec, &d->deployment) ? &d->deployment : now;
 }
 
@@ -92,11 +82,7 @@ static int put_job(struct sched_dry_run *d, uint32_t slot)
 
 	d->is_new = !old;
 	d->job = old ? slot : d->before->tables[SCHED_TABLE_JOBS].high;
-	d->spec->version = 1;
-	if (old)
-		d->spec->version = sched_job_spec(old)->version +
-				   !sched_same_instances(sched_job_spec(old), d->spec);
-	set_versions(d, old);
+	sched_versions_keep(d->before, old, d->spec, &d->versions);
 	j = sched_table_write(d->pages, &d->after.tables[SCHED_TABLE_JOBS], d->job);
 	if (!j)
 		return -ENOMEM;
@@ -109,7 +95,7 @@ static int put_job(struct sched_dry_run *d, uint32_t slot)
 	j->versions = &d->versions;
 	// It may have more to do.
 	j->ended_ns = 0;
-	j->deployment = deployment_of(d, old);
+	j->deployment = deployment_of(d, old, j);
 	j->type = d->spec->type;
 	j->priority = d->spec->priority;
 	return 0;
@@ -232,12 +218,11 @@ static int sum_up(struct sched_dry_run *d)
 static struct sched_spec *spec_taken(
 	const struct sched_snapshot *before, uint32_t job, const struct sched_spec *spec)
 {
-	bool same;
+	const struct sched_job *old = sched_job_at(before, job);
 	int rc;
-	struct sched_spec *current =
-		sched_deploy_refuse(sched_job_at(before, job), spec, &same, &rc);
+	struct sched_spec *next = sched_core_next_spec(old, spec, &rc);
 
-	return current || rc ? current : sched_spec_copy(spec);
+	return next || rc ? next : sched_spec_copy(sched_job_spec(old));
 }
 
 int sched_dry_run(struct sched_dry_run *d, const struct sched_snapshot *before, uint32_t job,

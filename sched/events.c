@@ -51,9 +51,7 @@ static int put_spec(struct sched_core *c, uint32_t slot, struct sched_spec *spec
 	return rc ? rc : committed;
 }
 
-// The spec that a put comes to, of the next version or, if nothing new is in it, of the same. NULL
-// with *rc 0: nothing changes.
-static struct sched_spec *next_spec(
+struct sched_spec *sched_core_next_spec(
 	const struct sched_job *old, const struct sched_spec *put, int *rc)
 {
 	bool same = false;
@@ -89,7 +87,7 @@ int sched_core_job_put(
 	old = sched_job_at(&c->state->head, *slot);
 	if (old && old->parent != SCHED_NONE)
 		return -EEXIST;
-	copy = next_spec(old, spec, &rc);
+	copy = sched_core_next_spec(old, spec, &rc);
 	if (!copy)
 		return rc;
 	if (!old)

@@ -152,6 +152,9 @@ const struct sched_spec *sched_job_version(const struct sched_job *job, uint32_t
 // Whether the instance, of whichever version, is what this version of the job asks for.
 bool sched_job_same(const struct sched_job *job, const struct sched_spec *spec,
 	const struct sched_instance *i);
+// The versions that are kept once the job is put with this spec; j: NULL: it is new.
+void sched_versions_keep(const struct sched_snapshot *s, const struct sched_job *j,
+	const struct sched_spec *spec, struct sched_versions *out);
 // May take new instances.
 static inline bool sched_node_takes(const struct sched_node *n)
 {

@@ -32,10 +32,11 @@ static bool stays_done(const struct sched_job *j, const struct sched_instance *i
 	       i->desired == SCHED_RUN;
 }
 
-static bool version_in_use(struct sched_state *st, const struct sched_job *j, uint32_t version)
+static bool version_in_use(
+	const struct sched_snapshot *s, const struct sched_job *j, uint32_t version)
 {
 	for (uint32_t at = j->first_instance; at != SCHED_NONE;) {
-		const struct sched_instance *i = sched_instance_at(&st->head, at);
+		const struct sched_instance *i = sched_instance_at(s, at);
 
 		if (i->version == version && (!sched_terminal(i->status) || stays_done(j, i)))
 			return true;
@@ -66,21 +67,34 @@ static uint32_t kept_free(const struct sched_job *j, uint32_t at)
 	return n;
 }
 
-struct sched_versions *sched_versions_with(
-	struct sched_state *st, const struct sched_job *j, const struct sched_spec *spec)
+void sched_versions_keep(const struct sched_snapshot *s, const struct sched_job *j,
+	const struct sched_spec *spec, struct sched_versions *out)
 {
-	struct sched_versions *v = calloc(1, sizeof(*v));
-
-	if (!v)
-		return NULL;
-	v->spec[v->count++] = spec;
+	*out = (struct sched_versions){.count = 1, .spec = {spec}};
 	for (uint32_t k = 0; j && k < j->versions->count; k++) {
 		const struct sched_spec *old = j->versions->spec[k];
 
 		if (old->version != spec->version &&
-			v->count + kept_free(j, k) < SCHED_VERSIONS_MAX &&
-			(falls_back(j, old->version) || version_in_use(st, j, old->version)))
-			v->spec[v->count++] = old;
+			out->count + kept_free(j, k) < SCHED_VERSIONS_MAX &&
+			(falls_back(j, old->version) || version_in_use(s, j, old->version)))
+			out->spec[out->count++] = old;
+	}
+}
+
+struct sched_versions *sched_versions_with(
+	struct sched_state *st, const struct sched_job *j, const struct sched_spec *spec)
+{
+	struct sched_versions *v = malloc(sizeof(*v));
+
+	if (!v)
+		return NULL;
+	sched_versions_keep(&st->head, j, spec, v);
+	// They are in the same order.
+	for (uint32_t k = 0, kept = 1; j && k < j->versions->count; k++) {
+		const struct sched_spec *old = j->versions->spec[k];
+
+		if (kept < v->count && v->spec[kept] == old)
+			kept++;
 		else
 			sched_pages_retire(&st->pages, (void *)(uintptr_t)old);
 	}

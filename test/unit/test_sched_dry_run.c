@@ -386,6 +386,68 @@ static void does_not_try_again_what_was_refused(void **state)
 	sched_dry_run_fini(&d);
 }
 
+// Nothing runs of the version before, which is forgotten with the put: canaries stand beside what
+// is older.
+static void knows_what_canaries_are_beside(void **state)
+{
+	struct world *w = *state;
+	struct sched_group groups[2] = {w->group, w->group};
+	struct sched_dry_run d;
+	uint32_t job;
+
+	nodes(w, 3);
+	groups[0].count = groups[1].count = 2;
+	groups[0].canaries = groups[1].canaries = 1;
+	groups[1].name = "second";
+	w->spec.groups = groups;
+	w->spec.group_count = 2;
+	world_job(w, "j", 0);
+	world_run(w);
+	groups[0].restart_hash = groups[1].restart_hash = 2;
+	groups[0].ask.cpu_milli = groups[1].ask.cpu_milli = 5000;
+	world_job(w, "j", 0);
+	world_run(w);
+	groups[0].restart_hash = 3;
+	same_as_real(w, &d, &job);
+	assert_int_equal(d.deployment.from, 1);
+	assert_int_equal(d.deployment.canary_groups, 3);
+	sched_dry_run_fini(&d);
+}
+
+// However many came since: what is lost meanwhile is of the last stable one.
+static void keeps_the_stable_version(void **state)
+{
+	struct world *w = *state;
+	struct sched_dry_run d;
+	uint32_t job;
+
+	nodes(w, 3);
+	prepare(w, "j", 2);
+	job = world_job(w, "j", 2);
+	world_settle(w);
+	w->group.canaries = 1;
+	for (uint32_t k = 2; k < 12; k++) {
+		w->group.restart_hash = k;
+		world_job(w, "j", 2);
+		world_run(w);
+	}
+	for (uint32_t at = sched_job_at(world_head(w), job)->first_instance; at != SCHED_NONE;) {
+		const struct sched_instance *i = sched_instance_at(world_head(w), at);
+
+		at = i->next_in_job;
+		if (i->version == 1 && i->name_index == 1)
+			world_report(w, i, SCHED_FAILED, false);
+	}
+	world_run(w);
+	w->now += 31 * NS_PER_SEC;
+	w->group.restart_hash = 12;
+	same_as_real(w, &d, &job);
+	// A canary, and one as before.
+	assert_int_equal(d.canaries, 1);
+	assert_int_equal(d.placed, 2);
+	sched_dry_run_fini(&d);
+}
+
 static void covers_jobs_with_one_a_node(void **state)
 {
 	struct world *w = *state;
@@ -510,6 +572,8 @@ int main(void)
 		TEST(begins_again_what_has_ended),
 		TEST(tells_canaries_from_what_is_replaced),
 		TEST(does_not_try_again_what_was_refused),
+		TEST(knows_what_canaries_are_beside),
+		TEST(keeps_the_stable_version),
 		TEST(covers_jobs_with_one_a_node),
 		TEST(knows_what_draws_instances),
 		TEST(a_template_has_no_instances),
