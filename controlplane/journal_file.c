@@ -15,6 +15,8 @@
 #include "controlplane/store_file.h"
 #include "lib/base/cursor.h"
 
+#define FIRST_MAGIC 0x50534a30u // "PSJ0"
+#define FIRST_BYTES 32
 #define MAGIC 0x50534a31u // "PSJ1"
 #define HASHED_BYTES 32   // of the header
 #define HEADER_BYTES 40
@@ -72,6 +74,38 @@ static int write_zeros(int fd, size_t bytes)
 	return rc;
 }
 
+static int write_first(int fd, uint64_t run, uint64_t before)
+{
+	uint8_t bytes[FIRST_BYTES];
+	struct writer out = writer_of(bytes, sizeof(bytes));
+	int rc;
+
+	writer_u32(&out, FIRST_MAGIC);
+	writer_u32(&out, 0);
+	writer_u64(&out, run);
+	writer_u64(&out, before);
+	writer_u64(&out, XXH3_64bits(bytes, FIRST_BYTES - sizeof(uint64_t)));
+	rc = write_all(fd, bytes, sizeof(bytes), 0);
+	if (!rc && fdatasync(fd) != 0)
+		rc = error_of(errno);
+	return rc;
+}
+
+static int read_first(struct journal_file *f)
+{
+	uint8_t bytes[FIRST_BYTES];
+	struct reader r = reader_of(bytes, sizeof(bytes));
+	bool ours;
+
+	if (pread(f->fd, bytes, sizeof(bytes), 0) != sizeof(bytes))
+		return -EIO;
+	ours = reader_u32(&r) == FIRST_MAGIC && reader_u32(&r) == 0;
+	f->run = reader_u64(&r);
+	f->before = reader_u64(&r);
+	ours &= reader_u64(&r) == XXH3_64bits(bytes, FIRST_BYTES - sizeof(uint64_t));
+	return ours ? 0 : -EIO;
+}
+
 int journal_file_make(const char *directory, size_t bytes)
 {
 	char path[PATH_MAX], new[PATH_MAX];
@@ -85,7 +119,9 @@ int journal_file_make(const char *directory, size_t bytes)
 	fd = open(new, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return error_of(errno);
-	rc = write_zeros(fd, bytes / (2 * JOURNAL_PAGE) * (2 * JOURNAL_PAGE));
+	rc = write_zeros(fd, JOURNAL_PAGE + bytes / (2 * JOURNAL_PAGE) * (2 * JOURNAL_PAGE));
+	if (!rc)
+		rc = write_first(fd, 0, 0);
 	close(fd);
 	if (!rc && rename(new, path) != 0)
 		rc = error_of(errno);
@@ -107,8 +143,22 @@ int journal_file_open(struct journal_file *f, const char *directory)
 		return error_of(errno);
 	if (fstat(f->fd, &st) != 0)
 		return error_of(errno);
-	f->half_bytes = (size_t)st.st_size / 2;
-	return f->half_bytes && st.st_size % (off_t)(2 * JOURNAL_PAGE) == 0 ? 0 : -EIO;
+	f->first = (size_t)st.st_size % (2 * JOURNAL_PAGE);
+	f->half_bytes = ((size_t)st.st_size - f->first) / 2;
+	if (!f->half_bytes || (f->first && f->first != JOURNAL_PAGE))
+		return -EIO;
+	return f->first ? read_first(f) : 0;
+}
+
+int journal_file_begin(struct journal_file *f, uint64_t run, uint64_t before)
+{
+	int rc = f->first ? write_first(f->fd, run, before) : 0;
+
+	if (!rc) {
+		f->run = run;
+		f->before = before;
+	}
+	return rc;
 }
 
 void journal_file_close(struct journal_file *f)
@@ -212,7 +262,8 @@ static int hand_out(const struct found *found,
 static int read_whole(const struct journal_file *f, uint8_t *bytes)
 {
 	for (size_t at = 0; at < 2 * f->half_bytes;) {
-		ssize_t n = pread(f->fd, bytes + at, 2 * f->half_bytes - at, (off_t)at);
+		ssize_t n =
+			pread(f->fd, bytes + at, 2 * f->half_bytes - at, (off_t)(f->first + at));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -223,27 +274,56 @@ static int read_whole(const struct journal_file *f, uint8_t *bytes)
 	return 0;
 }
 
+// All that is there, and what is found in it.
+struct contents {
+	uint8_t *bytes;
+	struct found *list;
+	size_t count;
+};
+
+static void forget(struct contents *c)
+{
+	free(c->bytes);
+	free(c->list);
+}
+
+static int find_all(const struct journal_file *f, uint64_t after, struct contents *c)
+{
+	int rc;
+
+	*c = (struct contents){.bytes = malloc(2 * f->half_bytes),
+		.list = malloc(2 * f->half_bytes / JOURNAL_PAGE * sizeof(*c->list))};
+	rc = c->bytes && c->list ? read_whole(f, c->bytes) : -ENOMEM;
+	if (!rc) {
+		c->count = look_through(f, c->bytes, after, c->list, 0);
+		c->count = look_through(f, c->bytes + f->half_bytes, after, c->list, c->count);
+		qsort(c->list, c->count, sizeof(*c->list), by_seq);
+	}
+	return rc;
+}
+
 int journal_file_read(struct journal_file *f, uint64_t after,
 	void (*each)(void *user, const struct store_write *write), void *user)
 {
-	struct found *list = malloc(2 * f->half_bytes / JOURNAL_PAGE * sizeof(*list));
-	uint8_t *bytes = malloc(2 * f->half_bytes);
-	int rc = bytes && list ? read_whole(f, bytes) : -ENOMEM;
-	size_t count = 0;
+	struct contents c;
+	int rc = find_all(f, after, &c);
 
-	if (!rc) {
-		count = look_through(f, bytes, after, list, count);
-		count = look_through(f, bytes + f->half_bytes, after, list, count);
-		qsort(list, count, sizeof(*list), by_seq);
-	}
 	f->seq = after;
 	// One record at most is under way, and a half is used again only when all in it is in the
 	// store below: so none is missing before others but by damage.
-	for (size_t k = 0; !rc && k < count; k++)
-		rc = list[k].seq == ++f->seq ? hand_out(&list[k], each, user) : -EIO;
-	free(bytes);
-	free(list);
+	for (size_t k = 0; !rc && k < c.count; k++)
+		rc = c.list[k].seq == ++f->seq ? hand_out(&c.list[k], each, user) : -EIO;
+	forget(&c);
 	return rc;
+}
+
+int journal_file_holds(struct journal_file *f)
+{
+	struct contents c;
+	int rc = find_all(f, 0, &c);
+
+	forget(&c);
+	return rc ? rc : c.count > 0;
 }
 
 // ---- writing ----
@@ -312,7 +392,7 @@ void journal_file_turn(struct journal_file *f)
 
 static int write_here(struct journal_file *f, const uint8_t *bytes, size_t len)
 {
-	int rc = write_all(f->fd, bytes, len, f->half * f->half_bytes + f->at);
+	int rc = write_all(f->fd, bytes, len, f->first + f->half * f->half_bytes + f->at);
 
 	if (!rc && fdatasync(f->fd) != 0)
 		rc = error_of(errno);

@@ -10,7 +10,8 @@
 //
 // After a crash the records behind `journal/applied` are applied again, all of them, since the
 // store below may have some of their writes and not others. So without its journal such a store is
-// worth nothing, and is not opened: its record says whether the journal is needed.
+// worth nothing, and is not opened: its record says whether the journal is needed, and the journal
+// whose it is.
 //
 // A record that could not be written or synced may be there after all. So its place is written over
 // and synced before anything else is accepted. When the store below refuses, it is tried again
@@ -449,12 +450,34 @@ static int open_file(
 {
 	int rc = journal_file_open(f, directory);
 
+	// One more of an older form; nobody needs what is in it.
+	if (!rc && !f->first && !applied->needed) {
+		journal_file_close(f);
+		rc = -ENOENT;
+	}
 	if (rc != -ENOENT)
 		return rc;
 	if (applied->needed)
 		return -ENODATA;
 	rc = journal_file_make(directory, bytes ? bytes : JOURNAL_BYTES);
 	return rc ? rc : journal_file_open(f, directory);
+}
+
+// Whether it goes with the store below: both have the same run, or the last start did not come to
+// telling the store of its own, and so wrote no record.
+static int check_run(struct store_journal *s, const struct applied *applied)
+{
+	int rc;
+
+	if (!applied->needed || !s->file.first || applied->run == s->file.run)
+		return 0;
+	rc = applied->run == s->file.before ? journal_file_holds(&s->file) : 1;
+	if (rc > 0)
+		log_error("store",
+			"%s/journal does not belong to the store.mdb beside it, which is older or "
+			"newer: bring back the two that belong together, or restore a backup",
+			s->directory);
+	return rc > 0 ? -ESTALE : rc;
 }
 
 static void put_pending(void *user, const struct store_write *write)
@@ -466,8 +489,10 @@ static void put_pending(void *user, const struct store_write *write)
 static int begin_run(struct store_journal *s, const struct applied *applied)
 {
 	uint64_t run;
-	int rc = 0;
+	int rc = check_run(s, applied);
 
+	if (rc)
+		return rc;
 	s->file.run = applied->run;
 	s->file.seq = applied->seq;
 	if (applied->needed)
@@ -478,7 +503,9 @@ static int begin_run(struct store_journal *s, const struct applied *applied)
 		if (getrandom(&run, sizeof(run), 0) != sizeof(run))
 			return -EIO;
 	} while (run == applied->run);
-	s->file.run = run;
+	rc = journal_file_begin(&s->file, run, applied->run);
+	if (rc)
+		return rc;
 	rc = apply(s, s->filling, s->file.seq, commit_at_once);
 	pending_free(s->filling);
 	s->filling = pending_new();
@@ -553,8 +580,7 @@ static void journal_close(struct store *store)
 		rc = inner_commit(s, &(struct store_txn){.writes = &w, .write_count = 1});
 	if (rc)
 		log_error("store",
-			"%s/journal still holds what store.mdb could not take: %s; copy and move "
-			"both "
+			"%s/journal still holds what store.mdb could not take: %s; keep the two "
 			"together, and free some space or mend the disk: the next start goes on",
 			s->directory, strerror(-rc));
 	destroy(s);

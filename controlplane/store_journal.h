@@ -8,6 +8,7 @@
 // of `bytes` (0: 64 MiB), if it is not there. The store below belongs to the one returned, or, with
 // NULL, still to the caller; *error says why:
 //   -ENODATA: the journal that belongs to it is not there
+//   -ESTALE: the one that is there belongs to another store, or to an older or newer state of it
 //   -EIO: the journal is damaged, or cannot be read
 // Where there is no room to make the file: the store below itself, with *error -ENOSPC; it does
 // without.

@@ -153,7 +153,7 @@ void assert_at(struct fixture *f, uint64_t n)
 
 static void copy_file(const struct fixture *f, const char *from, const char *to)
 {
-	static char bytes[BYTES];
+	static char bytes[FILE_BYTES];
 	char path[128];
 	int fd;
 
@@ -167,7 +167,7 @@ static void copy_file(const struct fixture *f, const char *from, const char *to)
 	close(fd);
 }
 
-static int copy_record(void *user, const struct store_record *r)
+int copy_record(void *user, const struct store_record *r)
 {
 	const struct store_write w = {r->key, r->value, r->len, r->version};
 
@@ -196,6 +196,6 @@ void write_at(const struct fixture *f, size_t offset, const void *bytes, size_t 
 
 	path_of(f, path, "journal");
 	fd = open(path, O_WRONLY);
-	assert_int_equal(pwrite(fd, bytes, len, (off_t)offset), len);
+	assert_int_equal(pwrite(fd, bytes, len, (off_t)(FIRST + offset)), len);
 	close(fd);
 }

@@ -20,6 +20,8 @@
 
 #define BYTES ((size_t)64 << 10)
 #define HALF (BYTES / 2)
+#define FIRST JOURNAL_PAGE // where they begin
+#define FILE_BYTES (FIRST + BYTES)
 #define RECORDS_A_HALF (HALF / JOURNAL_PAGE)
 
 // A store whose file outlives who opened it: the one below is not closed with the journal.
@@ -54,4 +56,7 @@ int count_one(void *user, const struct store_record *r);
 void assert_at(struct fixture *f, uint64_t n);
 // As if the machine stopped now: what is in the file and in the store below is all there is.
 void crash(struct fixture *f);
+// For a list: copies to the store `user`.
+int copy_record(void *user, const struct store_record *r);
+// Behind the first page.
 void write_at(const struct fixture *f, size_t offset, const void *bytes, size_t len);

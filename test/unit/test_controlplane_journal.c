@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 // ---- what is found ----
 
@@ -95,7 +96,7 @@ static void test_older_runs_are_nobodys(void **state)
 	crash(f);
 	path_of(f, path, "journal");
 	fd = open(path, O_RDONLY);
-	assert_int_equal(read(fd, old, BYTES), BYTES);
+	assert_int_equal(pread(fd, old, BYTES, FIRST), BYTES);
 	close(fd);
 	// The third is torn: the store is at the second, and goes on from there.
 	write_at(f, 2 * JOURNAL_PAGE, "torn", 4);
@@ -130,7 +131,7 @@ static void test_any_torn_byte_of_the_last_is_seen(void **state)
 		crash(g);
 		path_of(g, path, "journal");
 		fd = open(path, O_RDONLY);
-		assert_int_equal(pread(fd, &byte, 1, (off_t)(JOURNAL_PAGE + at)), 1);
+		assert_int_equal(pread(fd, &byte, 1, (off_t)(FIRST + JOURNAL_PAGE + at)), 1);
 		close(fd);
 		byte ^= 4;
 		write_at(g, JOURNAL_PAGE + at, &byte, 1);
@@ -163,10 +164,107 @@ static void test_a_file_of_another_size_is_damage(void **state)
 	assert_int_equal(put_n(f, 1), 0);
 	crash(f);
 	path_of(f, path, "journal");
-	assert_int_equal(truncate(path, (off_t)BYTES - 1), 0);
+	assert_int_equal(truncate(path, (off_t)FILE_BYTES - 1), 0);
 	assert_int_equal(try_open(f), -EIO);
 	assert_int_equal(truncate(path, 0), 0);
 	assert_int_equal(try_open(f), -EIO);
+}
+
+// Another store's, older or newer: nothing in the journal is of its run.
+static void test_a_store_with_another_journal_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct store *old = store_mem_new();
+
+	assert_int_equal(put_n(f, 1), 0);
+	crash(f);
+	assert_int_equal(store_list(f->below.kept, "", NULL, copy_record, old), 0);
+	assert_int_equal(try_open(f), 0);
+	assert_int_equal(put_n(f, 2), 0);
+	crash(f);
+	assert_int_equal(try_open(f), 0);
+	for (uint64_t n = 3; n < 3 * RECORDS_A_HALF; n++)
+		assert_int_equal(put_n(f, n), 0);
+	store_close(f->store);
+	store_close(f->below.kept);
+	f->below.kept = old;
+	assert_int_equal(try_open(f), -ESTALE);
+	assert_null(f->store);
+}
+
+// The run before, whose records have been written over.
+static void test_the_store_of_the_run_before_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct store *old = store_mem_new();
+
+	assert_int_equal(put_n(f, 1), 0);
+	crash(f);
+	assert_int_equal(store_list(f->below.kept, "", NULL, copy_record, old), 0);
+	assert_int_equal(try_open(f), 0);
+	assert_int_equal(put_n(f, 2), 0);
+	crash(f);
+	store_close(f->below.kept);
+	f->below.kept = old;
+	assert_int_equal(try_open(f), -ESTALE);
+	assert_null(f->store);
+}
+
+// The journal had begun the run, and the store had not been told.
+static void test_a_start_that_was_cut_off(void **state)
+{
+	struct fixture *f = *state;
+
+	for (uint64_t n = 1; n <= 3; n++) {
+		assert_int_equal(put_n(f, n), 0);
+		crash(f);
+		store_mem_fail(f->below.kept, -ENOSPC, 2);
+		assert_int_equal(try_open(f), -ENOSPC);
+		assert_int_equal(try_open(f), -ENOSPC);
+		assert_int_equal(try_open(f), 0);
+		assert_at(f, n);
+	}
+}
+
+static void test_a_first_page_that_is_damaged_is_told(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(put_n(f, 1), 0);
+	crash(f);
+	write_at(f, (size_t)0 - FIRST + 20, "damage", 6);
+	assert_int_equal(try_open(f), -EIO);
+	assert_null(f->store);
+}
+
+// Without a first page: it is read, and made anew once nobody needs it.
+static void test_a_journal_of_the_older_form(void **state)
+{
+	static char bytes[BYTES];
+	struct fixture *f = *state;
+	struct stat st;
+	char path[128];
+	int fd;
+
+	assert_int_equal(put_n(f, 1), 0);
+	crash(f);
+	path_of(f, path, "journal");
+	fd = open(path, O_RDWR);
+	assert_int_equal(pread(fd, bytes, BYTES, FIRST), BYTES);
+	assert_int_equal(pwrite(fd, bytes, BYTES, 0), BYTES);
+	assert_int_equal(ftruncate(fd, BYTES), 0);
+	close(fd);
+	assert_int_equal(try_open(f), 0);
+	assert_at(f, 1);
+	for (uint64_t n = 2; n < 3 * RECORDS_A_HALF; n++)
+		assert_int_equal(put_n(f, n), 0);
+	store_close(f->store);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, BYTES);
+	assert_int_equal(try_open(f), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, FILE_BYTES);
+	assert_at(f, 3 * RECORDS_A_HALF - 1);
 }
 
 // ---- what does not fit ----
@@ -296,6 +394,11 @@ int main(void)
 		TEST(test_any_torn_byte_of_the_last_is_seen),
 		TEST(test_a_gap_is_damage),
 		TEST(test_a_file_of_another_size_is_damage),
+		TEST(test_a_store_with_another_journal_is_told),
+		TEST(test_the_store_of_the_run_before_is_told),
+		TEST(test_a_start_that_was_cut_off),
+		TEST(test_a_first_page_that_is_damaged_is_told),
+		TEST(test_a_journal_of_the_older_form),
 		TEST(test_larger_than_a_half),
 		TEST(test_no_room_for_the_file),
 		TEST(test_half_applied),

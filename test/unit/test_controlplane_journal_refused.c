@@ -19,7 +19,7 @@ static void test_a_refused_record_is_not_there(void **state)
 	signal(SIGXFSZ, SIG_IGN);
 	getrlimit(RLIMIT_FSIZE, &old);
 	limit = old;
-	limit.rlim_cur = JOURNAL_PAGE;
+	limit.rlim_cur = FIRST + JOURNAL_PAGE;
 	setrlimit(RLIMIT_FSIZE, &limit);
 	assert_int_equal(put_n(f, 2), -ENOSPC);
 	// Its place cannot be mended yet.
@@ -55,7 +55,7 @@ static void test_what_was_refused_is_written_over(void **state)
 	file.torn = true;
 	assert_int_equal(journal_file_mend(&file), 0);
 	assert_false(file.torn);
-	assert_int_equal(pread(file.fd, bytes, JOURNAL_PAGE, 0), JOURNAL_PAGE);
+	assert_int_equal(pread(file.fd, bytes, JOURNAL_PAGE, FIRST), JOURNAL_PAGE);
 	assert_memory_equal(bytes, zeros, JOURNAL_PAGE);
 	journal_file_close(&file);
 }
@@ -83,7 +83,7 @@ static void refuse_what_got_there(struct fixture *f, uint64_t n)
 	signal(SIGXFSZ, SIG_IGN);
 	getrlimit(RLIMIT_FSIZE, &old);
 	limit = old;
-	limit.rlim_cur = JOURNAL_PAGE;
+	limit.rlim_cur = FIRST + JOURNAL_PAGE;
 	setrlimit(RLIMIT_FSIZE, &limit);
 	assert_int_equal(put_n(f, n), -ENOSPC);
 	setrlimit(RLIMIT_FSIZE, &old);
@@ -150,7 +150,7 @@ static void test_the_end_on_a_full_disk_is_told(void **state)
 	assert_true(pread(fd, said, sizeof(said) - 1, 0) > 0);
 	close(fd);
 	assert_non_null(strstr(said, f->dir));
-	assert_non_null(strstr(said, "both together"));
+	assert_non_null(strstr(said, "keep the two together"));
 	assert_int_equal(try_open(f), 0);
 	assert_at(f, 1);
 }
