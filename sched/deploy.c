@@ -76,10 +76,7 @@ uint32_t sched_deploy_canary_groups(const struct sched_spec *from, const struct 
 		const struct sched_group *new = &next->groups[g];
 		const struct sched_group *old = sched_group_named(from, new->name);
 
-		if (!old || !new->canaries)
-			continue;
-		if (old->restart_hash != new->restart_hash ||
-			memcmp(&old->ask, &new->ask, sizeof(old->ask)) != 0)
+		if (old && new->canaries && !sched_group_same(old, new))
 			bits |= 1u << g;
 	}
 	return bits;

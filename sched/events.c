@@ -17,8 +17,7 @@ bool sched_same_instances(const struct sched_spec *a, const struct sched_spec *b
 		return false;
 	for (uint32_t g = 0; g < a->group_count; g++)
 		if (strcmp(a->groups[g].name, b->groups[g].name) != 0 ||
-			a->groups[g].restart_hash != b->groups[g].restart_hash ||
-			memcmp(&a->groups[g].ask, &b->groups[g].ask, sizeof(a->groups[g].ask)) != 0)
+			!sched_group_same(&a->groups[g], &b->groups[g]))
 			return false;
 	return true;
 }

@@ -93,10 +93,8 @@ static const struct sched_instance *settle(struct sched_work *w, const struct sc
 // evaluation would only make it so, and how often it has failed would be forgotten.
 static bool same_before(const struct sched_work *w, uint32_t group, uint32_t before)
 {
-	const struct sched_group *a = &w->from->groups[before], *b = &w->spec->groups[group];
-
-	return before == group && a->restart_hash == b->restart_hash &&
-	       memcmp(&a->ask, &b->ask, sizeof(a->ask)) == 0;
+	return before == group &&
+	       sched_group_same(&w->from->groups[before], &w->spec->groups[group]);
 }
 
 static void place_before(struct sched_work *w, uint32_t group, uint32_t index)

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "lib/base/clock.h"
 
@@ -208,6 +209,12 @@ struct sched_group {
 	const char *const *near; // jobs it is chained with, as "namespace/name"
 	uint32_t near_count;
 };
+
+// An instance of the one is, unchanged, one of the other.
+static inline bool sched_group_same(const struct sched_group *a, const struct sched_group *b)
+{
+	return a->restart_hash == b->restart_hash && memcmp(&a->ask, &b->ask, sizeof(a->ask)) == 0;
+}
 
 #define SCHED_ALL_GROUPS UINT8_MAX
 

@@ -2,7 +2,6 @@
 // The versions of a job that are kept besides the current one: those that instances run, or have
 // completed, and those that a deployment may come back to.
 #include <stdlib.h>
-#include <string.h>
 
 #include "sched/state_internal.h"
 
@@ -20,9 +19,7 @@ bool sched_job_same(
 	const struct sched_spec *old = sched_job_version(job, i->version);
 
 	return old && i->group < old->group_count && i->group < spec->group_count &&
-	       old->groups[i->group].restart_hash == spec->groups[i->group].restart_hash &&
-	       memcmp(&old->groups[i->group].ask, &spec->groups[i->group].ask,
-		       sizeof(i->ask)) == 0;
+	       sched_group_same(&old->groups[i->group], &spec->groups[i->group]);
 }
 
 // Whether it is to be done again in another version is told by what this one was.
