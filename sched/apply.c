@@ -25,11 +25,6 @@ static struct sched_node *node_row(struct sched_state *st, uint32_t slot)
 	return sched_node_at(&st->head, slot) ? row(st, SCHED_TABLE_NODES, slot) : NULL;
 }
 
-static struct sched_job *job_row(struct sched_state *st, uint32_t slot)
-{
-	return sched_job_at(&st->head, slot) ? row(st, SCHED_TABLE_JOBS, slot) : NULL;
-}
-
 static struct sched_instance *instance_row(struct sched_state *st, uint32_t slot)
 {
 	return sched_instance_at(&st->head, slot) ? row(st, SCHED_TABLE_INSTANCES, slot) : NULL;
@@ -273,7 +268,7 @@ static int job_new(struct sched_state *st, const struct sched_change *c)
 
 static int job_renew(struct sched_state *st, const struct sched_change *c)
 {
-	struct sched_job *j = job_row(st, c->slot);
+	struct sched_job *j = sched_job_row(st, c->slot);
 	const struct sched_versions *old = j ? j->versions : NULL;
 	struct sched_versions *v = j ? sched_versions_with(st, j, c->job.spec) : NULL;
 
@@ -320,7 +315,7 @@ static int job_put(struct sched_state *st, const struct sched_change *c)
 		goto out;
 	list_system_job(st, c->slot, spec->type);
 	// It was written just now, which takes no memory again.
-	j = job_row(st, c->slot);
+	j = sched_job_row(st, c->slot);
 	j->type = spec->type;
 	j->priority = spec->priority;
 	j->purge = c->job.purge;
@@ -337,7 +332,7 @@ out:
 
 static int job_del(struct sched_state *st, const struct sched_change *c)
 {
-	struct sched_job *j = job_row(st, c->slot);
+	struct sched_job *j = sched_job_row(st, c->slot);
 	const struct sched_spec *spec;
 
 	if (!j || j->first_instance != SCHED_NONE || j->evals || j->children)
@@ -416,7 +411,7 @@ static void release(struct sched_state *st, struct sched_instance *i)
 
 	if (sched_live(i) || !(i->flags & SCHED_INSTANCE_HOLDS))
 		return;
-	j = job_row(st, i->job);
+	j = sched_job_row(st, i->job);
 	n = node_row(st, i->node);
 	i->flags &= (uint8_t)~SCHED_INSTANCE_HOLDS;
 	j->live--;
@@ -432,7 +427,7 @@ static void release(struct sched_state *st, struct sched_instance *i)
 // Placements and rows of checkpoints.
 static int add(struct sched_state *st, const struct sched_change *c, bool whole)
 {
-	struct sched_job *j = job_row(st, c->instance->job);
+	struct sched_job *j = sched_job_row(st, c->instance->job);
 	struct sched_node *n = node_row(st, c->instance->node);
 	struct sched_instance *i, *previous;
 
@@ -547,7 +542,7 @@ static void unlink_instance(struct sched_state *st, uint32_t slot, const struct 
 	uint32_t before = st->prev_in_job[slot];
 
 	if (before == SCHED_NONE)
-		job_row(st, i->job)->first_instance = i->next_in_job;
+		sched_job_row(st, i->job)->first_instance = i->next_in_job;
 	else
 		instance_row(st, before)->next_in_job = i->next_in_job;
 	if (i->next_in_job != SCHED_NONE)
@@ -559,7 +554,7 @@ static void unlink_instance(struct sched_state *st, uint32_t slot, const struct 
 		instance_row(st, before)->next_on_node = i->next_on_node;
 	if (i->next_on_node != SCHED_NONE)
 		st->prev_on_node[i->next_on_node] = before;
-	job_row(st, i->job)->instances--;
+	sched_job_row(st, i->job)->instances--;
 }
 
 static int instance_del(struct sched_state *st, const struct sched_change *c)
@@ -585,7 +580,7 @@ static int instance_del(struct sched_state *st, const struct sched_change *c)
 // One that ended stays as its job's last, to be explained; the one before it goes.
 static int keep_last(struct sched_state *st, uint32_t slot, const struct sched_eval *e)
 {
-	struct sched_job *j = job_row(st, e->job);
+	struct sched_job *j = sched_job_row(st, e->job);
 	struct sched_eval *last;
 
 	if (!j || j->last_eval == slot)
@@ -620,7 +615,7 @@ static int eval_put(struct sched_state *st, const struct sched_change *c)
 		return -ENOMEM;
 	if (!old) {
 		sched_slot_taken(st, SCHED_TABLE_EVALS, c->slot);
-		job_row(st, c->eval->job)->evals++;
+		sched_job_row(st, c->eval->job)->evals++;
 	}
 	*e = *c->eval;
 	e->slot = c->slot;
@@ -638,7 +633,7 @@ static int eval_put(struct sched_state *st, const struct sched_change *c)
 static int eval_del(struct sched_state *st, const struct sched_change *c)
 {
 	const struct sched_eval *old = sched_eval_at(&st->head, c->slot);
-	struct sched_job *j = old ? job_row(st, old->job) : NULL;
+	struct sched_job *j = old ? sched_job_row(st, old->job) : NULL;
 
 	if (!old)
 		return -EBADMSG;

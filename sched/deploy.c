@@ -45,17 +45,19 @@ uint64_t sched_deploy_total(const struct sched_spec *spec)
 	return total;
 }
 
+static uint32_t canaries_of(const struct sched_group *g)
+{
+	return g->canaries < g->count ? g->canaries : g->count;
+}
+
 uint32_t sched_deploy_canaries(
 	const struct sched_deployment *d, const struct sched_spec *spec, uint32_t group)
 {
-	const struct sched_group *g = &spec->groups[group];
-
 	// Put again after a stop, or scaled up afterwards, there is nothing to be beside.
 	if (d->status == SCHED_DEPLOYMENT_CANCELLED || d->status == SCHED_DEPLOYMENT_SUCCESSFUL)
 		return 0;
-	if (!(d->canary_groups & ~d->promoted & 1u << group))
-		return 0;
-	return g->canaries < g->count ? g->canaries : g->count;
+	return d->canary_groups & ~d->promoted & 1u << group ? canaries_of(&spec->groups[group])
+							     : 0;
 }
 
 // ---- starting ----
@@ -238,8 +240,7 @@ int sched_deployment_of(
 		out->groups[g].name = group->name;
 		out->groups[g].desired = group->count;
 		if (d->canary_groups & 1u << g)
-			out->groups[g].canaries =
-				group->canaries < group->count ? group->canaries : group->count;
+			out->groups[g].canaries = canaries_of(group);
 		out->groups[g].promoted = d->promoted & 1u << g;
 	}
 	for (uint32_t at = j->first_instance; at != SCHED_NONE;) {

@@ -79,22 +79,6 @@ static int check_dispatch(const struct sched_launch *l, struct sched_dispatch *d
 	return check_meta(l, d);
 }
 
-// What was dispatched with the token and is still there. Two tokens with one hash: only the first
-// is found again.
-static uint32_t with_token(
-	const struct sched_core *c, const struct sched_spec *parent, const char *token)
-{
-	uint32_t slot = sched_token_find(c->state, parent, token);
-	const struct sched_job *j = sched_job_at(&c->state->head, slot);
-	const struct sched_spec *spec = j ? sched_job_spec(j) : NULL;
-
-	return spec && spec->token && strcmp(spec->token, token) == 0 &&
-			       strcmp(spec->parent, parent->name) == 0 &&
-			       strcmp(spec->namespace, parent->namespace) == 0
-		       ? slot
-		       : SCHED_NONE;
-}
-
 static int may_dispatch(
 	struct sched_core *c, uint32_t parent, struct sched_dispatch *d, uint32_t *child)
 {
@@ -108,7 +92,7 @@ static int may_dispatch(
 		return refuse(d, -EINVAL,
 			"the job %s is no template: give it spec.template to dispatch it",
 			spec->name);
-	*child = d->token && *d->token ? with_token(c, spec, d->token) : SCHED_NONE;
+	*child = d->token && *d->token ? sched_token_find(c->state, spec, d->token) : SCHED_NONE;
 	if (*child != SCHED_NONE) {
 		c->launches.stats.repeated++;
 		return -EEXIST;

@@ -10,13 +10,6 @@
 
 #include "sched/state_internal.h"
 
-static struct sched_job *job_row(struct sched_state *st, uint32_t slot)
-{
-	if (!sched_job_at(&st->head, slot))
-		return NULL;
-	return sched_table_write(&st->pages, &st->head.tables[SCHED_TABLE_JOBS], slot);
-}
-
 static uint64_t token_key(const char *namespace, const char *parent, const char *token)
 {
 	return XXH3_64bits_withSeed(token, strlen(token), sched_name_key(namespace, parent));
@@ -25,7 +18,17 @@ static uint64_t token_key(const char *namespace, const char *parent, const char 
 uint32_t sched_token_find(
 	const struct sched_state *st, const struct sched_spec *parent, const char *token)
 {
-	return sched_map_get(&st->tokens, token_key(parent->namespace, parent->name, token));
+	uint32_t slot =
+		sched_map_get(&st->tokens, token_key(parent->namespace, parent->name, token));
+	const struct sched_job *j = sched_job_at(&st->head, slot);
+	const struct sched_spec *spec = j ? sched_job_spec(j) : NULL;
+
+	// Two tokens with one hash: only the first is found again.
+	return spec && spec->token && strcmp(spec->token, token) == 0 &&
+			       strcmp(spec->parent, parent->name) == 0 &&
+			       strcmp(spec->namespace, parent->namespace) == 0
+		       ? slot
+		       : SCHED_NONE;
 }
 
 bool sched_family_fits(const struct sched_state *st, const struct sched_spec *spec)
@@ -59,15 +62,15 @@ static int add_token(struct sched_state *st, uint32_t slot, const struct sched_s
 
 int sched_family_join(struct sched_state *st, uint32_t slot, const struct sched_spec *spec)
 {
-	struct sched_job *j = job_row(st, slot), *parent, *sibling = NULL;
+	struct sched_job *j = sched_job_row(st, slot), *parent, *sibling = NULL;
 
 	j->parent = j->first_child = j->next_child = j->previous_child = SCHED_NONE;
 	if (!spec->parent)
 		return 0;
 	j->parent = sched_job_find(st, spec->namespace, spec->parent);
-	parent = job_row(st, j->parent);
+	parent = sched_job_row(st, j->parent);
 	if (parent && parent->first_child != SCHED_NONE)
-		sibling = job_row(st, parent->first_child);
+		sibling = sched_job_row(st, parent->first_child);
 	if (!parent || (parent->first_child != SCHED_NONE && !sibling) || add_token(st, slot, spec))
 		return -ENOMEM;
 	j->next_child = parent->first_child;
@@ -81,7 +84,8 @@ int sched_family_join(struct sched_state *st, uint32_t slot, const struct sched_
 
 void sched_family_leave(struct sched_state *st, uint32_t slot, const struct sched_spec *spec)
 {
-	struct sched_job *j = job_row(st, slot), *parent = job_row(st, j->parent), *sibling;
+	struct sched_job *j = sched_job_row(st, slot), *parent = sched_job_row(st, j->parent),
+			 *sibling;
 	uint64_t key;
 
 	if (!parent)
@@ -91,12 +95,12 @@ void sched_family_leave(struct sched_state *st, uint32_t slot, const struct sche
 		if (sched_map_get(&st->tokens, key) == slot)
 			sched_map_del(&st->tokens, key);
 	}
-	sibling = job_row(st, j->previous_child);
+	sibling = sched_job_row(st, j->previous_child);
 	if (sibling)
 		sibling->next_child = j->next_child;
 	else
 		parent->first_child = j->next_child;
-	sibling = job_row(st, j->next_child);
+	sibling = sched_job_row(st, j->next_child);
 	if (sibling)
 		sibling->previous_child = j->previous_child;
 	parent->children--;
@@ -105,7 +109,7 @@ void sched_family_leave(struct sched_state *st, uint32_t slot, const struct sche
 
 int sched_family_launch(struct sched_state *st, const struct sched_change *c)
 {
-	struct sched_job *j = job_row(st, c->slot);
+	struct sched_job *j = sched_job_row(st, c->slot);
 
 	if (!j)
 		return -EBADMSG;
@@ -118,11 +122,11 @@ int sched_family_launch(struct sched_state *st, const struct sched_change *c)
 
 int sched_family_ended(struct sched_state *st, const struct sched_change *c)
 {
-	struct sched_job *j = job_row(st, c->slot), *parent;
+	struct sched_job *j = sched_job_row(st, c->slot), *parent;
 
 	if (!j || j->ended_ns || c->ended_ns <= 0)
 		return -EBADMSG;
-	parent = job_row(st, j->parent);
+	parent = sched_job_row(st, j->parent);
 	if (!parent && j->parent != SCHED_NONE)
 		return -ENOMEM;
 	j->ended_ns = c->ended_ns;

@@ -169,7 +169,7 @@ const struct sched_snapshot *sched_snapshot_pin(
 uint32_t sched_job_find(const struct sched_state *st, const char *namespace, const char *name);
 uint32_t sched_node_find(const struct sched_state *st, const char *name);
 uint32_t sched_quota_find(const struct sched_state *st, const char *namespace);
-// What was dispatched with the token; to be compared, as hashes may meet.
+// What was dispatched with the token and is still there.
 uint32_t sched_token_find(
 	const struct sched_state *st, const struct sched_spec *parent, const char *token);
 size_t sched_state_bytes(const struct sched_state *st);

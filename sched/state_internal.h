@@ -9,6 +9,14 @@ uint64_t sched_name_key(const char *namespace, const char *name);
 void sched_slot_taken(struct sched_state *st, enum sched_table_kind kind, uint32_t slot);
 void sched_slot_freed(struct sched_state *st, enum sched_table_kind kind, uint32_t slot);
 
+// To be written to; NULL: it is not there, or out of memory.
+static inline struct sched_job *sched_job_row(struct sched_state *st, uint32_t slot)
+{
+	if (!sched_job_at(&st->head, slot))
+		return NULL;
+	return sched_table_write(&st->pages, &st->head.tables[SCHED_TABLE_JOBS], slot);
+}
+
 // ---- versions (versions.c) ----
 
 // The new spec and those before it (of `j`; NULL: none) that are still needed; the others are
