@@ -5,26 +5,16 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <stdlib.h>
 
 #include "test/unit/deploy_world.h"
 
 int deploy_setup(void **state)
 {
-	struct world *w = malloc(sizeof(*w));
+	int error = world_setup(state);
 
-	world_init(w);
-	world_node(w, "a", 4000, 4000);
-	world_node(w, "b", 4000, 4000);
-	*state = w;
-	return 0;
-}
-
-int deploy_teardown(void **state)
-{
-	world_fini(*state);
-	free(*state);
-	return 0;
+	world_node(*state, "a", 4000, 4000);
+	world_node(*state, "b", 4000, 4000);
+	return error;
 }
 
 struct sched_deployment_view deploy_view(const struct world *w, uint32_t job)

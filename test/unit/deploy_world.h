@@ -5,8 +5,7 @@
 #include "sched/deploy.h"
 #include "test/unit/sched_world.h"
 
-int deploy_setup(void **state);
-int deploy_teardown(void **state);
+int deploy_setup(void **state); // its end is world_teardown()
 
 struct sched_deployment_view deploy_view(const struct world *w, uint32_t job);
 uint8_t deploy_status(const struct world *w, uint32_t job);

@@ -569,7 +569,7 @@ static void b76_ended_while_away(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, deploy_setup, deploy_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, deploy_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(b75_without_a_limit_all_at_once),
 		TEST(b75_one_that_hangs),

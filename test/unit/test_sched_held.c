@@ -473,7 +473,7 @@ static void b77_successful_has_no_canaries(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, deploy_setup, deploy_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, deploy_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(b57_unplaced_canaries),
 		TEST(b77_paused_places_nothing_more),

@@ -131,7 +131,7 @@ static void b76_waiting_is_not_standing_still(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, deploy_setup, deploy_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, deploy_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(b76_no_progress),
 		TEST(b76_each_version_has_its_own_time),
