@@ -2,21 +2,11 @@
 // penstock port over a sysfs that the test makes, with a kernel behind it that the test plays: what
 // is shown, what is refused, and that a bind which fails halfway is taken back.
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <errno.h>
 #include <ftw.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include <utmpx.h>
 
-#include "tools/cli/cli.h"
+#include "test/unit/cli_fixture.h"
 #include "tools/cli/port.h"
 
 static char root[] = "/tmp/penstock-port-XXXXXX";
@@ -525,50 +515,29 @@ static void a_card_in_use_is_not_given_back(void **state)
 
 // ---- the verb ----
 
-static char *out_text, *err_text;
-
-static enum cli_exit run(const char *line)
+static enum cli_exit run_here(const char *line)
 {
-	char buffer[512], *argv[32] = {"penstock"}, *save;
-	size_t out_len, err_len;
-	struct cli cli = {0};
-	enum cli_exit exit;
-	int argc = 1;
+	char whole[512];
 
-	free(out_text);
-	free(err_text);
-	snprintf(buffer, sizeof(buffer), "%s --root %s", line, root);
-	for (char *w = strtok_r(buffer, " ", &save); w; w = strtok_r(NULL, " ", &save))
-		argv[argc++] = w;
-	cli.out = open_memstream(&out_text, &out_len);
-	cli.err = open_memstream(&err_text, &err_len);
-	exit = cli_main(&cli, argc, argv);
-	fclose(cli.out);
-	fclose(cli.err);
-	return exit;
-}
-
-static void expect_text(const char *text, const char *part)
-{
-	if (!strstr(text, part))
-		fail_msg("no '%s' in:\n%s", part, text);
+	snprintf(whole, sizeof(whole), "%s --root %s", line, root);
+	return run(whole);
 }
 
 static void the_verb_shows_them(void **state)
 {
 	unsetenv("SSH_CONNECTION");
-	assert_int_equal(run("port list"), CLI_DONE);
+	assert_int_equal(run_here("port list"), CLI_DONE);
 	expect_text(out_text, "PCI           INTERFACE  DRIVER      NUMA  LINK");
 	expect_text(out_text,
 		"0000:01:00.0  eth0       ixgbe       1     up, 25 Gb/s  1      default route  -");
 	expect_text(out_text, "0000:06:00.0  -          vfio-pci    1     -            16     -    "
 			      "          vfio-pci");
-	assert_int_equal(run("port list -o wide"), CLI_DONE);
+	assert_int_equal(run_here("port list -o wide"), CLI_DONE);
 	expect_text(out_text, "02:00:00:00:00:01");
-	assert_int_equal(run("port list -o name"), CLI_DONE);
+	assert_int_equal(run_here("port list -o name"), CLI_DONE);
 	expect_text(out_text, "0000:0a:00.0\neth7\n");
 	setenv("SSH_CONNECTION", "192.0.2.9 50000 192.0.2.1 22", 1);
-	assert_int_equal(run("port list -o json"), CLI_DONE);
+	assert_int_equal(run_here("port list -o json"), CLI_DONE);
 	unsetenv("SSH_CONNECTION");
 	expect_text(out_text, "\"login\": true");
 	expect_text(out_text, "\"iommu_group\": 12");
@@ -577,43 +546,43 @@ static void the_verb_shows_them(void **state)
 
 static void the_verb_binds(void **state)
 {
-	assert_int_equal(run("port bind eth6 --dry-run"), CLI_DONE);
+	assert_int_equal(run_here("port bind eth6 --dry-run"), CLI_DONE);
 	expect_text(out_text,
 		"would write 'vfio-pci' to /sys/bus/pci/devices/0000:09:00.0/driver_override\n");
 	expect_text(out_text, "would write '0000:09:00.0' to /sys/bus/pci/drivers_probe\n");
 	assert_string_equal(driver_of("0000:09:00.0"), "e1000e");
-	assert_int_equal(run("port unbind 06:00.0 --dry-run"), CLI_DONE);
+	assert_int_equal(run_here("port unbind 06:00.0 --dry-run"), CLI_DONE);
 	expect_text(
 		out_text, "would write '' to /sys/bus/pci/devices/0000:06:00.0/driver_override\n");
-	assert_int_equal(run("port bind eth6 --dry-run -o json"), CLI_DONE);
+	assert_int_equal(run_here("port bind eth6 --dry-run -o json"), CLI_DONE);
 	expect_text(out_text, "\"changed\": true");
-	assert_int_equal(run("port bind 06:00.0"), CLI_DONE);
+	assert_int_equal(run_here("port bind 06:00.0"), CLI_DONE);
 	assert_string_equal(out_text, "0000:06:00.0 was bound to vfio-pci already\n");
-	assert_int_equal(run("port unbind eth6 -o name"), CLI_DONE);
+	assert_int_equal(run_here("port unbind eth6 -o name"), CLI_DONE);
 	assert_string_equal(out_text, "0000:09:00.0\n");
-	assert_int_equal(run("port bind eth0"), CLI_REFUSED);
+	assert_int_equal(run_here("port bind eth0"), CLI_REFUSED);
 	expect_text(err_text, "penstock: 0000:01:00.0 (eth0) carries the default route");
-	assert_int_equal(run("port bind eth0 --dry-run"), CLI_REFUSED);
+	assert_int_equal(run_here("port bind eth0 --dry-run"), CLI_REFUSED);
 	// The real writer, without a kernel behind the files: vfio-pci takes nothing.
 	put("/sys/bus/pci/drivers/e1000e/unbind", "");
 	point("/sys/bus/pci/devices/0000:09:00.0/driver", "../../drivers/e1000e");
-	assert_int_equal(run("port bind eth6"), CLI_REFUSED);
+	assert_int_equal(run_here("port bind eth6"), CLI_REFUSED);
 	expect_text(err_text, "vfio-pci did not take 0000:09:00.0");
 }
 
 static void wrong_usage_of_the_verb(void **state)
 {
-	assert_int_equal(run("port"), CLI_USAGE);
-	assert_int_equal(run("port frobnicate"), CLI_USAGE);
-	assert_int_equal(run("port list eth0"), CLI_USAGE);
-	assert_int_equal(run("port bind"), CLI_USAGE);
-	assert_int_equal(run("port bind eth6 nosuch"), CLI_REFUSED);
+	assert_int_equal(run_here("port"), CLI_USAGE);
+	assert_int_equal(run_here("port frobnicate"), CLI_USAGE);
+	assert_int_equal(run_here("port list eth0"), CLI_USAGE);
+	assert_int_equal(run_here("port bind"), CLI_USAGE);
+	assert_int_equal(run_here("port bind eth6 nosuch"), CLI_REFUSED);
 	expect_text(err_text, "there is no network card 'nosuch'; `penstock port list`");
 	remove_system();
 	mkdir(root, 0755);
-	assert_int_equal(run("port list"), CLI_DONE);
+	assert_int_equal(run_here("port list"), CLI_DONE);
 	expect_text(err_text, "There are no network cards");
-	assert_int_equal(run("port list -o json"), CLI_DONE);
+	assert_int_equal(run_here("port list -o json"), CLI_DONE);
 	assert_string_equal(out_text, "[]\n");
 }
 
@@ -637,12 +606,8 @@ int main(void)
 		TEST(the_verb_binds),
 		TEST(wrong_usage_of_the_verb),
 	};
-	int result;
 
 	if (!mkdtemp(root))
 		return 1;
-	result = cmocka_run_group_tests(tests, NULL, NULL);
-	free(out_text);
-	free(err_text);
-	return result;
+	return cmocka_run_group_tests(tests, NULL, cleanup);
 }
