@@ -70,7 +70,6 @@ start_host() { # start_host NAME FLAGS...
 	shift
 	start "$name" "${as_host[@]}" "$usr/bin/penstock-fnhost" --config "$etc/fnhost.yaml" "$@"
 }
-node_up() { [ "$(penstock get node "$1" -o json | jq -r .status.state)" = ready ]; }
 instances() { penstock get instances -o json | jq -r '.[] | "\(.metadata.name) \(.status.pid)"' | sort; }
 log_says() { grep -qF -- "$2" "$stack_run/$1.log"; }
 connects() { # connects UID GROUP: to the peer socket
@@ -89,7 +88,7 @@ stack_dataplane_pid=$process_pid
 expect "the gateway makes its port with NET_ADMIN" netns_tap "$stack_ns" "$stack_link" "$stack_host/24" "$process_pid"
 expect "the function host starts as a user without powers" start_host n1
 host_pid[n1]=$process_pid
-expect "and joins" wait_for 10 "node n1" "${host_pid[n1]}" node_up n1
+expect "and joins" wait_for 10 "node n1" "${host_pid[n1]}" node_ready n1
 
 manifest_gateway | smoke_apply
 smoke_apply <"$usr/share/penstock/examples/functions.yaml"
@@ -104,7 +103,7 @@ before=$(instances)
 process_stop "${host_pid[n1]}" 20
 start_host n1
 host_pid[n1]=$process_pid
-same_instances() { node_up n1 && [ "$(instances)" = "$before" ]; }
+same_instances() { node_ready n1 && [ "$(instances)" = "$before" ]; }
 expect "instances are the same afterwards" wait_for 15 "n1 to take them up" "${host_pid[n1]}" same_instances
 expect "and take calls" stack_wait_call echo
 
@@ -114,10 +113,10 @@ install -d -m 0750 -o $fn_uid -g $fn_uid "$stack_run/fnhost-n2" "$stack_run/fnho
 start_host n2 --name n2 --control "$stack_host:7879" --state "$stack_run/fnhost-n2" --listen 127.0.0.1:7882
 n2_pid=$process_pid
 expect "without it a host is refused" wait_for 10 "the refusal" "$n2_pid" log_says n2 "join token is missing or wrong"
-expect_status "and is no node" 1 node_up n2
+expect_status "and is no node" 1 node_ready n2
 process_stop "$n2_pid"
 start_host n3 --name n3 --control "$stack_host:7879" --state "$stack_run/fnhost-n3" --listen 127.0.0.1:7883 --token-file "$etc/token"
-expect "with it a host joins" wait_for 10 "node n3" "$process_pid" node_up n3
+expect "with it a host joins" wait_for 10 "node n3" "$process_pid" node_ready n3
 connected() { [ "$(penstock get gateway gw2 -o json | jq -r .status.connected)" = true ]; }
 manifest_gateway | sed 's/gw1/gw2/; s,10.77.0.2/24,10.78.0.2/24,' | smoke_apply
 start gw2 "${as_gateway[@]}" "$usr/bin/penstock-dataplane" --config "$etc/dataplane.yaml" \

@@ -15,7 +15,6 @@ job_apply() {
 	} | smoke_apply
 }
 
-node_ready() { [ "$(penstock get node "$1" -o json | jq -r .status.state)" = ready ]; }
 status() { penstock get job "$1" -o json | jq -r ".status | $2"; }
 status_is() { [ "$(status "$1" "$2")" = "$3" ]; }
 # All it ever had.

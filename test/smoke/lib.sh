@@ -224,6 +224,8 @@ host_start() {
 	host_pid[$name]=$process_pid
 }
 
+node_ready() { [ "$(penstock get node "$1" -o json | jq -r .status.state)" = ready ]; }
+
 # After a kill -9.
 controlplane_restart() {
 	kill -KILL "$stack_controlplane_pid"

@@ -20,7 +20,6 @@ function_apply() {
 	EOF
 }
 
-node_ready() { [ "$(penstock get node "$1" -o json | jq -r .status.state)" = ready ]; }
 # How many run of which version, as "4x1 1x2".
 running() {
 	penstock get instances -o json | jq -r '[.[] | select(.status.state == "running")] | group_by(.spec.version) |
