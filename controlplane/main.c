@@ -62,15 +62,23 @@ static bool put_journal(struct server *s)
 	int rc;
 
 	store = store_journal_open(dir, s->store, 0, &rc);
-	if (!store) {
+	if (!store && rc == -ENODATA)
 		log_error(SUBSYSTEM,
-			rc == -ENODATA ? "%s/journal is not there, and the store needs what was in "
-					 "it (%s): bring it back, or restore a backup"
-				       : "cannot use %s/journal: %s; see whether the disk is full, "
-					 "what dmesg says of it, and who owns the file",
+			"%s/journal is not there, and the store needs what was in it: bring it "
+			"back, or restore a backup",
+			dir);
+	else if (!store && rc == -ESTALE)
+		log_error(SUBSYSTEM,
+			"%s/journal does not belong to the store.mdb beside it, which is older or "
+			"newer: bring back the two that belong together, or restore a backup",
+			dir);
+	else if (!store)
+		log_error(SUBSYSTEM,
+			"cannot use %s/journal: %s; see whether the disk is full, what dmesg says "
+			"of it, and who owns the file",
 			dir, strerror(-rc));
+	if (!store)
 		return false;
-	}
 	if (rc)
 		log_warn(SUBSYSTEM,
 			"no room for %s/journal (64 MiB): changes take longer to store; free some "

@@ -472,11 +472,6 @@ static int check_run(struct store_journal *s, const struct applied *applied)
 	if (!applied->needed || !s->file.first || applied->run == s->file.run)
 		return 0;
 	rc = applied->run == s->file.before ? journal_file_holds(&s->file) : 1;
-	if (rc > 0)
-		log_error("store",
-			"%s/journal does not belong to the store.mdb beside it, which is older or "
-			"newer: bring back the two that belong together, or restore a backup",
-			s->directory);
 	return rc > 0 ? -ESTALE : rc;
 }
 
