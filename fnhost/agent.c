@@ -5,7 +5,8 @@
 //      ^                                                        |
 //      '---- back-off ---- down: instances and calls go on <----'
 //
-// Reports go out at once on a change (at most one in REPORT_COALESCE), and each second.
+// What has changed is reported at once (at most one report in REPORT_COALESCE), all there is first of all on a
+// connection, and each second.
 #include "fnhost/agent.h"
 
 #include <errno.h>
@@ -42,7 +43,8 @@ struct agent {
 	bool told_down;
 	bool helped; // the counters' sentences were sent on this connection
 	struct timer report;
-	ns_t reported;
+	ns_t reported;     // anything
+	ns_t reported_all;
 };
 
 // Messages out
@@ -76,14 +78,19 @@ static int make_request(struct host *h, struct rs_message *message, const char *
 static void report(struct agent *a, ns_t now)
 {
 	struct rs_message message = {0};
+	bool all = !a->helped || now >= a->reported_all + REPORT_INTERVAL;
 
 	a->reported = now;
-	// A report that does not go out is made up for by the next: it says how things are.
+	if (all)
+		a->reported_all = now;
+	// A report that does not go out is made up for by the next of all: it says how things are.
 	if (a->linked && a->link.state == LINK_UP &&
 		make_request(a->host, &message, "penstock.report",
-			report_make(a->host, now, !a->helped)) == 0 &&
-		rs_fire_and_forget(&a->link.session, &message) == 0)
+			all ? report_make(a->host, now, !a->helped) : report_news(a->host, now)) == 0 &&
+		rs_fire_and_forget(&a->link.session, &message) == 0) {
 		a->helped = true;
+		report_told(a->host);
+	}
 }
 
 static void on_report(struct timer *timer, ns_t now)
@@ -91,14 +98,16 @@ static void on_report(struct timer *timer, ns_t now)
 	struct agent *a = container_of(timer, struct agent, report);
 
 	report(a, now);
-	timer_arm(loop_timers(a->host->loop), timer, now + REPORT_INTERVAL);
+	timer_arm(loop_timers(a->host->loop), timer, a->reported_all + REPORT_INTERVAL);
 }
 
-void agent_changed(struct host *h)
+void agent_changed(struct instance *i)
 {
+	struct host *h = i->host;
 	struct agent *a = h->agent;
 	ns_t now = loop_now(h->loop), due;
 
+	i->news = true;
 	if (!a || !a->linked)
 		return;
 	due = a->reported + REPORT_COALESCE;

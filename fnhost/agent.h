@@ -18,7 +18,10 @@ void agent_fini(struct host *h);
 // Applies one message of the stream of assignments. 0, -EINVAL, -ENOTSUP (an op not known here), -ENOSPC, -ENOMEM.
 int agent_apply(struct host *h, json_t *message);
 
-// report.c
+// report.c: all there is.
 json_t *report_make(const struct host *h, ns_t now, bool help);
+// Instances that have changed since report_told().
+json_t *report_news(const struct host *h, ns_t now);
+void report_told(struct host *h);
 // In short, for SETUP.
 json_t *report_running(const struct host *h);

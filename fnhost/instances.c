@@ -205,7 +205,7 @@ static void on_running(struct shim *shim, int pid)
 		instance_step(i, LIFE_IS_READY);
 	i->dial_wanted = !i->job;
 	instance_next(i);
-	agent_changed(i->host);
+	agent_changed(i);
 }
 
 static void tell_end(const struct instance *i, int error)
@@ -490,7 +490,7 @@ void instance_step(struct instance *i, enum life_event event)
 	if (i->life.state == LIFE_DRAINING && i->member.running == 0)
 		instance_step(i, LIFE_IDLE);
 	if (i->life.state != before || actions)
-		agent_changed(i->host);
+		agent_changed(i);
 }
 
 // FNV-1a

@@ -47,6 +47,7 @@ struct instance {
 	bool marked;     // by the snapshot
 	bool forget;     // nobody asks for it any more: freed once it has ended
 	bool recorded;
+	bool news;       // has changed since it was last reported
 	uint64_t oom_kills; // of its cgroup before this start
 	uint32_t sync_token;
 	uint32_t calls_lost; // with this connection
@@ -94,8 +95,8 @@ bool instance_usable(struct instance *instance);
 void instance_call_ended(struct instance *instance, bool cancelled);
 // Why it ended last, or was given up; empty: it did not.
 const char *instance_reason(const struct instance *instance);
-// Something that agents report has changed; agent.c.
-void agent_changed(struct host *h);
+// agent.c: something of it has changed that is reported.
+void agent_changed(struct instance *instance);
 
 // record.c: the folder of an instance.
 int record_init(const struct options *o); // makes the folders

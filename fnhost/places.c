@@ -71,7 +71,7 @@ void places_begin(struct instance *i)
 	}
 	if (!timer_armed(&h->place_timer))
 		timer_arm(loop_timers(h->loop), &h->place_timer, loop_now(h->loop) + PLACE_WAIT_AGAIN);
-	agent_changed(h);
+	agent_changed(i);
 }
 
 void places_note(struct instance *i, enum life_state before)

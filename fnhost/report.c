@@ -84,13 +84,16 @@ static json_t *instance_json(const struct instance *i, ns_t now)
 	return json;
 }
 
-static json_t *all_instances(const struct host *h, ns_t now)
+static json_t *instances_json(const struct host *h, ns_t now, bool news)
 {
 	json_t *array = json_array();
 
-	list_for_each (at, &h->instances)
-		json_array_append_new(
-			array, instance_json(list_entry(at, struct instance, all), now));
+	list_for_each (at, &h->instances) {
+		const struct instance *i = list_entry(at, struct instance, all);
+
+		if (i->news || !news)
+			json_array_append_new(array, instance_json(i, now));
+	}
 	return array;
 }
 
@@ -147,9 +150,20 @@ json_t *report_make(const struct host *h, ns_t now, bool with_help)
 		json_object_set_new(help, key, json_string(counters[i].help));
 	}
 	json = json_pack("{s:s, s:o, s:o, s:o}", "start", h->start, "instances",
-		all_instances(h, now), "functions", functions, "counters", counts);
+		instances_json(h, now, false), "functions", functions, "counters", counts);
 	if (with_help)
 		json_object_set(json, "help", help);
 	json_decref(help);
 	return json;
+}
+
+json_t *report_news(const struct host *h, ns_t now)
+{
+	return json_pack("{s:s, s:o}", "start", h->start, "instances", instances_json(h, now, true));
+}
+
+void report_told(struct host *h)
+{
+	list_for_each (at, &h->instances)
+		list_entry(at, struct instance, all)->news = false;
 }

@@ -10,6 +10,7 @@
 //   stop ID                        want it stopped
 //   gone ID                        forget it
 //   again all                      tell all of it once more, in another snapshot
+//   drop host                      close the host's connection; it comes back
 //   logs ID LINES [follow]         ask for a log; its text goes to standard output
 //   call FUNCTION DATA             call as a gateway; "reply TEXT" or "error CODE TEXT" on standard output
 //   file FUNCTION IN OUT           the same with files; "reply" alone when OUT is written
@@ -302,6 +303,8 @@ static void run_line(char *line)
 		json = json_pack("{s:s, s:s}", "op", "instance_gone", "id", id);
 	} else if (strcmp(verb, "again") == 0 && platform.watch) {
 		snapshot(platform.watch);
+	} else if (strcmp(verb, "drop") == 0 && platform.host_up) {
+		link_close(&platform.host);
 	} else if (strcmp(verb, "logs") == 0) {
 		char text[256];
 

@@ -162,6 +162,7 @@ host_start
 expect "it is taken up" soon 5 is e1 .ready true
 took_up() { [ "$(counter instances_adopted)" = 4 ]; }
 expect "with all others" soon 5 took_up
+all_told
 expect "and none was started" same "$(counter instances_spawned)" 0
 expect "it is the same process" is e1 .pid "$pid"
 wait $loading
@@ -175,6 +176,7 @@ wait "$host"
 expect "it leaves with 0" same $? 0
 host_start
 expect "its instances are taken up again" soon 5 took_up
+all_told
 expect "and none was started" same "$(counter instances_spawned)" 0
 soon 5 ready e1
 expect "the same process still" is e1 .pid "$pid"

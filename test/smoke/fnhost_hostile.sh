@@ -98,6 +98,7 @@ wait "$host" 2>/dev/null
 host_start --cgroup "$folder" --logs-kept 3
 expect "the next host does not begin again" soon 5 is b1 .state failed
 expect "and tells the same sentence" given_up b1 "it ended by itself"
+all_told
 expect "it started none" same "$(counter instances_spawned)" 0
 expect "after $starts starts" at_least "$starts" 16
 soon 5 ready e1

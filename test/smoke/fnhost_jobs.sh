@@ -89,12 +89,26 @@ say "again all"
 job s6 'exit 0'
 expect "another snapshot with the same" soon 10 is s6 .state exited
 expect "does not end it" is s5 .state failed
+all_told
 expect "and is no reason to refuse it again" same "$(counter instances_refused)" 3
 say "stop s4"
 say "never s7 tiles 7 {\"kind\": \"job\", \"runtime\": \"oci\", \"command\": [\"x\"]}"
 expect "to stop what it cannot run it need not know how" soon 10 is s7 .state exited
 expect "what was refused has failed all the same" is s4 .state failed
 for id in s3 s4 s5 s6 s7; do say "gone $id"; done
+
+echo "reports"
+# Of the newest connection.
+first_report() { awk '/^setup / { n = 1; first = "" } n && /^report / { first = substr($0, 8); n = 0 } END { print first }' "$dir/platform.log"; }
+news() { grep '^report ' "$dir/platform.log" | grep -v '"counters"' | cut -c8- | jq -s 'map(.instances | length)' | jq "$1"; }
+expect "a change is told at once" at_least "$(news 'map(select(. > 0)) | length')" 1
+expect "without all others" at_most "$(news max)" 3
+before=$(grep -c '^setup ' "$dir/platform.log")
+say "drop host"
+came_back() { [ "$(grep -c '^setup ' "$dir/platform.log")" -gt "$before" ] && [ -n "$(first_report)" ]; }
+expect "the host comes back" soon 10 came_back
+ids() { jq -c '[.instances[].id] | sort'; }
+expect "and tells of all first" same "$(first_report | ids)" "$(report . | ids)"
 
 echo "a service"
 mkfifo "$dir/v1"
@@ -285,6 +299,7 @@ say "stop c7"
 expect "what is not wanted any more does not wait" soon 10 ended c7 "exited 0 0 "
 say "stop c2"
 expect "a place that is given back later is taken, too" soon 10 output c6 begun
+all_told
 expect "nothing of it was refused" same "$(counter instances_refused)" 1
 
 kill -TERM "$host"

@@ -76,8 +76,18 @@ instance() { # instance ID FUNCTION CONCURRENCY [MORE JSON]
 	say "run $1 $2 1 {\"runtime\":\"process\",\"command\":[\"demo-$2\"],\"concurrency\":$3${4:+,$4}}"
 }
 
-# The newest report, through jq.
-report() { grep '^report ' "$dir/platform.log" | tail -n 1 | cut -c8- | jq -r "$1" 2>/dev/null; }
+# The newest report that names all, with what those behind it have told since, through jq.
+report() {
+	awk '/^report / { if (/"counters"/) n = 0; line[n++] = substr($0, 8) } END { for (i = 0; i < n; i++) print line[i] }' \
+		"$dir/platform.log" | jq -rs ".[0] + {instances: map(.instances[]) | group_by(.id) | map(last)} | $1" 2>/dev/null
+}
+# After the next report that names all. What is to be counted no further is looked at behind it.
+all_told() {
+	local before
+	before=$(grep -c '^report .*"counters"' "$dir/platform.log")
+	soon 5 told_more "$before"
+}
+told_more() { [ "$(grep -c '^report .*"counters"' "$dir/platform.log")" -gt "$1" ]; }
 of() { report ".instances[] | select(.id == \"$1\") | $2"; }
 is() { [ "$(of "$1" "$2")" = "$3" ]; }
 counter() { report ".counters[\"host.$1\"]"; }
