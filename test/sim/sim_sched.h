@@ -7,7 +7,7 @@
 #include "sched/sched.h"
 
 #define NODES_MAX 10 // scarce: much is blocked
-#define BIG 24       // nodes at rest, more than any job asks for on distinct hosts
+#define BIG 32       // nodes at rest, more than any job asks for on distinct hosts, with canaries
 #define JOBS_MAX 30
 #define WORKERS 4
 #define IMAGES 5
