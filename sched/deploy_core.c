@@ -351,11 +351,16 @@ int sched_deploy_unchanged(struct sched_core *c, uint32_t slot, ns_t now)
 
 static int set_status(struct sched_core *c, uint32_t job, uint8_t status, ns_t now)
 {
-	struct sched_deployment d = *job_of(c, job)->deployment;
+	const struct sched_job *j = job_of(c, job);
+	struct sched_deployment d = *j->deployment, resumed;
 	int rc;
 
 	d.status = status;
 	d.why = SCHED_DEPLOYMENT_BY_HAND;
+	// Since it failed it may have been put without canaries.
+	if (status == SCHED_DEPLOYMENT_RUNNING &&
+		sched_deployment_goes_on(&d, sched_job_spec(j), &resumed))
+		d = resumed;
 	d.changed_ns = now;
 	rc = put(c, job, &d);
 	if (!rc && status == SCHED_DEPLOYMENT_RUNNING)

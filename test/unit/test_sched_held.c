@@ -417,6 +417,24 @@ static void b77_failed_and_stopped_is_cancelled(void **state)
 	assert_int_equal(world_live(w, job), 2);
 }
 
+// It failed, was put again without canaries, and is resumed before these were told to stop: they
+// take their places.
+static void b77_resumed_without_canaries(void **state)
+{
+	struct world *w = *state;
+	uint32_t job = deploy_with_canaries(w, 3, 1);
+
+	world_settle(w);
+	deploy_act(w, job, SCHED_DEPLOYMENT_FAIL);
+	w->group.canaries = 0;
+	world_job(w, "j", 3);
+	deploy_act(w, job, SCHED_DEPLOYMENT_RESUME);
+	world_settle(w);
+	assert_int_equal(world_live_version(w, job, 2), 3);
+	assert_int_equal(flagged(w, job), 0);
+	assert_int_equal(deploy_status(w, job), SCHED_DEPLOYMENT_SUCCESSFUL);
+}
+
 // Stopped and put again before anything was told to stop: canaries take their places, and the next
 // version has them go one by one as well.
 static void b77_stopped_for_a_moment(void **state)
@@ -487,6 +505,7 @@ int main(void)
 		TEST(b77_what_is_the_same_backs_off),
 		TEST(b77_stopped_is_cancelled),
 		TEST(b77_failed_and_stopped_is_cancelled),
+		TEST(b77_resumed_without_canaries),
 		TEST(b77_stopped_for_a_moment),
 		TEST(b77_successful_has_no_canaries),
 	};
