@@ -255,11 +255,14 @@ void api_storage_failed(const struct api *api, struct api_response *r, int error
 {
 	const char *where = api->registry->where;
 
+	r->wait_seq = 0;
+	// What was asked for is stored; the event that tells of it is not.
+	if (r->wait_index && r->wait_index <= api->scheduler->durable(api->scheduler_user))
+		return;
 	if (r->wait_index) {
 		not_yet_stored(r, error);
 		return;
 	}
-	r->wait_seq = 0;
 	r->allow[0] = 0;
 	if (error == -ENOSPC)
 		api_error(r, 507, "storage_full", NULL,

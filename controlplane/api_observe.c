@@ -301,10 +301,10 @@ static void control_metrics(const struct api *api, const struct prom *p, ns_t no
 	single(p, "penstock_services", "gauge", "Routes that gateways are told of.",
 		publisher_services(api->publisher));
 	single(p, "penstock_controlplane_seq", "gauge", "The last durable change.", r->durable);
-	single(p, "penstock_controlplane_commits_total", "counter", "Batches of changes stored.",
+	single(p, "penstock_controlplane_commits_total", "counter", "Commits to the store: changes, placements, or both.",
 		r->commits);
 	single(p, "penstock_controlplane_commit_errors_total", "counter",
-		"Batches that could not be stored.", r->commit_errors);
+		"Commits that failed.", r->commit_errors);
 	single(p, "penstock_controlplane_store_bytes", "gauge", "Bytes that the store uses.",
 		r->stat.used_bytes);
 	prom_heading(p, "penstock_controlplane_requests_total", "counter",

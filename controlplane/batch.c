@@ -199,14 +199,14 @@ static int store_batch(struct registry *r, struct batch *b, const struct registr
 	return store_commit(r->store, &txn);
 }
 
-int registry_commit(struct registry *r, struct batch *sealed)
+int registry_commit(struct registry *r, struct batch *sealed, bool always)
 {
 	struct batch alone = {.last_seq = r->commit.seq, .published = r->commit.published};
 	struct batch *b = sealed ? sealed : &alone;
 	bool joins = r->rider && r->rider->join(r->rider->user, b);
 	int rc = -ENODATA;
 
-	if (sealed || joins) {
+	if (sealed || joins || always) {
 		const struct registry_commit next = {
 			r->commit.number + 1, b->last_seq, b->published};
 
@@ -272,7 +272,7 @@ int registry_flush(struct registry *r)
 	do {
 		struct batch *b = registry_seal(r);
 
-		rc = registry_commit(r, b);
+		rc = registry_commit(r, b, false);
 		if (b)
 			registry_settle(r, rc);
 		else if (rc != -ENODATA)

@@ -7,19 +7,31 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#define RETRY (200 * NS_PER_MS)
+
 static bool has_work(const struct committer *c)
 {
-	return c->batch || (c->wanted && !c->held);
+	return c->batch || (c->wanted && (!c->retry_at || clock_now() >= c->retry_at));
+}
+
+static void wait_for_work(struct committer *c)
+{
+	const struct timespec until = {c->retry_at / NS_PER_SEC, c->retry_at % NS_PER_SEC};
+
+	if (c->wanted)
+		pthread_cond_timedwait(&c->work, &c->lock, &until);
+	else
+		pthread_cond_wait(&c->work, &c->lock);
 }
 
 // True if the main thread is to know it now.
 static bool note(struct committer *c, bool with_batch, int error)
 {
 	struct commit_result *r = &c->result;
-	bool news = with_batch || error || c->failed;
+	bool news = with_batch || error || r->last;
 
-	c->failed = c->held = error != 0;
-	// What was to join is not stored.
+	r->last = error;
+	c->retry_at = error ? clock_now() + RETRY : 0;
 	c->wanted |= error != 0;
 	r->alone += !with_batch && !error;
 	r->alone_error = with_batch ? 0 : error;
@@ -35,14 +47,14 @@ static void commit_one(struct committer *c)
 	struct batch *batch = c->batch;
 	struct store_stat stat = {0};
 	const uint64_t one = 1;
-	bool news = false;
+	bool news = false, failed = c->result.last != 0;
 	int error;
 
 	c->batch = NULL;
 	c->wanted = false;
 	c->begun++;
 	pthread_mutex_unlock(&c->lock);
-	error = registry_commit(c->registry, batch);
+	error = registry_commit(c->registry, batch, failed);
 	if (!error)
 		store_stat(c->registry->store, &stat);
 	pthread_mutex_lock(&c->lock);
@@ -65,7 +77,7 @@ static void *run(void *arg)
 		if (has_work(c))
 			commit_one(c);
 		else
-			pthread_cond_wait(&c->work, &c->lock);
+			wait_for_work(c);
 	}
 	pthread_mutex_unlock(&c->lock);
 	return NULL;
@@ -73,14 +85,18 @@ static void *run(void *arg)
 
 int committer_start(struct committer *c, struct registry *registry)
 {
+	pthread_condattr_t monotonic;
 	int rc;
 
-	*c = (struct committer){.registry = registry};
+	*c = (struct committer){.registry = registry, .result.stat = registry->stat};
 	c->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (c->event_fd < 0)
 		return -errno;
 	pthread_mutex_init(&c->lock, NULL);
-	pthread_cond_init(&c->work, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->work, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	pthread_cond_init(&c->rest, NULL);
 	rc = pthread_create(&c->thread, NULL, run, c);
 	if (rc)
@@ -102,15 +118,6 @@ void committer_wake(void *committer)
 
 	pthread_mutex_lock(&c->lock);
 	c->wanted = true;
-	if (!c->held)
-		pthread_cond_signal(&c->work);
-	pthread_mutex_unlock(&c->lock);
-}
-
-void committer_try_again(struct committer *c)
-{
-	pthread_mutex_lock(&c->lock);
-	c->held = false;
 	pthread_cond_signal(&c->work);
 	pthread_mutex_unlock(&c->lock);
 }
@@ -125,7 +132,7 @@ struct commit_result committer_take(struct committer *c, bool wait)
 	while (wait && c->ended < until && (c->begun > c->ended || has_work(c)))
 		pthread_cond_wait(&c->rest, &c->lock);
 	result = c->result;
-	c->result = (struct commit_result){.stat = result.stat};
+	c->result = (struct commit_result){.last = result.last, .stat = result.stat};
 	if (read(c->event_fd, &count, sizeof(count)) < 0)
 		count = 0;  // it was not told
 	pthread_mutex_unlock(&c->lock);

@@ -5,7 +5,7 @@
 // An exchange is one request on its way:
 //
 //   headers ──▶ body ──▶ api_handle() ──wait_seq reached──────────────────────▶ answered
-//                            └──not yet durable──▶ suspended ──http_settled()──▶ answered
+//                            └──not yet durable──▶ suspended ──http_settled(), http_logged()──▶ answered
 //
 // A follower is an answer that does not end (/v1/events?follow=1): when it has sent all there is it
 // is suspended until the next batch settles. libmicrohttpd does not look at a suspended connection,
@@ -372,9 +372,10 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **st
 	*state = NULL;
 }
 
+// An error does not concern what is stored already.
 static void go_on(struct http *h, struct exchange *x, int error)
 {
-	if (error)
+	if (!api_settled(h->api, &x->response))
 		api_storage_failed(h->api, &x->response, error);
 	list_del(&x->link);
 	h->again = true;
@@ -387,9 +388,8 @@ void http_logged(struct http *h, int error)
 		struct exchange *x = list_entry(at, struct exchange, link);
 
 		// A change may still be stored: it comes with a batch.
-		if (error ? x->response.wait_index &&
-					x->response.wait_seq <= h->api->registry->durable
-			  : api_settled(h->api, &x->response))
+		if (api_settled(h->api, &x->response) ||
+			(error && x->response.wait_seq <= h->api->registry->durable))
 			go_on(h, x, error);
 	}
 }

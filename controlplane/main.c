@@ -31,14 +31,12 @@
 
 #define SUBSYSTEM "controlplane"
 #define STOP_TIMEOUT (2 * NS_PER_SEC)
-#define STORE_RETRY (200 * NS_PER_MS)
 
 struct server {
 	struct options options;
 	struct store *store;
 	struct registry registry;
 	struct committer committer;
-	ns_t retry_at;  // after a commit that failed
 	struct publisher publisher;
 	struct orchestrator orchestrator;
 	struct telemetry *telemetry;
@@ -389,40 +387,46 @@ static void tell_trouble(const struct server *s, int result)
 		log_info(SUBSYSTEM, "changes are stored again");
 }
 
-static void heed(struct server *s, int error)
+// In the registry and in the log.
+static void heed(struct server *s, const struct commit_result *r)
 {
-	if (error)
-		s->retry_at = clock_now() + STORE_RETRY;
-	tell_trouble(s, error);
-	if (error == -EAGAIN)
+	if (r->alone || r->alone_error) {
+		tell_trouble(s, r->alone_error);
+		registry_rode(&s->registry, r->alone, r->alone_error);
+	}
+	if (r->settled) {
+		tell_trouble(s, r->error);
+		registry_settle(&s->registry, r->error);
+	}
+	tell_trouble(s, r->last);
+	s->registry.last_error = r->last;
+	if (!r->last)
+		s->registry.stat = r->stat;
+	if (r->last == -EAGAIN && !s->stop)
 		lost_track(s);
 }
 
+// What is stored is told before what is not: both may be in one result.
 static void settle(struct server *s, bool wait)
 {
 	const struct commit_result r = committer_take(&s->committer, wait);
 
-	if (r.alone || (r.settled && !r.error))
-		s->registry.stat = r.stat;
-	if (r.settled) {
-		heed(s, r.error);
-		registry_settle(&s->registry, r.error);
-		http_settled(&s->control, r.error);
-	}
-	if (r.alone || r.alone_error) {
-		heed(s, r.alone_error);
-		registry_rode(&s->registry, r.alone, r.alone_error);
-	}
+	heed(s, &r);
+	if (scheduler_settle(&s->orchestrator.scheduler))
+		http_logged(&s->control, 0);
 	if (r.alone_error)
 		http_logged(&s->control, r.alone_error);
+	if (r.settled)
+		http_settled(&s->control, r.error);
 }
 
-// The scheduler's log comes again a while after a commit that failed; a client's change does not wait.
+// What the scheduler puts into batches waits until the store takes something again; a client's
+// change does not.
 static bool pauses(const struct server *s)
 {
 	const struct batch *b = s->registry.collecting;
 
-	return s->registry.last_error && clock_now() < s->retry_at && !(b && b->count);
+	return s->registry.last_error && !(b && b->count);
 }
 
 static void hand_over(struct server *s)
@@ -434,14 +438,6 @@ static void hand_over(struct server *s)
 	batch = registry_seal(&s->registry);
 	if (batch)
 		committer_submit(&s->committer, batch);
-	else if (s->registry.last_error)
-		committer_try_again(&s->committer);
-}
-
-static void settle_log(struct server *s)
-{
-	if (scheduler_settle(&s->orchestrator.scheduler))
-		http_logged(&s->control, 0);
 }
 
 static int sleep_ms(const struct server *s)
@@ -452,8 +448,6 @@ static int sleep_ms(const struct server *s)
 			     s->has_metrics ? http_timeout_ms(&s->metrics) : -1};
 
 	next = due < next ? due : next;
-	if (s->registry.last_error && s->retry_at < next)
-		next = s->retry_at > now ? s->retry_at : now + STORE_RETRY;
 	if (next != NS_NEVER)
 		ms = next <= now
 			     ? 0
@@ -489,7 +483,6 @@ static void turn(struct server *s)
 	}
 	take_signal(s);
 	settle(s, false);
-	settle_log(s);
 	http_run(&s->control);
 	if (s->has_metrics)
 		http_run(&s->metrics);
@@ -505,7 +498,6 @@ static void finish_commits(struct server *s)
 {
 	for (int i = 0; i < 3; i++) {
 		settle(s, true);
-		settle_log(s);
 		http_run(&s->control);
 		hand_over(s);
 	}

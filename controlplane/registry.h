@@ -59,7 +59,8 @@ struct batch {
 	size_t compare_count, compare_room;
 };
 
-// Whoever stores something of its own in the registry's commits: with a batch, from the main thread,
+// Whoever stores something of its own in the registry's commits: with a batch, from the main
+// thread,
 struct registry_rider {
 	bool (*pending)(void *user);
 	void (*ride)(void *user, struct batch *batch);  // with batch_write_bytes()
@@ -131,14 +132,15 @@ int registry_note(struct registry *r, const char *type, enum kind kind, const ch
 
 // The batch to commit now, or NULL if there is none or one is with the store.
 struct batch *registry_seal(struct registry *r);
-// Stores it (NULL: none) with what joins it. 0, -ENODATA: there is nothing, or the store's error. The
-// committing thread's, if there is one.
-int registry_commit(struct registry *r, struct batch *sealed);
+// Stores it (NULL: none) with what joins it. always: the number alone, too. 0, -ENODATA: there was
+// nothing, or the store's error. The committing thread's, if there is one.
+int registry_commit(struct registry *r, struct batch *sealed, bool always);
 // The result of the sealed batch. Returns true if changes were undone.
 bool registry_settle(struct registry *r, int error);
 // The same of commits without a batch: so many good ones, then one with this error, or none (0).
 void registry_rode(struct registry *r, uint64_t commits, int error);
-// Seals, commits and settles here and now, for tests and at the end. 0 or the store's error.
+// Seals, commits and settles here and now: before there is a committing thread, and in tests. 0 or
+// the store's error.
 int registry_flush(struct registry *r);
 
 // The first durable event behind `after`; NULL if there is none yet. *gone: it was dropped from the

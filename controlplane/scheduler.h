@@ -12,7 +12,7 @@
 // itself as soon as it is free. A keeper thread sees to what is due when nothing happens.
 //
 // Planning holds no lock. What is in the log is told to nobody (deeds) before it is durable. A commit
-// that fails is tried again with the next batch: the bytes stay here.
+// that fails is tried again with the next one: the bytes stay here.
 //
 // All functions belong to the main thread, but those of the committing thread.
 #pragma once

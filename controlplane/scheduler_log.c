@@ -3,9 +3,10 @@
 //
 // Records: "sched/checkpoint", the whole state (if it is large, in parts of their own), and
 // "sched/log/N", transactions up to index N, in the order of their keys. One record a commit: what
-// collected since the one before; the committing thread takes it when it begins. When the logs are larger than the checkpoint a new one
-// (scheduler_checkpoint.c) takes their place, in one transaction with their removal. The first
-// record behind it may begin before it: what the checkpoint covers is skipped.
+// collected since the one before; the committing thread takes it when it begins. When the logs are
+// larger than the checkpoint a new one (scheduler_checkpoint.c) takes their place, in one
+// transaction with their removal. The first record behind it may begin before it: what the
+// checkpoint covers is skipped.
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

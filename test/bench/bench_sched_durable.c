@@ -193,13 +193,14 @@ static void tell_open(
 			: "single at %.2f, %u workers: %.0f evaluations/s, %.1f us of CPU each; "
 			  "enqueue to durable p50 %.0f, p99 %.0f, p99.9 %.0f, max %.0f us; "
 			  "fdatasync p50 %.0f, p99 %.0f us, of an append %.0f us: %.2f times; with "
-			  "arrivals as ours p50 %.0f, p99 %.0f us; p99 of the middle second %.0f us, "
-			  "where fdatasync alone has %.0f: %.2f times fdatasync; a commit p50 "
+			  "arrivals as ours p50 %.0f, p99 %.0f us; p99 of the middle second "
+			  "%.0f us, where fdatasync alone has %.0f: %.2f times fdatasync; a commit p50 "
 			  "%.0f, p99 %.0f us\n",
 		load, d->options.workers, rate, cpu_us, us(hist_quantile(h, 0.5)), p99,
 		us(hist_quantile(h, 0.999)), us(h->max), us(hist_quantile(&p->overwrite, 0.5)),
 		over, append, p99 / over, us(hist_quantile(&p->arrivals, 0.5)), arrivals,
-		second, us(seconds_p99(&p->seconds)), second / over, us(hist_quantile(&d->timed.commit, 0.5)),
+		second, us(seconds_p99(&p->seconds)), second / over,
+		us(hist_quantile(&d->timed.commit, 0.5)),
 		us(hist_quantile(&d->timed.commit, 0.99)));
 }
 
@@ -374,7 +375,8 @@ static int help(FILE *to)
 	      "  nodes-fail NODES FAIL JOBS COUNT   FAIL of the nodes fail at once\n"
 	      "  headofline NODES REPEATS           small jobs behind a huge and an impossible "
 	      "one\n"
-	      "The store is in DIR/bench-sched (./bench-sched-state/bench-sched), made, and removed at the end.\n",
+	      "The store is in DIR/bench-sched (DIR: ./bench-sched-state), made, and removed at the "
+	      "end.\n",
 		to);
 	return to == stdout ? 0 : 2;
 }

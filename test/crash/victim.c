@@ -160,8 +160,6 @@ static void hand_over(struct victim *v)
 
 	if (batch)
 		committer_submit(&v->committer, batch);
-	else if (v->registry.last_error)
-		committer_try_again(&v->committer);
 }
 
 static void settle(struct victim *v)
@@ -170,11 +168,9 @@ static void settle(struct victim *v)
 
 	stop_if(r.error == -EAGAIN || r.alone_error == -EAGAIN ? -EAGAIN : 0,
 		"the store is not what was written");
-	// As penstock-controlplane: what was refused is undone, and tried again.
+	// As penstock-controlplane: what was refused is undone, and the log tried again.
 	if (r.settled)
 		registry_settle(&v->registry, r.error);
-	if (r.alone || r.alone_error)
-		registry_rode(&v->registry, r.alone, r.alone_error);
 }
 
 static void settle_log(struct victim *v)

@@ -274,6 +274,9 @@ static void test_a_dispatch_is_told_when_it_is_durable(void **state)
 	snprintf(child, sizeof(child), "%s", text_at(a, "job"));
 	assert_int_equal(strncmp(child, "render-", 7), 0);
 	UNTIL(a->e, api_settled(&a->api, &a->last));
+	// A commit that fails behind it takes nothing back.
+	api_storage_failed(&a->api, &a->last, -EIO);
+	assert_int_equal(a->last.status, 201);
 	assert_int_equal(
 		ask(a, "POST", DISPATCH, "{\"meta\":{\"zoom\":\"12\"},\"token\":\"once\"}"), 200);
 	assert_string_equal(text_at(a, "job"), child);

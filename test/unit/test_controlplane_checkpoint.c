@@ -136,7 +136,7 @@ static void decide_only(struct env *e, int count)
 	put_echo(e, count, "a");
 	batch = registry_seal(&e->registry);
 	assert_non_null(batch);
-	assert_int_equal(registry_commit(&e->registry, batch), 0);
+	assert_int_equal(registry_commit(&e->registry, batch, false), 0);
 	registry_settle(&e->registry, 0);
 	while (!has_logged(&e->orchestrator.scheduler))
 		assert_true(clock_now() < give_up);
@@ -224,7 +224,7 @@ static void test_parts(void **state)
 			struct batch *batch = registry_seal(&e->registry);
 
 			assert_non_null(batch);
-			assert_int_equal(registry_commit(&e->registry, batch), 0);
+			assert_int_equal(registry_commit(&e->registry, batch, false), 0);
 			registry_settle(&e->registry, 0);
 			scheduler_settle(s);
 		}

@@ -54,7 +54,7 @@ static void joined(void *user, int error)
 	struct fixture *f = user;
 
 	if (!error)
-		f->stored = f->joining;
+		__atomic_store_n(&f->stored, f->joining, __ATOMIC_SEQ_CST);
 }
 
 static int setup(void **state)
@@ -170,30 +170,75 @@ static void test_nothing_is_not_committed(void **state)
 	assert_int_equal(f->r.commit.number, number);
 }
 
-// The main thread says when it is to be tried again, and is told when errors begin and end.
-static void test_an_error_holds_what_joins(void **state)
+static struct commit_result take_news(struct fixture *f)
+{
+	struct pollfd fd = {f->c.event_fd, POLLIN, 0};
+
+	assert_int_equal(poll(&fd, 1, 20000), 1);
+	return committer_take(&f->c, false);
+}
+
+// It is tried again by itself, and told when errors begin and end.
+static void test_an_error_ends(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t number = f->r.commit.number;
+	struct commit_result r;
+
+	store_mem_fail(f->store, -ENOSPC, 2);
+	want(f, 5);
+	r = take_news(f);
+	assert_int_equal(r.alone, 0);
+	assert_int_equal(r.alone_error, -ENOSPC);
+	assert_int_equal(r.last, -ENOSPC);
+	want(f, 6);
+	assert_int_equal(take_news(f).last, -ENOSPC);
+	r = take_news(f);
+	assert_int_equal(r.alone, 1);
+	assert_int_equal(r.alone_error, 0);
+	assert_int_equal(r.last, 0);
+	assert_int_equal(version_of(f, KEY), 6);
+	assert_int_equal(f->r.commit.number, number + 1);
+	assert_false(is_told(f));
+}
+
+// Nothing is left to store: whether the store takes something again is seen all the same.
+static void test_an_error_ends_without_work(void **state)
 {
 	struct fixture *f = *state;
 	struct commit_result r;
 
-	store_mem_fail(f->store, -ENOSPC, 1);
-	want(f, 5);
-	r = committer_take(&f->c, true);
-	assert_int_equal(r.alone, 0);
-	assert_int_equal(r.alone_error, -ENOSPC);
-	registry_rode(&f->r, r.alone, r.alone_error);
-	assert_int_equal(f->r.last_error, -ENOSPC);
-	want(f, 6);
-	r = committer_take(&f->c, true);
-	assert_int_equal(r.alone, 0);
-	assert_int_equal(version_of(f, KEY), 0);
-	assert_false(is_told(f));
-	committer_try_again(&f->c);
-	while (!is_told(f))
-		;
-	r = committer_take(&f->c, true);
+	store_mem_fail(f->store, -EIO, 1);
+	committer_submit(&f->c, note(f));
+	r = take_news(f);
+	assert_true(r.settled);
+	assert_int_equal(r.error, -EIO);
+	assert_int_equal(r.last, -EIO);
+	assert_true(registry_settle(&f->r, r.error));
+	r = take_news(f);
 	assert_int_equal(r.alone, 1);
-	assert_int_equal(r.alone_error, 0);
+	assert_int_equal(r.last, 0);
+}
+
+// What went well before an error does not hide it, and what comes behind it does not wait for the
+// main thread.
+static void test_an_error_behind_what_was_stored(void **state)
+{
+	struct fixture *f = *state;
+	struct commit_result r;
+
+	want(f, 5);
+	while (__atomic_load_n(&f->stored, __ATOMIC_SEQ_CST) != 5)
+		;
+	store_mem_fail(f->store, -ENOSPC, 1);
+	committer_submit(&f->c, note(f));
+	r = take_news(f);
+	assert_int_equal(r.alone, 1);
+	assert_true(r.settled);
+	assert_int_equal(r.error, -ENOSPC);
+	assert_int_equal(r.last, -ENOSPC);
+	want(f, 6);
+	assert_int_equal(take_news(f).last, 0);
 	assert_int_equal(version_of(f, KEY), 6);
 }
 
@@ -242,7 +287,9 @@ int main(void)
 		TEST(test_it_commits_without_a_batch),
 		TEST(test_what_is_there_joins_a_batch),
 		TEST(test_nothing_is_not_committed),
-		TEST(test_an_error_holds_what_joins),
+		TEST(test_an_error_ends),
+		TEST(test_an_error_ends_without_work),
+		TEST(test_an_error_behind_what_was_stored),
 		TEST(test_a_batch_does_not_wait),
 		TEST(test_others_are_noticed),
 	};

@@ -280,7 +280,7 @@ static void test_store_failure_and_restart(void **state)
 	put_echo(e, 4, "a");
 	e->broken = true;
 	batch = registry_seal(&e->registry);
-	assert_int_equal(registry_commit(&e->registry, batch), 0);
+	assert_int_equal(registry_commit(&e->registry, batch, false), 0);
 	store_mem_fail(e->store, -ENOSPC, 3);
 	registry_settle(&e->registry, 0);
 	// Until each of the failures has met a commit, however long the scheduler takes for one.

@@ -122,7 +122,7 @@ static void test_two_heads(void **state)
 	assert_int_equal(put(f, "b", "10.0.0.1:1"), 0);
 	assert_int_equal(put(f, "c", "10.0.0.1:1"), 0);
 	assert_null(registry_seal(&f->r));
-	assert_int_equal(registry_commit(&f->r, first), 0);
+	assert_int_equal(registry_commit(&f->r, first, false), 0);
 	assert_false(registry_settle(&f->r, 0));
 	assert_int_equal(f->r.durable, durable + 1);
 	assert_int_equal(f->changed, 1);
@@ -167,7 +167,7 @@ static void test_refused_batch_is_undone_with_all_behind_it(void **state)
 	put(f, "later", "10.0.0.1:1");
 	registry_note(&f->r, "connected", KIND_GATEWAY, "gw1", NULL, 1);
 	store_mem_fail(f->store, -ENOSPC, 1);
-	assert_int_equal(registry_commit(&f->r, b), -ENOSPC);
+	assert_int_equal(registry_commit(&f->r, b, false), -ENOSPC);
 	assert_true(registry_settle(&f->r, -ENOSPC));
 	assert_int_equal(f->r.seq, durable);
 	assert_int_equal(f->r.commit.number, meta);
