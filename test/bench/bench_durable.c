@@ -237,8 +237,11 @@ static void hand_over(struct durable *d)
 
 static void arm(struct durable *d, ns_t until)
 {
-	struct itimerspec at = {.it_value = {until / NS_PER_SEC, until % NS_PER_SEC}};
+	const struct itimerspec at = {.it_value = {until / NS_PER_SEC, until % NS_PER_SEC}};
 
+	if (until == d->armed)
+		return;
+	d->armed = until;
 	timerfd_settime(d->timer_fd, TFD_TIMER_ABSTIME, &at, NULL);
 }
 

@@ -44,6 +44,7 @@ struct durable {
 	struct committer committer;
 	struct scheduler scheduler;
 	int epoll_fd, timer_fd;
+	ns_t armed; // what the timer is set to
 	uint64_t placed, lost; // deeds
 	struct durable_small small;
 };

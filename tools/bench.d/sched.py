@@ -234,15 +234,19 @@ def show_single(found):
             f"at least {AIM_EVALUATIONS:,}; Nomad: {NOMAD_RATES['single']}")
     half = {name: found.median("penstock", "single", 0.5, name)
             for name in ("evaluations_per_s", "p50_us", "p99_us", "p999_us", "fdatasync_p99_us",
-                         "fdatasync_append_p99_us", "p99_by_fdatasync", "arrivals_p99_us", "p99_by_arrivals",
-                         "cpu_us_per_placement")}
+                         "fdatasync_append_p99_us", "p99_by_fdatasync", "arrivals_p50_us", "arrivals_p99_us",
+                         "p99_by_arrivals", "second_p99_us", "arrivals_second_p99_us", "cpu_us_per_placement")}
     print(f"single at {half['evaluations_per_s']:,.0f}/s, enqueue to durable: p50 {half['p50_us']:,.0f}, p99 "
           f"{half['p99_us']:,.0f}, p99.9 {half['p999_us']:,.0f} us; {half['cpu_us_per_placement']:.1f} us of CPU each; "
           f"fdatasync of 4 KiB in place p99 {half['fdatasync_p99_us']:,.0f}, appended "
-          f"{half['fdatasync_append_p99_us']:,.0f} us; with the same arrivals it alone takes p99 "
-          f"{half['arrivals_p99_us']:,.0f} us: {half['p99_by_arrivals']:.2f} times")
-    verdict("single: p99 against that of fdatasync in place", half["p99_by_fdatasync"],
+          f"{half['fdatasync_append_p99_us']:,.0f} us; p99 of the middle second {half['second_p99_us']:,.0f} us")
+    print(f"single: the same arrivals put through a bare loop of write and fdatasync: p50 "
+          f"{half['arrivals_p50_us']:,.0f}, p99 {half['arrivals_p99_us']:,.0f}, of the middle second "
+          f"{half['arrivals_second_p99_us']:,.0f} us")
+    verdict("single: p99 against that of fdatasync in place, one after the other", half["p99_by_fdatasync"],
             half["p99_by_fdatasync"] <= AIM_FDATASYNC, f"at most {AIM_FDATASYNC:g}")
+    verdict("single: p99 against that of fdatasync with the same arrivals", half["p99_by_arrivals"],
+            half["p99_by_arrivals"] <= AIM_FDATASYNC, f"at most {AIM_FDATASYNC:g}")
 
 
 def show_trouble(found):
