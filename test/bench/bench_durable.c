@@ -31,11 +31,10 @@ static void small_placed(struct durable *d, const char *name)
 {
 	uint32_t number = (uint32_t)strtoul(name + strlen(SMALL_PREFIX), NULL, 10);
 
-	ns_t now = clock_now();
-	uint64_t took = (uint64_t)(now - d->small.due[number]);
+	uint64_t took = (uint64_t)(clock_now() - d->small.due[number]);
 
 	hist_add(&d->small.latency, took);
-	seconds_add(&d->small.seconds, now, took);
+	seconds_add(&d->small.seconds, took);
 	d->small.placed++;
 }
 

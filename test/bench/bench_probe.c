@@ -84,16 +84,16 @@ static void sleep_until(ns_t until)
 		;
 }
 
-void probe_arrivals(const char *directory, double rate, ns_t duration, struct hist *all,
-	struct seconds *seconds)
+struct hist probe_arrivals(const char *directory, double rate, ns_t duration, uint64_t seed)
 {
 	struct file f = make_file(directory, BLOCKS);
 	size_t room = (size_t)(rate * (double)duration / 1e9 * 2) + 1000, first = 0, last = 0;
 	ns_t *due = malloc(room * sizeof(*due)), at = clock_now(), end = at + duration;
+	struct hist h = {0};
 	struct rng rng;
 
 	stop_if(!due, f.path);
-	rng_seed(&rng, 11);
+	rng_seed(&rng, seed);
 	for (unsigned k = 0; at < end; k++) {
 		ns_t now = clock_now();
 
@@ -104,11 +104,10 @@ void probe_arrivals(const char *directory, double rate, ns_t duration, struct hi
 			at += (ns_t)(-log(rng_unit(&rng)) * 1e9 / rate);
 		}
 		sync_block(&f, k % BLOCKS);
-		for (now = clock_now(); first < last; first++) {
-			hist_add(all, (uint64_t)(now - due[first]));
-			seconds_add(seconds, now, (uint64_t)(now - due[first]));
-		}
+		for (now = clock_now(); first < last; first++)
+			hist_add(&h, (uint64_t)(now - due[first]));
 	}
 	free(due);
 	remove_file(&f);
+	return h;
 }

@@ -7,11 +7,9 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/hist.h"
-#include "test/bench/bench_seconds.h"
 
 // One after the other, n times; append: the file grows, else its blocks are there.
 struct hist probe_syncs(const char *directory, unsigned n, bool append);
 // Arrivals at random, `rate` a second; each waits for the end of a sync that begins behind it, one
 // for all that wait. Nobody can store them sooner.
-void probe_arrivals(const char *directory, double rate, ns_t duration, struct hist *all,
-	struct seconds *seconds);
+struct hist probe_arrivals(const char *directory, double rate, ns_t duration, uint64_t seed);

@@ -13,8 +13,8 @@
 #define SUBMITTED_A_TURN 64
 #define SAMPLE_NS (20 * NS_PER_MS)
 #define SMALL_EVERY_NS (10 * NS_PER_MS)
-#define PROBES 1000
-#define PROBE_NS (5 * NS_PER_MS)  // of arrivals, for each
+#define PROBES 500  // a second
+#define PROBES_APPENDED 100
 #define HEAD_JOB 100000
 #define HEAD_MOST_NS (100 * NS_PER_SEC)
 
@@ -136,14 +136,12 @@ static double closed_loop(struct durable *d, uint32_t count, double *cpu_us)
 }
 
 // Arrivals that do not wait for anything, at random around a rate.
-static void open_loop(struct durable *d, double rate, ns_t duration)
+static void open_loop(struct durable *d, double rate, ns_t duration, uint64_t seed)
 {
 	ns_t due = clock_now(), end = due + duration;
 	struct rng rng;
 
-	rng_seed(&rng, 7);
-	d->small.latency = (struct hist){0};
-	d->small.seconds = (struct seconds){0};
+	rng_seed(&rng, seed);
 	while (due < end || d->small.placed < d->small.count) {
 		while (due < end && due <= clock_now()) {
 			durable_add_small(d, due);
@@ -151,23 +149,49 @@ static void open_loop(struct durable *d, double rate, ns_t duration)
 		}
 		durable_turn(d, due < end ? due : NS_NEVER);
 	}
+	seconds_end(&d->small.seconds);
 }
 
-// The file system alone, before and behind.
+// The file system alone.
 struct probes {
 	struct hist overwrite, append, arrivals;
 	struct seconds seconds;  // of arrivals
 };
 
-static void probe(const struct durable *d, struct probes *p, uint32_t most, double rate)
+static void probe(const struct durable *d, struct probes *p, double rate, uint64_t seed)
 {
-	unsigned n = most < PROBES ? most : PROBES;
-	struct hist h = probe_syncs(d->dir, n, false);
+	struct hist h = probe_syncs(d->dir, PROBES, false);
 
 	hist_merge(&p->overwrite, &h);
-	h = probe_syncs(d->dir, n, true);
+	h = probe_syncs(d->dir, PROBES_APPENDED, true);
 	hist_merge(&p->append, &h);
-	probe_arrivals(d->dir, rate, n * PROBE_NS, &p->arrivals, &p->seconds);
+	h = probe_arrivals(d->dir, rate, NS_PER_SEC, seed);
+	hist_merge(&p->arrivals, &h);
+	p->seconds.now = h;
+	seconds_end(&p->seconds);
+}
+
+// A second with arrivals and one of the file system alone take turns, since disks have their moods,
+// too. Returns what the seconds with arrivals took.
+static struct durable_use take_turns(
+	struct durable *d, struct probes *p, double rate, uint32_t turns)
+{
+	struct durable_use sum = {0};
+
+	d->small.latency = (struct hist){0};
+	d->small.seconds = (struct seconds){0};
+	for (uint32_t k = 0; k < turns; k++) {
+		struct durable_use mark = durable_mark(d), use;
+
+		open_loop(d, rate, NS_PER_SEC, k + 1);
+		use = durable_since(d, &mark);
+		sum.placed += use.placed;
+		sum.wall += use.wall;
+		sum.cpu += use.cpu;
+		durable_rest(d);
+		probe(d, p, rate, k + 1);
+	}
+	return sum;
 }
 
 static void tell_open(
@@ -206,28 +230,24 @@ static void tell_open(
 }
 
 static void single(
-	const struct durable_options *options, uint32_t count, double rate, ns_t duration)
+	const struct durable_options *options, uint32_t count, double rate, uint32_t turns)
 {
 	static struct durable d;
-	struct probes p = {0};
-	struct durable_use mark, use;
+	static struct probes p;
+	struct durable_use use;
 	double cpu_us, most;
-	uint64_t before;
 
 	durable_start(&d, options);
-	durable_add_nodes(&d, 5000, 2 * (count + (uint32_t)(rate * seconds(duration))) / 5000 + 2);
-	probe(&d, &p, count / 10, rate);
+	durable_add_nodes(&d, 5000, 2 * (count + (uint32_t)rate * turns) / 5000 + 2);
+	probe(&d, &p, rate, 0);
 	most = closed_loop(&d, count, &cpu_us);
 	tell_open(&d, 1, most, cpu_us, &p);
 	durable_rest(&d);
 	d.timed.commit = (struct hist){0};
-	before = d.small.placed;
-	mark = durable_mark(&d);
-	open_loop(&d, rate, duration);
-	use = durable_since(&d, &mark);
-	probe(&d, &p, count / 10, rate);
-	tell_open(&d, 0.5, (double)(d.small.placed - before) / seconds(use.wall),
-		us((uint64_t)use.cpu) / (double)(d.small.placed - before), &p);
+	p = (struct probes){0};
+	use = take_turns(&d, &p, rate, turns);
+	tell_open(&d, 0.5, (double)use.placed / seconds(use.wall),
+		us((uint64_t)use.cpu) / (double)use.placed, &p);
 	durable_stop(&d);
 }
 
@@ -372,7 +392,9 @@ static int help(FILE *to)
 	fputs("usage: bench-sched-durable [--json] [--state DIR] [--workers N] [--no-journal] WHAT\n"
 	      "  fill NAME NODES JOBS COUNT         jobs of COUNT containers each\n"
 	      "  single COUNT RATE SECONDS          jobs of one: as fast as it goes, then at "
-	      "RATE/s\n"
+	      "RATE/s,\n"
+	      "                                     each second by turns with the file system "
+	      "alone\n"
 	      "  nodes-fail NODES FAIL JOBS COUNT   FAIL of the nodes fail at once\n"
 	      "  headofline NODES REPEATS           small jobs behind a huge and an impossible "
 	      "one\n"
@@ -427,8 +449,7 @@ int main(int argc, char **argv)
 		fill(&o, &(struct fill){argv[at + 1], number(argv, at + 2), number(argv, at + 3),
 				 number(argv, at + 4)});
 	else if (strcmp(argv[at], "single") == 0 && n == 4)
-		single(&o, number(argv, at + 1), number(argv, at + 2),
-			(ns_t)(number(argv, at + 3)) * NS_PER_SEC);
+		single(&o, number(argv, at + 1), number(argv, at + 2), number(argv, at + 3));
 	else if (strcmp(argv[at], "nodes-fail") == 0 && n == 5)
 		fail_nodes(&o, &(struct failure){number(argv, at + 1), number(argv, at + 2),
 				       number(argv, at + 3), number(argv, at + 4)});

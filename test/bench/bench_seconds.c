@@ -5,17 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-void seconds_add(struct seconds *s, ns_t at, uint64_t value)
+void seconds_add(struct seconds *s, uint64_t value)
 {
-	if (s->until && at >= s->until) {
-		if (s->count < SECONDS_MAX)
-			s->p99[s->count++] = hist_quantile(&s->now, 0.99);
-		s->now = (struct hist){0};
-		s->until = 0;
-	}
-	if (!s->until)
-		s->until = at + NS_PER_SEC;
 	hist_add(&s->now, value);
+}
+
+void seconds_end(struct seconds *s)
+{
+	if (s->count < SECONDS_MAX && s->now.count)
+		s->p99[s->count++] = hist_quantile(&s->now, 0.99);
+	s->now = (struct hist){0};
 }
 
 static int ascending(const void *a, const void *b)

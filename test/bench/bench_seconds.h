@@ -11,11 +11,11 @@
 
 struct seconds {
 	struct hist now;
-	ns_t until;  // of this second; 0: none has begun
-	unsigned count;
+	unsigned count;  // that have ended
 	uint64_t p99[SECONDS_MAX];
 };
 
-void seconds_add(struct seconds *s, ns_t at, uint64_t value);
-// The median of the whole seconds; 0 if there was none.
+void seconds_add(struct seconds *s, uint64_t value);
+void seconds_end(struct seconds *s);
+// The median of those that have ended; 0 if none has.
 uint64_t seconds_p99(const struct seconds *s);

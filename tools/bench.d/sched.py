@@ -31,7 +31,7 @@ AIM_BEHIND_MS = 50  # a small job behind an impossible and a huge one
 DURABLE = {
     "c1m": ("fill c1m 5000 1000 1000", "fill c1m 5000 100 1000"),
     "c2m": ("fill c2m 6100 2000 1000", None),
-    "single": (f"single 100000 {AIM_EVALUATIONS // 2} 20", f"single 20000 {AIM_EVALUATIONS // 2} 1"),
+    "single": (f"single 100000 {AIM_EVALUATIONS // 2} 15", f"single 20000 {AIM_EVALUATIONS // 2} 1"),
     "nodes-fail": ("nodes-fail 20000 10000 1000 200", "nodes-fail 2000 1000 100 200"),
     "headofline": ("headofline 5000 10", "headofline 5000 2"),
 }
