@@ -108,7 +108,6 @@ struct scheduler_checkpoint {
 	const struct sched_snapshot *snapshot;
 	struct sched_encoder out;
 	size_t len;
-	size_t covers;  // records of the log
 	int event_fd;
 	uint64_t done;  // atomic: encoded, or rc; alone in its word
 };
@@ -158,9 +157,10 @@ struct scheduler {
 	struct scheduler_landing landed;   // taken from there; swapped with it
 	char (*ids)[SCHEDULER_ID_BYTES];  // of instances, by slot, as far as it is durable
 	uint32_t id_room;
-	size_t log_bytes, checkpoint_bytes;  // in the store
+	size_t log_bytes, checkpoint_bytes;  // in the store, but for spent logs
 	struct scheduler_log *logs;
-	size_t log_count, log_room;
+	size_t log_first, log_count, log_room;  // in the store: from first on
+	size_t spent_logs, spent_ridden;  // the first of these: covered by the checkpoint, to be removed
 	size_t checkpoint_after;
 	size_t checkpoint_retry;  // the last one came to nothing: log_bytes beyond which one is made
 	struct scheduler_checkpoint checkpoint;

@@ -9,8 +9,8 @@
 //
 // A large one is stored in parts, one in each batch, so that no change waits for long (1,000,000
 // instances are 28 MB, and would be 100 ms); the last part comes with the record that makes it the
-// checkpoint and with the removal of what it takes the place of. What it covers stays in the log
-// until then, so a crash in between costs nothing. Main thread, but for encode().
+// checkpoint and with the removal of the parts before. What it covers stays in the log until then,
+// so a crash in between costs nothing. Main thread, but for encode().
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -110,18 +110,12 @@ static bool take_encoded(struct scheduler *s)
 	return true;
 }
 
-// What it takes the place of goes.
+// The parts of the one before go.
 static void ride_removals(struct scheduler *s, struct batch *batch)
 {
-	struct scheduler_checkpoint *c = &s->checkpoint;
 	struct scheduler_part part = {.index = s->stored.index};
 	char key[STORE_KEY_MAX];
 
-	for (c->covers = 0; c->covers < s->log_count && s->logs[c->covers].index <= c->index;
-		c->covers++) {
-		scheduler_log_key(key, s->logs[c->covers].index);
-		batch_write(batch, key, NULL, 0);
-	}
 	for (; part.number < s->stored.number; part.number++) {
 		scheduler_part_key(key, &part);
 		batch_write(batch, key, NULL, 0);
@@ -194,10 +188,7 @@ void scheduler_checkpoint_landed(struct scheduler *s, int error)
 	c->parts++;
 	if (!c->last)
 		return;
-	for (size_t i = 0; i < c->covers; i++)
-		s->log_bytes -= s->logs[i].len;
-	memmove(s->logs, s->logs + c->covers, (s->log_count - c->covers) * sizeof(*s->logs));
-	s->log_count -= c->covers;
+	scheduler_logs_spend(s, c->index);
 	s->checkpoint_bytes = c->len;
 	s->stored = (struct scheduler_part){c->index, in_parts ? c->parts : 0};
 	s->checkpoint_retry = 0;

@@ -55,6 +55,8 @@ void scheduler_stray_add(struct scheduler *s, uint64_t index, uint32_t count);
 void scheduler_strays_ride(struct scheduler *s, struct batch *batch);
 void scheduler_strays_landed(struct scheduler *s, int error);
 
+// The checkpoint covers the logs up to this index: they go, a few in each batch.
+void scheduler_logs_spend(struct scheduler *s, uint64_t index);
 // The key of a record of the log.
 void scheduler_log_key(char key[STORE_KEY_MAX], uint64_t index);
 

@@ -4,9 +4,9 @@
 // Records: "sched/checkpoint", the whole state (if it is large, in parts of their own), and
 // "sched/log/N", transactions up to index N, in the order of their keys. One record a commit: what
 // collected since the one before; the committing thread takes it when it begins. When the logs are
-// larger than the checkpoint a new one (scheduler_checkpoint.c) takes their place, in one
-// transaction with their removal. The first record behind it may begin before it: what the
-// checkpoint covers is skipped.
+// larger than the checkpoint a new one (scheduler_checkpoint.c) takes their place. They are spent
+// then, and removed a few in each batch, since there may be tens of thousands. The first record
+// behind it may begin before it: what the checkpoint covers is skipped, also at a start.
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,6 +18,8 @@
 #include "controlplane/scheduler_internal.h"
 #include "lib/base/cursor.h"
 #include "lib/base/log.h"
+
+#define SPENT_A_BATCH 128
 
 // ---- loading ----
 
@@ -33,8 +35,46 @@ static void add_log(
 
 static void remember_log(struct scheduler *s, const struct scheduler_log *log)
 {
-	add_log(&s->logs, &s->log_count, &s->log_room, log);
+	size_t end = s->log_first + s->log_count;
+
+	add_log(&s->logs, &end, &s->log_room, log);
+	s->log_count++;
 	s->log_bytes += log->len;
+}
+
+void scheduler_logs_spend(struct scheduler *s, uint64_t index)
+{
+	const struct scheduler_log *log = s->logs + s->log_first;
+
+	for (; s->spent_logs < s->log_count && log[s->spent_logs].index <= index; s->spent_logs++)
+		s->log_bytes -= log[s->spent_logs].len;
+}
+
+static void ride_spent(struct scheduler *s, struct batch *batch)
+{
+	char key[STORE_KEY_MAX];
+
+	for (s->spent_ridden = 0;
+		s->spent_ridden < s->spent_logs && s->spent_ridden < SPENT_A_BATCH;
+		s->spent_ridden++) {
+		scheduler_log_key(key, s->logs[s->log_first + s->spent_ridden].index);
+		batch_write(batch, key, NULL, 0);
+	}
+}
+
+static void land_spent(struct scheduler *s, int error)
+{
+	size_t gone = error ? 0 : s->spent_ridden;
+
+	s->spent_ridden = 0;
+	s->spent_logs -= gone;
+	s->log_count -= gone;
+	s->log_first += gone;
+	// Seldom enough that each is moved once or so.
+	if (s->log_first <= s->log_count)
+		return;
+	memmove(s->logs, s->logs + s->log_first, s->log_count * sizeof(*s->logs));
+	s->log_first = 0;
 }
 
 // How many bytes of a log are transactions up to an index.
@@ -88,6 +128,7 @@ int scheduler_load(struct scheduler *s, struct store *store)
 	if (rc == 0 && s->joining.len)
 		rc = sched_replay(s->core->state, s->joining.data, s->joining.len);
 	s->joining.len = 0;
+	scheduler_logs_spend(s, s->loaded_index);
 	s->durable_index = s->core->state->head.index;
 	if (rc == 0)
 		scheduler_tell_state(s);
@@ -259,11 +300,12 @@ bool scheduler_settle(struct scheduler *s)
 
 bool scheduler_pending(struct scheduler *s)
 {
-	return scheduler_checkpoint_waits(s) || s->stray_count;
+	return scheduler_checkpoint_waits(s) || s->stray_count || s->spent_logs;
 }
 
 void scheduler_ride(struct scheduler *s, struct batch *batch)
 {
+	ride_spent(s, batch);
 	scheduler_strays_ride(s, batch);
 	if (scheduler_checkpoint_waits(s))
 		scheduler_checkpoint_ride(s, batch);
@@ -271,6 +313,7 @@ void scheduler_ride(struct scheduler *s, struct batch *batch)
 
 void scheduler_landed(struct scheduler *s, int error)
 {
+	land_spent(s, error);
 	scheduler_strays_landed(s, error);
 	scheduler_checkpoint_landed(s, error);
 	if (!error)

@@ -147,11 +147,6 @@ void victim_apply(void *user, const struct change *c)
 	}
 }
 
-static uint64_t landed_index(const struct scheduler *s)
-{
-	return s->log_count ? s->logs[s->log_count - 1].index : s->loaded_index;
-}
-
 static void tell_children(struct victim *v)
 {
 	uint32_t left = 0;
@@ -179,7 +174,7 @@ void victim_tell_jobs(struct victim *v)
 		struct sched_bytes body = {0};
 		char name[16];
 
-		if (!job->index || job->index > landed_index(&v->scheduler))
+		if (!job->index || job->index > v->scheduler.durable_index)
 			continue;
 		snprintf(name, sizeof(name), "f%u", k);
 		mark_put_text(&body, "default");

@@ -221,6 +221,43 @@ static void test_a_refused_checkpoint_waits(void **state)
 	}
 }
 
+static size_t removals(const struct batch *b)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->write_count; i++)
+		n += b->writes[i].value == NULL;
+	return n;
+}
+
+// A checkpoint may take the place of tens of thousands of records: no commit is long for that.
+static void test_spent_logs_go_a_few_at_a_time(void **state)
+{
+	struct scheduler *s = &((struct world *)*state)->s;
+	ns_t give_up = clock_now() + DEADLINE;
+	size_t gone = 0;
+
+	s->checkpoint_after = 100000;
+	while (!s->checkpoints || s->spent_logs) {
+		struct batch *batch = calloc(1, sizeof(*batch));
+		size_t n;
+
+		assert_true(clock_now() < give_up);
+		if (!s->checkpoint.running && !s->checkpoints)
+			fill_log(s, 1);
+		if (scheduler_pending(s)) {
+			scheduler_ride(s, batch);
+			scheduler_landed(s, 0);
+		}
+		n = removals(batch);
+		assert_true(n <= 128);
+		gone += n;
+		batch_destroy(batch);
+	}
+	assert_true(gone > 256);
+	assert_true(s->log_count < 64);
+}
+
 // What is dispatched while the store takes nothing does not fill the memory.
 static void test_dispatches_wait_for_the_store(void **state)
 {
@@ -256,6 +293,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			test_workers_go_on_without_a_commit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_refused_checkpoint_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_spent_logs_go_a_few_at_a_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_dispatches_wait_for_the_store, setup, teardown),
 	};
