@@ -93,7 +93,7 @@ static int write_first(int fd, uint64_t run, uint64_t before)
 
 static int read_first(struct journal_file *f)
 {
-	uint8_t bytes[FIRST_BYTES];
+	uint8_t bytes[FIRST_BYTES] = {0};
 	struct reader r = reader_of(bytes, sizeof(bytes));
 	bool ours;
 
