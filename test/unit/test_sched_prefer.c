@@ -18,7 +18,7 @@
 static void add_racks(struct world *w, uint32_t racks, uint32_t n, uint32_t cpu)
 {
 	for (uint32_t k = 0; k < racks * n; k++) {
-		char name[16], rack[8];
+		char name[16], rack[16];
 
 		snprintf(name, sizeof(name), "n%u", k);
 		snprintf(rack, sizeof(rack), "r%u", k % racks);
@@ -195,7 +195,7 @@ static void b72_two_spreads(void **state)
 
 	// Zone a has four racks, zone b two.
 	for (uint32_t k = 0; k < 24; k++) {
-		char name[16], rack[8];
+		char name[16], rack[16];
 		struct sched_attribute attributes[] = {
 			{"rack", rack}, {"zone", k % 6 < 4 ? "a" : "b"}};
 
