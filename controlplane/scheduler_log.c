@@ -44,10 +44,13 @@ static void remember_log(struct scheduler *s, const struct scheduler_log *log)
 
 void scheduler_logs_spend(struct scheduler *s, uint64_t index)
 {
-	const struct scheduler_log *log = s->logs + s->log_first;
+	for (; s->spent_logs < s->log_count; s->spent_logs++) {
+		const struct scheduler_log *log = &s->logs[s->log_first + s->spent_logs];
 
-	for (; s->spent_logs < s->log_count && log[s->spent_logs].index <= index; s->spent_logs++)
-		s->log_bytes -= log[s->spent_logs].len;
+		if (log->index > index)
+			break;
+		s->log_bytes -= log->len;
+	}
 }
 
 static void ride_spent(struct scheduler *s, struct batch *batch)
