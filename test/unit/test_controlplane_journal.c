@@ -170,10 +170,9 @@ static void test_a_file_of_another_size_is_damage(void **state)
 	assert_int_equal(try_open(f), -EIO);
 }
 
-// Another store's, older or newer: nothing in the journal is of its run.
-static void test_a_store_with_another_journal_is_told(void **state)
+// A copy of the store below as the crash of a run left it; then another run, and its crash.
+static struct store *store_of_the_run_before(struct fixture *f)
 {
-	struct fixture *f = *state;
 	struct store *old = store_mem_new();
 
 	assert_int_equal(put_n(f, 1), 0);
@@ -182,32 +181,38 @@ static void test_a_store_with_another_journal_is_told(void **state)
 	assert_int_equal(try_open(f), 0);
 	assert_int_equal(put_n(f, 2), 0);
 	crash(f);
-	assert_int_equal(try_open(f), 0);
-	for (uint64_t n = 3; n < 3 * RECORDS_A_HALF; n++)
-		assert_int_equal(put_n(f, n), 0);
-	store_close(f->store);
+	return old;
+}
+
+// It is not opened with this journal.
+static void bring_back(struct fixture *f, struct store *old)
+{
 	store_close(f->below.kept);
 	f->below.kept = old;
 	assert_int_equal(try_open(f), -ESTALE);
 	assert_null(f->store);
 }
 
+// Another store's, older or newer: nothing in the journal is of its run.
+static void test_a_store_with_another_journal_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct store *old = store_of_the_run_before(f);
+
+	assert_int_equal(try_open(f), 0);
+	for (uint64_t n = 3; n < 3 * RECORDS_A_HALF; n++)
+		assert_int_equal(put_n(f, n), 0);
+	store_close(f->store);
+	bring_back(f, old);
+}
+
 // The run before, whose records have been written over.
 static void test_the_store_of_the_run_before_is_told(void **state)
 {
 	struct fixture *f = *state;
-	struct store *old = store_mem_new();
+	struct store *old = store_of_the_run_before(f);
 
-	assert_int_equal(put_n(f, 1), 0);
-	crash(f);
-	assert_int_equal(store_list(f->below.kept, "", NULL, copy_record, old), 0);
-	assert_int_equal(try_open(f), 0);
-	assert_int_equal(put_n(f, 2), 0);
-	crash(f);
-	store_close(f->below.kept);
-	f->below.kept = old;
-	assert_int_equal(try_open(f), -ESTALE);
-	assert_null(f->store);
+	bring_back(f, old);
 }
 
 // The journal had begun the run, and the store had not been told.
