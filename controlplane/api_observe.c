@@ -301,8 +301,8 @@ static void control_metrics(const struct api *api, const struct prom *p, ns_t no
 	single(p, "penstock_services", "gauge", "Routes that gateways are told of.",
 		publisher_services(api->publisher));
 	single(p, "penstock_controlplane_seq", "gauge", "The last durable change.", r->durable);
-	single(p, "penstock_controlplane_commits_total", "counter", "Commits to the store: changes, placements, or both.",
-		r->commits);
+	single(p, "penstock_controlplane_commits_total", "counter",
+		"Commits to the store: changes, placements, or both.", r->commits);
 	single(p, "penstock_controlplane_commit_errors_total", "counter",
 		"Commits that failed.", r->commit_errors);
 	single(p, "penstock_controlplane_store_bytes", "gauge", "Bytes that the store uses.",

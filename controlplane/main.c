@@ -387,7 +387,8 @@ static void tell_trouble(const struct server *s, int result)
 		log_info(SUBSYSTEM, "changes are stored again");
 }
 
-// In the registry and in the log.
+// In the registry and in the log. An error and its end may be in one result: each is told, and what
+// came last stands.
 static void heed(struct server *s, const struct commit_result *r)
 {
 	if (r->alone || r->alone_error) {

@@ -100,7 +100,7 @@ static void load(const char *directory)
 	sched_core_destroy(s.core);
 	free(s.ids);
 	free(s.logs);
-	sched_bytes_fini(&s.riding);
+	sched_bytes_fini(&s.joining);
 	store_close(store);
 }
 
@@ -137,7 +137,7 @@ static void load_copy(const struct durable *d)
 {
 	char from[300], directory[300], to[320];
 
-	snprintf(from, sizeof(from), "%s/store.mdb", d->options.dir);
+	snprintf(from, sizeof(from), "%s/store.mdb", d->dir);
 	snprintf(directory, sizeof(directory), "%s-copy", d->options.dir);
 	snprintf(to, sizeof(to), "%s/store.mdb", directory);
 	if (mkdir(directory, 0700) != 0 && errno != EEXIST)
@@ -237,7 +237,7 @@ static void checkpoint(struct durable *d)
 	durable_rest(d);
 	printf("  a checkpoint of %.1f MB: commits took %.1f ms at p99, %.1f at most\n",
 		(double)d->scheduler.checkpoint_bytes / 1e6,
-		ms((ns_t)hist_quantile(&d->commit, 0.99)), ms((ns_t)d->commit.max));
+		ms((ns_t)hist_quantile(&d->timed.commit, 0.99)), ms((ns_t)d->timed.commit.max));
 }
 
 int main(int argc, char **argv)
