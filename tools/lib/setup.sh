@@ -80,23 +80,32 @@ hugepages_note=
 
 hugepages_free() { cat $hugepages_dir/free_hugepages 2>/dev/null || echo 0; }
 
+# hugepages_change BY: prints by how much the number of pages has changed. Others may change it at the same time:
+# whoever does holds a lock on it.
+hugepages_change() {
+	local number=$hugepages_dir/nr_hugepages had want lock
+	exec {lock}<"$number"
+	flock "$lock"
+	had=$(<"$number")
+	want=$((had + $1))
+	echo $((want > 0 ? want : 0)) >"$number" 2>/dev/null || true
+	echo $(($(<"$number") - had))
+	exec {lock}<&-
+}
+
 hugepages_give_back() {
-	local left
-	left=$(($(<$hugepages_dir/nr_hugepages) - $1))
-	echo $((left > 0 ? left : 0)) >$hugepages_dir/nr_hugepages
+	hugepages_change $((-$1)) >/dev/null
 	[ -z "$hugepages_note" ] || rm -f "$hugepages_note"
 }
 
 hugepages_take() {
-	local want=$1 had
+	local want=$1 got=0
 	if [ -w $hugepages_dir/nr_hugepages ]; then
-		had=$(<$hugepages_dir/nr_hugepages)
-		echo $((had + want)) >$hugepages_dir/nr_hugepages 2>/dev/null || true
-		had=$(($(<$hugepages_dir/nr_hugepages) - had))
-		if [ "$had" -gt 0 ]; then
-			undo_push hugepages_give_back "$had"
-			[ -z "$hugepages_note" ] || echo "$had" >"$hugepages_note"
+		got=$(hugepages_change "$want")
+		if [ "$got" -gt 0 ]; then
+			undo_push hugepages_give_back "$got"
+			[ -z "$hugepages_note" ] || echo "$got" >"$hugepages_note"
 		fi
 	fi
-	[ "$(hugepages_free)" -ge "$want" ]
+	[ "$got" -ge "$want" ] || [ "$(hugepages_free)" -ge "$want" ]
 }
