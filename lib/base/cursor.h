@@ -89,7 +89,7 @@ static inline struct writer writer_of(void *data, size_t room)
 {
 	uint8_t *at = data;
 
-	return (struct writer){.at = at, .end = room ? at + room : at, .bad = false};
+	return (struct writer){.at = at, .end = at ? at + room : NULL, .bad = false};
 }
 
 static inline size_t writer_left(const struct writer *w)
