@@ -41,6 +41,15 @@ static bool is_full(struct scheduler *s)
 
 // ---- workers ----
 
+// Once for all that it has not taken yet.
+static void tell_committer(struct scheduler *s)
+{
+	if (s->told || !s->wake || !s->core->state->log.out.len)
+		return;
+	s->told = true;
+	s->wake(s->wake_user);
+}
+
 // Waits for work; false: the end. Called and left with the lock held.
 static bool next_work(struct scheduler *s, struct sched_ticket *t, uint64_t *token)
 {
@@ -48,6 +57,7 @@ static bool next_work(struct scheduler *s, struct sched_ticket *t, uint64_t *tok
 		if (!is_full(s) &&
 			sched_core_dequeue(s->core, SCHED_MASK_ALL, scheduler_now(s), t, token) == 0)
 			return true;
+		tell_committer(s);
 		s->idle++;
 		pthread_cond_wait(&s->work, &s->lock);
 		s->idle--;
@@ -146,15 +156,6 @@ static void wake_workers(struct scheduler *s)
 		pthread_cond_signal(&s->work);
 }
 
-// Once for all that it has not taken yet.
-static void tell_committer(struct scheduler *s)
-{
-	if (s->told || !s->wake || !s->core->state->log.out.len)
-		return;
-	s->told = true;
-	s->wake(s->wake_user);
-}
-
 // True: there is more to do at once.
 static bool follow_up(struct scheduler *s)
 {
@@ -163,7 +164,10 @@ static bool follow_up(struct scheduler *s)
 	if (s->core->state->head.index != s->core->state->published->index)
 		sched_publish(s->core->state);
 	wake_workers(s);
-	tell_committer(s);
+	// A worker that is waking up has something to add, and tells then: one sync for both instead
+	// of two, one after the other.
+	if (!s->woken)
+		tell_committer(s);
 	return more;
 }
 

@@ -180,6 +180,74 @@ static void test_workers_go_on_without_a_commit(void **state)
 	batch_destroy(batch);
 }
 
+// What there was to store when the committing thread was told first.
+struct told {
+	struct scheduler *s;
+	uint32_t count, instances; // count: atomic
+};
+
+// With the lock held.
+static void tell(void *user)
+{
+	struct told *t = user;
+
+	if (!t->count)
+		t->instances = t->s->core->state->head.counts[SCHED_TABLE_INSTANCES];
+	__atomic_add_fetch(&t->count, 1, __ATOMIC_SEQ_CST);
+}
+
+static void wait_told(const struct told *t)
+{
+	ns_t give_up = clock_now() + DEADLINE;
+
+	while (!__atomic_load_n(&t->count, __ATOMIC_SEQ_CST))
+		assert_true(clock_now() < give_up);
+}
+
+// A job and its instance take one sync, not one each.
+static void test_a_job_is_stored_with_its_placement(void **state)
+{
+	struct scheduler *s = &((struct world *)*state)->s;
+	struct told told = {.s = s};
+
+	while (land(s))
+		;
+	wait_still(s);
+	scheduler_commits(s, tell, &told);
+	assert_int_equal(scheduler_job_put(s, &job), 0);
+	wait_told(&told);
+	assert_int_equal(told.instances, 1);
+	wait_still(s);
+	assert_int_equal(told.count, 1);
+	scheduler_commits(s, NULL, NULL);
+}
+
+// A worker that was woken and may not plan any more tells instead.
+static void test_a_worker_without_work_tells(void **state)
+{
+	struct scheduler *s = &((struct world *)*state)->s;
+	struct told told = {.s = s};
+	uint32_t slot, woken;
+
+	while (land(s))
+		;
+	wait_still(s);
+	scheduler_commits(s, tell, &told);
+	pthread_mutex_lock(&s->lock);
+	sched_core_job_put(s->core, &job, scheduler_now(s), &slot);
+	scheduler_kick(s);
+	woken = s->woken;
+	while (scheduler_backlog(s) < SCHEDULER_BACKLOG_MAX) {
+		sched_txn_begin(s->core->state);
+		sched_txn_end(s->core->state);
+	}
+	pthread_mutex_unlock(&s->lock);
+	assert_int_equal(woken, 1);
+	wait_told(&told);
+	assert_int_equal(told.instances, 0);
+	scheduler_commits(s, NULL, NULL);
+}
+
 static void fill_log(struct scheduler *s, size_t len)
 {
 	struct sched_spec spec = job;
@@ -292,6 +360,9 @@ int main(void)
 		cmocka_unit_test(test_a_log_with_a_gap_is_not_stored),
 		cmocka_unit_test_setup_teardown(
 			test_workers_go_on_without_a_commit, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_a_job_is_stored_with_its_placement, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_worker_without_work_tells, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_refused_checkpoint_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_spent_logs_go_a_few_at_a_time, setup, teardown),
