@@ -152,10 +152,11 @@ static void open_loop(struct durable *d, double rate, ns_t duration, uint64_t se
 	seconds_end(&d->small.seconds);
 }
 
-// The file system alone.
+// The file system alone; but one_by_one.
 struct probes {
 	struct hist overwrite, append, arrivals;
 	struct seconds seconds;  // of arrivals
+	struct hist one_by_one;
 };
 
 static void probe(const struct durable *d, struct probes *p, double rate, uint64_t seed)
@@ -169,6 +170,22 @@ static void probe(const struct durable *d, struct probes *p, double rate, uint64
 	hist_merge(&p->arrivals, &h);
 	p->seconds.now = h;
 	seconds_end(&p->seconds);
+}
+
+// Jobs of one, each when the one before is durable: as fdatasync is called one after the other.
+static void one_by_one(struct durable *d, struct hist *took)
+{
+	struct hist others = d->small.latency;
+
+	d->small.latency = (struct hist){0};
+	for (uint32_t k = 0; k < PROBES; k++) {
+		durable_add_small(d, clock_now());
+		while (d->small.placed < d->small.count)
+			durable_turn(d, NS_NEVER);
+	}
+	hist_merge(took, &d->small.latency);
+	d->small.latency = others;
+	d->small.seconds.now = (struct hist){0};
 }
 
 // A second with arrivals and one of the file system alone take turns, since disks have their moods,
@@ -188,6 +205,7 @@ static struct durable_use take_turns(
 		sum.placed += use.placed;
 		sum.wall += use.wall;
 		sum.cpu += use.cpu;
+		one_by_one(d, &p->one_by_one);
 		durable_rest(d);
 		probe(d, p, rate, k + 1);
 	}
@@ -201,6 +219,7 @@ static void tell_open(
 	double p99 = us(hist_quantile(h, 0.99)), over = us(hist_quantile(&p->overwrite, 0.99)),
 	       append = us(hist_quantile(&p->append, 0.99)),
 	       arrivals = us(hist_quantile(&p->arrivals, 0.99)),
+	       alone = us(hist_quantile(&p->one_by_one, 0.99)),
 	       second = us(seconds_p99(&d->small.seconds));
 
 	printf(d->options.json
@@ -213,18 +232,21 @@ static void tell_open(
 			  "\"arrivals_p99_us\": %.0f, \"p99_by_arrivals\": %.2f, "
 			  "\"second_p99_us\": %.0f, "
 			  "\"arrivals_second_p99_us\": %.0f, "
+			  "\"one_by_one_p50_us\": %.0f, \"one_by_one_p99_us\": %.0f, "
+			  "\"one_by_one_p99_by_fdatasync\": %.2f, "
 			  "\"commit_p50_us\": %.0f, "
 			  "\"commit_p99_us\": %.0f}\n"
 			: "single at %.2f, %u workers: %.0f evaluations/s, %.1f us of CPU each; "
 			  "enqueue to durable p50 %.0f, p99 %.0f, p99.9 %.0f, max %.0f us; "
 			  "fdatasync p50 %.0f, p99 %.0f us, of an append %.0f us: %.2f times; with "
 			  "arrivals as ours p50 %.0f, p99 %.0f us: %.2f times; p99 of the middle second "
-			  "%.0f us, where fdatasync alone has %.0f; a commit p50 "
-			  "%.0f, p99 %.0f us\n",
+			  "%.0f us, where fdatasync alone has %.0f; one after the other p50 %.0f, "
+			  "p99 %.0f us: %.2f times; a commit p50 %.0f, p99 %.0f us\n",
 		load, d->options.workers, rate, cpu_us, us(hist_quantile(h, 0.5)), p99,
 		us(hist_quantile(h, 0.999)), us(h->max), us(hist_quantile(&p->overwrite, 0.5)),
 		over, append, p99 / over, us(hist_quantile(&p->arrivals, 0.5)), arrivals,
 		p99 / arrivals, second, us(seconds_p99(&p->seconds)),
+		us(hist_quantile(&p->one_by_one, 0.5)), alone, alone / over,
 		us(hist_quantile(&d->timed.commit, 0.5)),
 		us(hist_quantile(&d->timed.commit, 0.99)));
 }

@@ -133,6 +133,7 @@ class SchedTest(unittest.TestCase):
                    "fdatasync_p99_us": 200.0, "fdatasync_append_p99_us": 300.0, "p99_by_fdatasync": p99,
                    "arrivals_p50_us": 200.0, "arrivals_p99_us": 500.0, "p99_by_arrivals": p99 / 2,
                    "second_p99_us": 700.0, "arrivals_second_p99_us": 400.0,
+                   "one_by_one_p50_us": 250.0, "one_by_one_p99_us": 500.0, "one_by_one_p99_by_fdatasync": 2.5,
                    "cpu_us_per_placement": 20.0})
         found.add("penstock", "nodes-fail", 1.0,
                   {"nodes": 20000, "failing": 10000, "lost": 100000, "evaluations_durable_ms": 80.0,
@@ -156,6 +157,7 @@ class SchedTest(unittest.TestCase):
         text = self.found(3.1, 51.0)
         self.assertRegex(text, "fdatasync in place, one after the other: 3.1.*: no")
         self.assertRegex(text, "ours at p99 is 1.55 times that")
+        self.assertRegex(text, "one after the other, as fdatasync: .* at p99 2.50 times")
         self.assertRegex(text, "100,000 is durable, at most: 51.0.*: no")
 
 
