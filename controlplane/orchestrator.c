@@ -173,33 +173,6 @@ static const struct scheduler_deeds deeds = {
 	.noted = noted,
 };
 
-// ---- the rider ----
-
-static bool rider_pending(void *user)
-{
-	return scheduler_pending(&((struct orchestrator *)user)->scheduler);
-}
-
-static void rider_ride(void *user, struct batch *batch)
-{
-	scheduler_ride(&((struct orchestrator *)user)->scheduler, batch);
-}
-
-static void rider_landed(void *user, int error)
-{
-	scheduler_landed(&((struct orchestrator *)user)->scheduler, error);
-}
-
-static bool rider_join(void *user, struct batch *batch)
-{
-	return scheduler_join(&((struct orchestrator *)user)->scheduler, batch);
-}
-
-static void rider_joined(void *user, int error)
-{
-	scheduler_joined(&((struct orchestrator *)user)->scheduler, error);
-}
-
 // ---- time ----
 
 // Gateways are told when it is known who serves.
@@ -267,8 +240,7 @@ int orchestrator_start(struct orchestrator *o, struct registry *registry,
 		fleet_fini(&o->fleet);
 		return rc;
 	}
-	o->rider = (struct registry_rider){
-		rider_pending, rider_ride, rider_landed, rider_join, rider_joined, o};
+	o->rider = scheduler_rider(&o->scheduler);
 	registry->rider = &o->rider;
 	orchestrator_meet_nodes(o);
 	orchestrator_meet_jobs(o);

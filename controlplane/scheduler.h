@@ -268,6 +268,8 @@ int scheduler_deployment_act(struct scheduler *s, const char *namespace, const c
 
 // ---- durability: the registry's rider (registry.h) ----
 
+// All that follows, but scheduler_commits(), as the registry calls it; the scheduler must outlive it.
+struct registry_rider scheduler_rider(struct scheduler *s);
 // Checkpoints, with batches.
 bool scheduler_pending(struct scheduler *s);
 void scheduler_ride(struct scheduler *s, struct batch *batch);

@@ -322,3 +322,36 @@ void scheduler_landed(struct scheduler *s, int error)
 	if (!error)
 		scheduler_checkpoint_consider(s);
 }
+
+// ---- the registry's rider ----
+
+static bool rider_pending(void *scheduler)
+{
+	return scheduler_pending(scheduler);
+}
+
+static void rider_ride(void *scheduler, struct batch *batch)
+{
+	scheduler_ride(scheduler, batch);
+}
+
+static void rider_landed(void *scheduler, int error)
+{
+	scheduler_landed(scheduler, error);
+}
+
+static bool rider_join(void *scheduler, struct batch *batch)
+{
+	return scheduler_join(scheduler, batch);
+}
+
+static void rider_joined(void *scheduler, int error)
+{
+	scheduler_joined(scheduler, error);
+}
+
+struct registry_rider scheduler_rider(struct scheduler *s)
+{
+	return (struct registry_rider){
+		rider_pending, rider_ride, rider_landed, rider_join, rider_joined, s};
+}

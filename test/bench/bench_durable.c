@@ -63,33 +63,6 @@ static void ended(void *user, const char *id)
 
 static const struct scheduler_deeds deeds = {placed, stopped, ended, ended};
 
-// ---- the rider ----
-
-static bool rider_pending(void *user)
-{
-	return scheduler_pending(&((struct durable *)user)->scheduler);
-}
-
-static void rider_ride(void *user, struct batch *batch)
-{
-	scheduler_ride(&((struct durable *)user)->scheduler, batch);
-}
-
-static void rider_landed(void *user, int error)
-{
-	scheduler_landed(&((struct durable *)user)->scheduler, error);
-}
-
-static bool rider_join(void *user, struct batch *batch)
-{
-	return scheduler_join(&((struct durable *)user)->scheduler, batch);
-}
-
-static void rider_joined(void *user, int error)
-{
-	scheduler_joined(&((struct durable *)user)->scheduler, error);
-}
-
 // ---- the store, with a watch ----
 
 static struct timed_store *timed(struct store *store)
@@ -204,8 +177,7 @@ void durable_start(struct durable *d, const struct durable_options *options)
 	durable_must(registry_init(&d->registry, d->store), "the registry");
 	durable_must(scheduler_start(&d->scheduler, d->store, options->workers, 1, &deeds, d),
 		"the scheduler");
-	d->rider = (struct registry_rider){
-		rider_pending, rider_ride, rider_landed, rider_join, rider_joined, d};
+	d->rider = scheduler_rider(&d->scheduler);
 	d->registry.rider = &d->rider;
 	durable_must(committer_start(&d->committer, &d->registry), "the committing thread");
 	scheduler_commits(&d->scheduler, committer_wake, &d->committer);

@@ -127,31 +127,6 @@ static void open_store(struct victim *v)
 	sched_bytes_fini(&body);
 }
 
-static bool pending(void *user)
-{
-	return scheduler_pending(&((struct victim *)user)->scheduler);
-}
-
-static void ride(void *user, struct batch *batch)
-{
-	scheduler_ride(&((struct victim *)user)->scheduler, batch);
-}
-
-static void landed(void *user, int error)
-{
-	scheduler_landed(&((struct victim *)user)->scheduler, error);
-}
-
-static bool join(void *user, struct batch *batch)
-{
-	return scheduler_join(&((struct victim *)user)->scheduler, batch);
-}
-
-static void joined(void *user, int error)
-{
-	scheduler_joined(&((struct victim *)user)->scheduler, error);
-}
-
 // ---- turns ----
 
 static void hand_over(struct victim *v)
@@ -215,7 +190,7 @@ static void start(struct victim *v)
 	pthread_mutex_unlock(&v->scheduler.lock);
 	v->scheduler.checkpoint_after = CHECKPOINT_AFTER;
 	v->scheduler.part_bytes = PART_BYTES_MIN << rng_below(&v->rng, PART_SIZES);
-	v->rider = (struct registry_rider){pending, ride, landed, join, joined, v};
+	v->rider = scheduler_rider(&v->scheduler);
 	v->registry.rider = &v->rider;
 	stop_if(committer_start(&v->committer, &v->registry), "no committing thread");
 	scheduler_commits(&v->scheduler, committer_wake, &v->committer);
