@@ -243,6 +243,25 @@ static void delete_says_what_it_did(void **state)
 	assert_string_equal(out_text, "endpoint/nosuch not there\n");
 }
 
+static void delete_tells_programs(void **state)
+{
+	struct fake f;
+	const struct answer answers[] = {
+		{"DELETE /v1/endpoints/orders ", 200, "{\"name\": \"orders\"}"}, END};
+
+	assert_int_equal(run_with(&f, answers, "delete endpoint orders -o yaml"), CLI_DONE);
+	assert_string_equal(out_text,
+		"resource: endpoint/orders\nchange: deleted\nresult:\n  name: orders\n");
+	assert_int_equal(run_with(&f, answers, "delete endpoint orders --json"), CLI_DONE);
+	expect_text(out_text, "[\n");
+	expect_text(out_text, "\"change\": \"deleted\"");
+	assert_int_equal(
+		run_with(&f, answers, "delete endpoint nosuch --if-exists --json"), CLI_DONE);
+	expect_text(out_text, "\"absent\"");
+	assert_int_equal(run_with(&f, answers, "delete endpoint nosuch --json"), CLI_REFUSED);
+	assert_string_equal(out_text, "[]\n");
+}
+
 // ---- apply ----
 
 static char manifest_path[64];
@@ -841,6 +860,7 @@ int main(void)
 		cmocka_unit_test(one_resource_is_shown_whole),
 		cmocka_unit_test(functions_have_namespaces),
 		cmocka_unit_test(delete_says_what_it_did),
+		cmocka_unit_test(delete_tells_programs),
 		cmocka_unit_test(apply_checks_all_before_it_changes_anything),
 		cmocka_unit_test(apply_says_what_it_did),
 		cmocka_unit_test(plan_of_a_new_one_shows_what_its_manifest_says),

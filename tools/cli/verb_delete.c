@@ -4,6 +4,7 @@
 
 #include "tools/cli/api.h"
 #include "tools/cli/batch.h"
+#include "tools/cli/output.h"
 
 struct values {
 	struct option_list files;
@@ -17,18 +18,30 @@ static const struct option options[] = {
 		offsetof(struct values, if_exists)},
 };
 
-static enum cli_exit delete_one(
-	struct cli *cli, const struct values *values, const char *path, const char *title)
+static void tell(
+	struct cli *cli, json_t *told, const char *title, bool absent, const json_t *was)
+{
+	if (output_is_data(cli))
+		json_array_append_new(told,
+			json_pack("{s:s, s:s, s:O*}", "resource", title, "change",
+				absent ? "absent" : "deleted", "result", absent ? NULL : was));
+	else if (cli->format != FORMAT_NAME)
+		fprintf(cli->out, "%s %s\n", title, absent ? "not there" : "deleted");
+	else if (!absent)
+		fprintf(cli->out, "%s\n", title);
+}
+
+// told: an array, of what is printed for programs at the end.
+static enum cli_exit delete_one(struct cli *cli, const struct values *values, json_t *told,
+	const char *path, const char *title)
 {
 	struct api_reply reply;
 	enum cli_exit exit =
 		api_call(cli, &(struct api_request){.method = "DELETE", .path = path}, &reply);
 	bool absent = exit == CLI_REFUSED && reply.status == 404 && values->if_exists;
 
-	if (cli->format == FORMAT_NAME && exit == CLI_DONE)
-		fprintf(cli->out, "%s\n", title);
-	else if (exit == CLI_DONE || absent)
-		fprintf(cli->out, "%s %s\n", title, absent ? "not there" : "deleted");
+	if (exit == CLI_DONE || absent)
+		tell(cli, told, title, absent, reply.body);
 	else
 		api_complain(cli, title, &reply);
 	api_reply_end(&reply);
@@ -36,7 +49,7 @@ static enum cli_exit delete_one(
 }
 
 // The last one first: a manifest names what others build on before them. Goes on after a refusal.
-static enum cli_exit delete_files(struct cli *cli, const struct values *values)
+static enum cli_exit delete_files(struct cli *cli, const struct values *values, json_t *told)
 {
 	struct batch batch;
 	enum cli_exit exit = batch_load(cli, &values->files, &batch);
@@ -45,7 +58,7 @@ static enum cli_exit delete_files(struct cli *cli, const struct values *values)
 		goto out;
 	for (size_t i = batch.count; i-- > 0 && exit != CLI_UNREACHABLE;) {
 		enum cli_exit one =
-			delete_one(cli, values, batch.items[i].path, batch.items[i].title);
+			delete_one(cli, values, told, batch.items[i].path, batch.items[i].title);
 
 		exit = one == CLI_DONE ? exit : one;
 	}
@@ -55,7 +68,7 @@ out:
 }
 
 static enum cli_exit delete_name(
-	struct cli *cli, const struct values *values, int argc, char **argv)
+	struct cli *cli, const struct values *values, json_t *told, int argc, char **argv)
 {
 	const struct noun *noun;
 	char *name, *path, *title = NULL;
@@ -69,7 +82,7 @@ static enum cli_exit delete_name(
 	path = noun_path(noun, cli_namespace(cli), name);
 	exit = CLI_REFUSED;
 	if (path && asprintf(&title, "%s/%s", noun->singular, name) > 0)
-		exit = delete_one(cli, values, path, title);
+		exit = delete_one(cli, values, told, path, title);
 	free(title);
 	free(path);
 	return exit;
@@ -78,13 +91,20 @@ static enum cli_exit delete_name(
 static enum cli_exit run(struct cli *cli, const void *values, int argc, char **argv)
 {
 	const struct values *v = values;
+	enum cli_exit exit;
+	json_t *told;
 
 	if (argc > 0 && v->files.count > 0)
 		return cli_usage(cli, "give a noun and a name, or -f FILE, not both");
 	if (argc == 0 && v->files.count == 0)
 		return cli_usage(
 			cli, "usage: penstock delete NOUN NAME, or penstock delete -f FILE");
-	return argc ? delete_name(cli, v, argc, argv) : delete_files(cli, v);
+	told = json_array();
+	exit = argc ? delete_name(cli, v, told, argc, argv) : delete_files(cli, v, told);
+	if (output_is_data(cli) && exit != CLI_USAGE)
+		output_value(cli, told);
+	json_decref(told);
+	return exit;
 }
 
 const struct verb verb_delete = {
