@@ -19,6 +19,7 @@
 #include "sched/block.h"
 
 #define SLEEP_MAX (60 * NS_PER_SEC)
+#define QUICK_MAX 64  // instances: their plan takes no longer than to wake a thread
 
 ns_t scheduler_now(const struct scheduler *s)
 {
@@ -50,13 +51,31 @@ static void tell_committer(struct scheduler *s)
 	s->wake(s->wake_user);
 }
 
+// Whether what is in the log may wait for this one's plan, to go with it. Lock held.
+static bool is_quick(const struct scheduler *s, const struct sched_ticket *t)
+{
+	const struct sched_job *j = sched_job_at(&s->core->state->head, t->job);
+	const struct sched_spec *spec = j ? sched_job_spec(j) : NULL;
+	uint64_t count = 0;
+
+	if (t->type == SCHED_TYPE_SYSTEM || t->type == SCHED_TYPE_SYSBATCH)
+		return false;
+	for (uint32_t g = 0; spec && g < spec->group_count; g++)
+		count += spec->groups[g].count;
+	return count <= QUICK_MAX;
+}
+
 // Waits for work; false: the end. Called and left with the lock held.
 static bool next_work(struct scheduler *s, struct sched_ticket *t, uint64_t *token)
 {
 	while (!s->stop) {
 		if (!is_full(s) &&
-			sched_core_dequeue(s->core, SCHED_MASK_ALL, scheduler_now(s), t, token) == 0)
+			sched_core_dequeue(s->core, SCHED_MASK_ALL, scheduler_now(s), t, token) ==
+				0) {
+			if (!is_quick(s, t))
+				tell_committer(s);
 			return true;
+		}
 		tell_committer(s);
 		s->idle++;
 		pthread_cond_wait(&s->work, &s->lock);

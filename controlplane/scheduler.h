@@ -9,8 +9,8 @@
 //
 // Who has done something under the lock does all that it calls for; a worker applies its own plan:
 // handing it to another thread would cost more than doing it. The committing thread takes the log
-// by itself as soon as it is free; a job that finds an idle worker goes with its first plan. A
-// keeper thread sees to what is due when nothing happens.
+// by itself as soon as it is free; a small job that finds an idle worker goes with its first
+// plan. A keeper thread sees to what is due when nothing happens.
 //
 // Planning holds no lock. What is in the log is told to nobody (deeds) before it is durable. A commit
 // that fails is tried again with the next one: the bytes stay here.

@@ -222,6 +222,27 @@ static void test_a_job_is_stored_with_its_placement(void **state)
 	scheduler_commits(s, NULL, NULL);
 }
 
+// What is in the log does not wait for a plan that takes long.
+static void test_a_large_job_is_stored_before_its_placements(void **state)
+{
+	struct scheduler *s = &((struct world *)*state)->s;
+	struct told told = {.s = s};
+	struct sched_group large = group;
+	struct sched_spec spec = job;
+
+	while (land(s))
+		;
+	wait_still(s);
+	scheduler_commits(s, tell, &told);
+	large.count = 65;
+	spec.groups = &large;
+	assert_int_equal(scheduler_job_put(s, &spec), 0);
+	wait_told(&told);
+	assert_int_equal(told.instances, 0);
+	wait_still(s);
+	scheduler_commits(s, NULL, NULL);
+}
+
 // A worker that was woken and may not plan any more tells instead.
 static void test_a_worker_without_work_tells(void **state)
 {
@@ -363,6 +384,8 @@ int main(void)
 			test_workers_go_on_without_a_commit, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_a_job_is_stored_with_its_placement, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_a_large_job_is_stored_before_its_placements, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_worker_without_work_tells, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_refused_checkpoint_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(
