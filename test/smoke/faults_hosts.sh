@@ -28,12 +28,14 @@ machine_make() {
 }
 
 # host_start LIFE NAME MACHINE NUMBER [FLAGS]: as a host of that machine; its log is LIFE.log, its pid host_pid[LIFE].
+# Not every system has a machine-id to mount upon: the host sees a copy of /etc that has.
 host_start() {
 	local life=$1 name=$2 machine=$3 number=$4
 	shift 4
 	# shellcheck disable=SC2016
 	process_start "$stack_run/$life.log" ip netns exec "$(host_ns "$machine")" unshare -m bash -c \
-		'mount --bind "$0" /etc/machine-id && exec "$@"' "$stack_run/machine-$machine" \
+		'set -e; etc=$(mktemp -d "$0.XXXXXX"); cp -a /etc/. "$etc"; cp "$0" "$etc/machine-id"
+		mount --bind "$etc" /etc; exec "$@"' "$stack_run/machine-$machine" \
 		"$(stack_program penstock-fnhost)" --config /dev/null --name "$name" --control "10.78.$number.1:7879" \
 		--listen "10.79.$number.2:7880" --state "$stack_run/fnhost-$life" \
 		--functions "$stack_build/fnhost/demo" --shim "$(stack_program penstock-shim)" "$@"
