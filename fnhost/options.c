@@ -134,6 +134,11 @@ static bool complete(struct options *o, FILE *err)
 			o->name);
 		return false;
 	}
+	// Not every system has one (containers do not). The boot's, too, is the same for the host that is started
+	// again, and no instance lives longer; but it is no name to keep.
+	if (!o->machine_id[0])
+		read_line("/proc/sys/kernel/random/boot_id", o->machine_id, sizeof(o->machine_id),
+			NULL);
 	if (o->token_file[0] && !read_line(o->token_file, o->token, sizeof(o->token), err))
 		return false;
 	if (o->gateway_token_file[0] && !read_line(o->gateway_token_file, o->gateway_token,

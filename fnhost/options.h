@@ -33,7 +33,7 @@ struct options {
 	enum log_level log_level;
 	// Made from these, or found.
 	char token[OPTION_TEXT_MAX], gateway_token[OPTION_TEXT_MAX];
-	char machine_id[64];
+	char machine_id[64]; // or the boot's: random(4)
 };
 
 // Everything is filled in. SETTINGS_WRONG after a complaint.

@@ -212,13 +212,14 @@ load_get() { jq -r "$1" "$stack_run/load.json"; }
 
 declare -A host_pid=()
 
-# host_start NAME PORT [FLAGS]: a function host on loopback; its pid is host_pid[NAME].
+# host_start NAME PORT [FLAGS]: a function host on loopback; its pid is host_pid[NAME]. $host_in goes before the command.
+host_in=()
 host_start() {
 	local name=$1 port=$2 program shim
 	shift 2
 	program=$(stack_program penstock-fnhost)
 	shim=$(stack_program penstock-shim)
-	process_start "$stack_run/$name.log" ip netns exec "$stack_ns" "$program" --config /dev/null --name "$name" \
+	process_start "$stack_run/$name.log" ip netns exec "$stack_ns" "${host_in[@]}" "$program" --config /dev/null --name "$name" \
 		--control "unix:$stack_run/peer.sock" --listen "127.0.0.1:$port" --state "$stack_run/fnhost-$name" \
 		--functions "$stack_build/fnhost/demo" --shim "$shim" "$@"
 	host_pid[$name]=$process_pid

@@ -80,6 +80,7 @@ static void what_is_not_said_is_found(void **state)
 	assert_int_equal(options.logs_kept_bytes, 256 << 20);
 	assert_string_equal(options.cgroup, "auto");
 	assert_string_equal(options.token, "");
+	assert_true(strlen(options.machine_id) >= 32);
 	if (access("/etc/machine-id", R_OK) == 0) {
 		assert_int_equal(parse(""), SETTINGS_RUN);
 		assert_memory_equal(options.name, "node-", 5);
